@@ -1,0 +1,79 @@
+# The ways in. `make` alone lists them. Everything is installed into .venv, nothing elsewhere.
+
+PYTHON ?= python3
+PORT ?= 8866
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help dashboard report lab test lint prepare docs bench constraints clean
+
+help:  ## list what make can do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+dashboard: .venv/.installed  ## serve the predictor at http://localhost:8866 (another port: make dashboard PORT=9000)
+	@echo "Starting the predictor at http://localhost:$(PORT) (stop it with Ctrl+C)"
+	@$(BIN)/studperf dashboard --port $(PORT)
+
+report: .venv/.installed  ## write report.html on the embedded sample
+	@echo "Writing the report of the embedded sample ..."
+	@$(BIN)/studperf report --out report.html
+	@echo "Written: report.html. Open it in a browser; it needs no connection."
+
+lab: .venv/.installed  ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab nbs
+
+test bench: export MPLBACKEND := agg
+test: .venv/.installed-dev  ## run everything that must be green
+	@echo "1 of 4: ruff"
+	@$(MAKE) --no-print-directory lint
+	@echo "2 of 4: is studperf/ what the notebooks export?"
+	@$(BIN)/python -m pytest -q tests/test_repo.py -k modules_are_exported
+	@echo "3 of 4: the notebooks' own tests"
+	@$(BIN)/nbdev_test --n_workers 2
+	@echo "4 of 4: tests/, and whether outputs and README are in step"
+	@$(BIN)/python -m pytest tests -n 2
+
+lint: .venv/.installed-dev  ## look for bugs with ruff (fix what it finds in the notebook)
+	@$(BIN)/ruff check --quiet --target-version py311 --select F,B,UP studperf tests tools benchmarks
+
+prepare: .venv/.installed-dev  ## after an edit: export the modules, run the notebooks, clean them, build the README
+	@$(BIN)/nbdev_export
+	@$(BIN)/python tools/run_nbs.py
+	@$(BIN)/nbdev_clean
+	@$(BIN)/python tools/build_readme.py
+
+# nbdev_docs would do, but it installs Quarto by itself and writes its own README.md.
+docs: .venv/.installed-dev  ## build the docs site into _docs (needs Quarto)
+	@command -v quarto >/dev/null || { echo "The site is built by Quarto, which is not installed: get it from https://quarto.org/docs/get-started, then run make docs again."; exit 1; }
+	@$(BIN)/python -c "from nbdev.quarto import refresh_quarto_yml as settings; from nbdev.serve import proc_nbs; settings(); proc_nbs()"
+	@cd _proc && quarto render --no-cache
+	@rm -rf _docs && mv _proc/_docs . && echo "Written: _docs/index.html"
+
+bench: .venv/.installed-dev  ## measure speed and memory beside the peers
+	@for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+constraints:  ## update constraints.txt to the newest versions, then: make prepare test
+	@PYTHON=$(PYTHON) tools/update_constraints.sh
+
+clean:  ## remove what the tools made, except .venv
+	@rm -rf _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis tests/artefacts nbs/nbdev.yml report.html
+	@find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -print | while read -r folder; do rm -rf "$$folder"; done
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "studperf needs Python 3.11 or later, and $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another one: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Making the environment in .venv"
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo "$(PYTHON) could not make an environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+
+# The stamps are files, so that a second start installs nothing, and a change of the requirements installs again.
+.venv/.installed: settings.ini setup.py constraints.txt | .venv/bin/python
+	@echo "Installing studperf and what it needs into .venv (some minutes the first time) ..."
+	@$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/.installed-dev: settings.ini setup.py constraints.txt | .venv/bin/python
+	@echo "Installing studperf, what it needs and the tools to test it into .venv (some minutes the first time) ..."
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch .venv/.installed $@

@@ -1,0 +1,64 @@
+"""What several tests need: real data beside the repo, a browser, a place for artefacts, a copy of the repo.
+
+What is missing on a machine skips the tests that need it and says so; with CI=true it fails them.
+"""
+import os
+import shutil
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("STUDPERF_SHARED", REPO.parent / "shared"))
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
+
+hypothesis.settings.register_profile("studperf", deadline=None, derandomize=IN_CI)
+hypothesis.settings.load_profile("studperf")
+
+
+def missing(reason):
+    if IN_CI:
+        pytest.fail(f"{reason} (CI=true, so this is not skipped)", pytrace=False)
+    pytest.skip(reason)
+
+
+def shared_file(folder, name):
+    path = SHARED / folder / name
+    if not path.is_file():
+        missing(f"{path} is not there: data that are not part of the repo (STUDPERF_SHARED says where they are)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """`shared_data("StudentsPerformance.csv")` is the path of a real data file."""
+    return lambda name: shared_file("data", name)
+
+
+@pytest.fixture(scope="session")
+def shared_reference():
+    """`shared_reference("students_r.csv")` is the path of a file of numbers to agree with."""
+    return lambda name: shared_file("reference", name)
+
+
+@pytest.fixture(scope="session")
+def chromium_path():
+    """The browser's program."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None) or missing(f"no browser: none of {', '.join(names)}")
+
+
+@pytest.fixture(scope="session")
+def artefacts():
+    """The folder for screenshots and other files that a person looks at after a run."""
+    folder = REPO / "tests" / "artefacts"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def repo_copy(tmp_path):
+    """A copy of the repo's own files, to run tools in without touching the work tree."""
+    others = (".*", "_proc", "_docs", "_site", "build", "dist", "*.egg-info", "__pycache__", "artefacts")
+    return Path(shutil.copytree(REPO, tmp_path / "studperf", ignore=shutil.ignore_patterns(*others)))

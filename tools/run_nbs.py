@@ -1,0 +1,120 @@
+"""Run the notebooks and write their outputs, or check that the outputs there are what a run gives.
+
+    python tools/run_nbs.py                        every notebook under nbs/
+    python tools/run_nbs.py nbs/02_cohort.ipynb    this one
+    python tools/run_nbs.py --check                writes nothing; a diff and exit code 1 if an output is stale
+
+A cell with `#| eval: false`, or with a flag of `tst_flags` in settings.ini, is not run and has no output.
+"""
+import argparse
+import json
+import os
+import sys
+import time
+import traceback
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from platform import machine
+
+from execnb.nbio import nb2str, read_nb
+from execnb.shell import CaptureShell
+from nbdev.clean import clean_nb
+from nbdev.config import get_config
+from nbdev.doclinks import nbglob
+from nbdev.process import extract_directives
+from notebook_outputs import REPO, differences, keep_same_pictures, unportable
+
+# Set before the workers start, so that a run gives the same bytes anywhere.
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "TZ": "UTC",
+    "MPLBACKEND": "agg",
+    "MATPLOTLIBRC": os.devnull,  # a reader's own settings would change the figures
+    "COLUMNS": "120", "LINES": "60",  # pandas and typer fit what they print to the terminal
+    "NO_COLOR": "1", "_TYPER_FORCE_DISABLE_TERMINAL": "1",
+    "TQDM_DISABLE": "1",
+    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",  # threads add up in another order each time
+}
+if machine() in ("x86_64", "AMD64"):  # code for newer processors rounds the last digit differently
+    ENVIRONMENT |= {"OPENBLAS_CORETYPE": "Haswell", "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR"}
+
+
+def is_skipped(cell, flags):
+    """Whether nbdev_test would skip the cell."""
+    directives = extract_directives(cell, remove=False)
+    switched_off = [value.lower() for value in directives.get("eval:", [])] == ["false"]
+    return switched_off or not flags.isdisjoint(directives) or "nbdev_export(" in cell.source
+
+
+def run(path):
+    """The notebook's text after a run, or else an account of the cell that failed; and the seconds it took."""
+    start, config = time.monotonic(), get_config()
+    notebook = read_nb(path)
+    sys.path.insert(0, str(REPO))
+    os.chdir(path.parent)
+    shell = CaptureShell(path, mpl_format="png")
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code":
+            continue
+        cell.outputs = []  # execnb leaves the old output of a cell that now shows nothing
+        if is_skipped(cell, set(config.tst_flags.split())):
+            continue
+        shell.cell(cell)
+        if error := shell.exc:
+            frames = error.__traceback__ and error.__traceback__.tb_next  # the first one is IPython's
+            trace = "".join(traceback.format_exception(type(error), error, frames))
+            return None, f"cell {number} (id {cell.id}) failed:\n\n{cell.source}\n\n{trace}", 0
+    clean_nb(notebook, config.clear_all, config.allowed_metadata_keys.split(),
+             config.allowed_cell_metadata_keys.split(), config.clean_ids)
+    notebook.metadata.pop("jupytext", None)  # left by an edit in a terminal; a notebook here is paired with nothing
+    return nb2str(notebook), None, time.monotonic() - start
+
+
+def write(path, text):
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(temporary, path)  # whole or not at all
+
+
+def check(name, committed_text, fresh_text):
+    """What is wrong with the committed notebook, when this is what a run of it gives."""
+    committed, fresh = json.loads(committed_text), json.loads(fresh_text)
+    keep_same_pictures(committed, fresh)
+    if nb2str(fresh) == committed_text:
+        return []
+    return list(differences(name, committed, fresh)) or [f"{name} is not clean: its metadata or layout is not nbdev's"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebooks", nargs="*", type=Path)
+    parser.add_argument("--check", action="store_true", help="write nothing, compare with what is there")
+    parser.add_argument("--workers", type=int, default=2, help="notebooks run at a time (default: 2)")
+    args = parser.parse_args()
+    paths = [path.resolve() for path in args.notebooks]
+    os.chdir(REPO)
+    os.environ.update(ENVIRONMENT)
+    paths = paths or sorted(path.resolve() for path in nbglob(as_path=True))
+
+    problems = []
+    with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        for path, future in [(path, pool.submit(run, path)) for path in paths]:
+            name = path.relative_to(REPO)
+            text, failure, seconds = future.result()
+            if failure:
+                pool.shutdown(wait=False, cancel_futures=True)
+                sys.exit(f"{name}, {failure}")
+            committed = path.read_text(encoding="utf-8")
+            found = [*unportable(name, json.loads(text)), *(check(name, committed, text) if args.check else [])]
+            if not args.check and text != committed:
+                write(path, text)
+            verdict = "has problems" if found else "in step" if args.check or text == committed else "written"
+            print(f"{name}: {verdict} ({seconds:.0f} s)", flush=True)
+            problems += found
+    if problems:
+        sys.exit("\n" + "\n\n".join(problems) + ("\n\nRun make prepare, and look at what changed." if args.check else ""))
+
+
+if __name__ == "__main__":
+    main()
