@@ -35,7 +35,7 @@ test: .venv/.installed-dev  ## run everything that must be green
 	@$(BIN)/python -m pytest tests -n 2
 
 lint: .venv/.installed-dev  ## look for bugs with ruff (fix what it finds in the notebook)
-	@$(BIN)/ruff check --quiet --target-version py311 --select F,B,UP studperf tests tools benchmarks
+	@$(BIN)/ruff check --quiet studperf tests tools benchmarks
 
 prepare: .venv/.installed-dev  ## after an edit: export the modules, run the notebooks, clean them, build the README
 	@$(BIN)/nbdev_export
@@ -51,7 +51,7 @@ docs: .venv/.installed-dev  ## build the docs site into _docs (needs Quarto)
 	@rm -rf _docs && mv _proc/_docs . && echo "Written: _docs/index.html"
 
 bench: .venv/.installed-dev  ## measure speed and memory beside the peers
-	@for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@for script in $(wildcard benchmarks/[a-z]*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 constraints:  ## update constraints.txt to the newest versions, then: make prepare test
 	@PYTHON=$(PYTHON) tools/update_constraints.sh
@@ -61,19 +61,19 @@ clean:  ## remove what the tools made, except .venv
 	@find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -print | while read -r folder; do rm -rf "$$folder"; done
 
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "studperf needs Python 3.11 or later, and $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another one: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Making the environment in .venv"
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
 	  echo "$(PYTHON) could not make an environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 
 # The stamps are files, so that a second start installs nothing, and a change of the requirements installs again.
-.venv/.installed: settings.ini setup.py constraints.txt | .venv/bin/python
+.venv/.installed: settings.ini setup.py pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing studperf and what it needs into .venv (some minutes the first time) ..."
 	@$(PIP) install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
-.venv/.installed-dev: settings.ini setup.py constraints.txt | .venv/bin/python
+.venv/.installed-dev: settings.ini setup.py pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing studperf, what it needs and the tools to test it into .venv (some minutes the first time) ..."
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch .venv/.installed $@

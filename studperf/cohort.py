@@ -7,10 +7,8 @@ __all__ = ['MOST_DECIMALS', 'MOST_VALUES', 'FORMAT', 'Scale', 'Cohort', 'sum_of'
            'value_counts', 'merge', 'suppress', 'save_cohort', 'load_cohort']
 
 # %% ../nbs/02_cohort.ipynb #1bef8cee
-import csv
 import glob
 import gzip
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from .data import as_frame, decode, separator_of
+from .data import WORKBOOKS, as_frame, decode, headings, load_students, separator_of
 from .schema import (MISSING_TEXTS, STUDENTS, DataError, Schema, check_table, match_columns, natural_order,
                              schema_from_dict, schema_to_dict, whole_file)
 
@@ -58,7 +56,7 @@ class Cohort:
 
     @classmethod
     def summarize(cls,
-                  source: Any = None,  # a frame; or path, list of paths or glob of CSV or Parquet files; None: the embedded sample
+                  source: Any = None,  # a frame; or path, list of paths or glob of CSV or Parquet files; or a workbook or address; None: the embedded sample
                   schema: Schema = STUDENTS) -> "Cohort":
         "Reduce rows to a Cohort in one pass; files are read by DuckDB and never loaded. Raises DataError with all faults."
         return summarize(source, schema)
@@ -74,6 +72,12 @@ class Cohort:
             raise ValueError(f"no factor {factor!r}; the Cohort has {', '.join(map(repr, self.schema.factors))}")
         present = set(self.cells[factor].dropna())
         return [level for level in self.cells[factor].cat.categories if level in present]
+
+    def has(self, column: str) -> np.ndarray:  # (cells,) true or false
+        "Which cells hold students who have a value of this factor, cluster or numeric column?"
+        if column in self.schema.numeric:
+            return (self.cells["missing"].to_numpy() >> self.schema.numeric.index(column)) & 1 == 0
+        return self.cells[column].notna().to_numpy()
 
     def moments(self, columns: Sequence[str], by: Sequence[str] = ()) -> "Moments":
         "Counts, means and cross-products of numeric columns, by group: see `moments`."
@@ -121,11 +125,6 @@ def _key_columns(schema: Schema) -> list[str]:
 def _sum_columns(schema: Schema) -> list[str]:
     return [sum_of(name) for name in schema.numeric] + [sum_of(*pair) for pair in combinations_with_replacement(schema.numeric, 2)]
 
-
-def _has(cells: pd.DataFrame, schema: Schema, column: str) -> np.ndarray:
-    "Which cells have values of a numeric column?"
-    return (cells["missing"].to_numpy() >> schema.numeric.index(column)) & 1 == 0
-
 # %% ../nbs/02_cohort.ipynb #1c49d8f9
 def _assemble(schema: Schema, cells: pd.DataFrame, counts: pd.DataFrame, scales: Mapping[str, Scale],
               suppressed: int = 0) -> Cohort:
@@ -134,8 +133,9 @@ def _assemble(schema: Schema, cells: pd.DataFrame, counts: pd.DataFrame, scales:
     cells = cells[[*keys, "n", *sums]].copy()
     for name in keys[:-1]:
         levels = schema.factors.get(name) or natural_order(set(cells[name].dropna()))
-        cells[name] = pd.Categorical(cells[name], categories=list(levels), ordered=name in schema.ordered)
+        cells[name] = pd.Categorical(cells[name].astype(object), categories=list(levels), ordered=name in schema.ordered)
     cells[["n", *sums]] = cells[["n", *sums]].apply(_narrowest)
+    cells["missing"] = cells["missing"].astype("int64")
     cells = cells.sort_values(keys)
     place = pd.Series(np.arange(len(cells)), index=cells.index)
     counts = counts[counts["score"].map(lambda score: scales[score].discrete).astype(bool)]
@@ -205,7 +205,7 @@ def _file_relation(path: str, schema: Schema) -> tuple[str, dict[str, str], dict
     elif kind in (".csv", ".tsv", ".txt"):
         head, encoding = _head(path)
         separator = separator_of(head, schema)
-        names = next(csv.reader(io.StringIO(head), delimiter=separator), [])
+        names = headings(head, separator)
         kinds = {f"column{i}": "VARCHAR" for i in range(len(names))}
         columns = dict(zip(names, kinds, strict=False))
         described = ", ".join(f"{_literal(column)}: 'VARCHAR'" for column in kinds)
@@ -226,6 +226,11 @@ def _head(path: str, size: int = 1 << 16) -> tuple[str, str]:
     if not head.strip():
         raise DataError(path, ["the file is empty, expected a line of headings and a row per student"])
     return decode(head[:head.rfind(b"\n") + 1] or head)
+
+
+def _is_for_duckdb(path: str | Path) -> bool:
+    "CSV and Parquet are read by DuckDB; workbooks and addresses are loaded."
+    return "://" not in str(path) and Path(str(path).removesuffix(".gz")).suffix.lower() not in WORKBOOKS
 
 
 def _files(source: str | Path | Iterable[str | Path]) -> list[str]:
@@ -283,7 +288,8 @@ def _find_scales(connection: duckdb.DuckDBPyConnection, schema: Schema) -> tuple
         if decimals == 99 or not size < 2**53:
             scales[name] = Scale(decimals=None, origin=float(np.round(mean)) if np.isfinite(mean) else 0.0, discrete=False)
         else:
-            scales[name] = Scale(decimals or 0, discrete=(high - low) * 10 ** (decimals or 0) <= MOST_VALUES)
+            few_values = (high - low) * 10 ** (decimals or 0) <= MOST_VALUES
+            scales[name] = Scale(decimals or 0, discrete=few_values and name in schema.scores)
         largest[name] = size
     return scales, largest, bool(faulty)
 
@@ -318,7 +324,7 @@ def _from_arrow(table: pa.Table, schema: Schema, scales: Mapping[str, Scale], su
     cells = table.select([*_key_columns(schema), "n", *_sum_columns(schema)]).to_pandas()
     for name in _sum_columns(schema):
         if cells[name].dtype == object:  # decimals; NULL where the column is missing in all of a cell's rows
-            cells[name] = [0 if value is None else int(value) for value in cells[name]]
+            cells[name] = pd.Series([0 if value is None else int(value) for value in cells[name]], dtype=object)
         cells[name] = cells[name].fillna(0)
     return _assemble(schema, cells, counts, scales, suppressed)
 
@@ -332,6 +338,8 @@ def _unnested(table: pa.Table, score: str) -> pd.DataFrame:
 def summarize(source: Any, schema: Schema) -> Cohort:
     "Reduce a frame, a file, a list of files or a glob to a Cohort: see `Cohort.summarize`."
     is_files = isinstance(source, (str, Path)) or (isinstance(source, (list, tuple)) and all(isinstance(path, (str, Path)) for path in source))
+    if isinstance(source, (str, Path)) and not _is_for_duckdb(source):
+        source, is_files = load_students(source, schema=schema), False
     with duckdb.connect() as connection:
         if is_files:
             paths = _files(source)
@@ -382,7 +390,7 @@ def moments(cohort: Cohort,
     names = [sum_of(name) for name in columns] + [_product(cohort, *pair) for pair in combinations_with_replacement(columns, 2)]
     sums = _added_up(_complete(cohort, columns, by)[[*by, "n", *dict.fromkeys(names)]], by)
     n = sums["n"].to_numpy(object)
-    totals = np.stack([sums[sum_of(name)].to_numpy(object) for name in columns], axis=1)
+    totals = sums[[sum_of(name) for name in columns]].to_numpy(object)
     mean, ss = np.empty(totals.shape), np.empty((*totals.shape, len(columns)))
     for i, first in enumerate(columns):
         scale = cohort.scales[first]
@@ -405,8 +413,7 @@ def _product(cohort: Cohort, first: str, second: str) -> str:
 
 def _complete(cohort: Cohort, columns: Sequence[str], by: Sequence[str]) -> pd.DataFrame:
     "The cells whose rows have all of these numeric columns and levels."
-    keep = reduce(np.logical_and, [_has(cohort.cells, cohort.schema, name) for name in columns], np.ones(len(cohort.cells), bool))
-    return cohort.cells[keep & cohort.cells[list(by)].notna().all(axis=1).to_numpy()]
+    return cohort.cells[reduce(np.logical_and, map(cohort.has, (*columns, *by)), np.ones(len(cohort.cells), bool))]
 
 
 def _added_up(cells: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -462,8 +469,8 @@ def _common_scale(first: Cohort, second: Cohort, name: str) -> Scale:
     if any(scale.decimals is None for scale in scales):
         return Scale(None, min(scale.origin for scale in scales if scale.decimals is None), discrete=False)
     decimals = max(scale.decimals for scale in scales)
-    if not all(scale.discrete for scale in scales) or name not in first.schema.scores:
-        return Scale(decimals, discrete=all(scale.discrete for scale in scales))
+    if not all(scale.discrete for scale in scales):
+        return Scale(decimals, discrete=False)
     values = [cohort.value_counts(name)["value"] for cohort in (first, second)]
     lowest, highest = pd.concat(values).agg(["min", "max"]) if any(map(len, values)) else (0, 0)
     return Scale(decimals, discrete=bool(round((highest - lowest) * 10 ** decimals) <= MOST_VALUES))
@@ -475,7 +482,7 @@ def _rescaled(cohort: Cohort, scales: Mapping[str, Scale]) -> Cohort:
         return cohort
     old, cells, n = cohort.cells, cohort.cells.copy(), cohort.cells["n"].to_numpy(object)
     steps = {name: _conversion(cohort.scales[name], scale) for name, scale in scales.items()}
-    present = {name: _has(old, cohort.schema, name).astype(object) for name in scales}
+    present = {name: cohort.has(name).astype(object) for name in scales}
     for name, (factor, shift) in steps.items():
         cells[sum_of(name)] = factor * old[sum_of(name)].astype(object) + shift * n * present[name]
     for a, b in combinations_with_replacement(scales, 2):

@@ -325,7 +325,7 @@ MOST_LEVELS = 20  # a text column with more different values than this is no fac
 MOST_CODES = 6  # a column of whole numbers with more different values than this is a covariate
 
 
-def infer_schema(frame: pd.DataFrame,  # one's own table
+def infer_schema(frame: pd.DataFrame,  # one's own table; numbers may stand in it as text
                  scores: Sequence[str],  # the columns to be compared
                  *,
                  weight: str | None = None,  # the weight column, if there is one
@@ -352,8 +352,11 @@ def infer_schema(frame: pd.DataFrame,  # one's own table
 def _likely_role(column: pd.Series, name: str) -> tuple[str | None, str]:
     "'factor', 'covariate' or None, and the reason for None."
     values = column.dropna()
+    values = values[~values.map(_means_missing).astype(bool)]
+    as_numbers = values.map(_as_number).astype(float)
+    numbers = not (as_numbers.isna().any() or pd.api.types.is_datetime64_any_dtype(values))
+    values = as_numbers if numbers else values
     distinct = values.nunique()
-    numbers = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     whole = numbers and bool((values == np.floor(values)).all())
     if not name or name.startswith("Unnamed:"):
         return None, "it has no name"

@@ -13,7 +13,9 @@ REPO = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("STUDPERF_SHARED", REPO.parent / "shared"))
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 
-hypothesis.settings.register_profile("studperf", deadline=None, derandomize=IN_CI)
+# Each example of a test writes the same files in the same folder, one after another.
+hypothesis.settings.register_profile("studperf", deadline=None, derandomize=IN_CI, max_examples=50, suppress_health_check=[
+    hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("studperf")
 
 

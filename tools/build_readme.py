@@ -35,7 +35,8 @@ def from_top(markdown):
 def as_reader_sees(cell, figures):
     """The cell without what is only for nbdev and Quarto, or None; its pictures go to `figures`, by file name."""
     if cell.cell_type == "markdown":
-        return cell | {"source": from_top(cell.source)}
+        cell.source = from_top(cell.source)
+        return cell
     directives = dict(re.split(r":\s*|$", text, maxsplit=1) for text in DIRECTIVE.findall(cell.source))
     if cell.cell_type == "raw" or "hide" in directives or directives.get("include") == "false":
         return None

@@ -7,6 +7,8 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
+from execnb.nbio import nb2str
+
 REPO = Path(__file__).resolve().parents[1]
 
 UNPORTABLE = {
@@ -66,3 +68,12 @@ def differences(name, committed, fresh):
                      for cell in (old, new)]
             lines = difflib.unified_diff(*texts, f"{title}: committed", f"{title}: after a run", n=1, lineterm="")
             yield "\n".join(line[:160] for line in lines)
+
+
+def staleness(name, committed_text, fresh_text):
+    """What is wrong with the committed notebook, when this is what a run of it gives."""
+    committed, fresh = json.loads(committed_text), json.loads(fresh_text)
+    keep_same_pictures(committed, fresh)
+    if nb2str(fresh) == committed_text:
+        return []
+    return list(differences(name, committed, fresh)) or [f"{name} is not clean: its metadata or layout is not nbdev's"]

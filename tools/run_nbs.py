@@ -12,10 +12,11 @@ import os
 import sys
 import time
 import traceback
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from platform import machine
+from subprocess import DEVNULL, PIPE, STDOUT, run
+from tempfile import TemporaryDirectory
 
 from execnb.nbio import nb2str, read_nb
 from execnb.shell import CaptureShell
@@ -23,9 +24,9 @@ from nbdev.clean import clean_nb
 from nbdev.config import get_config
 from nbdev.doclinks import nbglob
 from nbdev.process import extract_directives
-from notebook_outputs import REPO, differences, keep_same_pictures, unportable
+from notebook_outputs import REPO, staleness, unportable
 
-# Set before the workers start, so that a run gives the same bytes anywhere.
+# So that a run gives the same bytes anywhere. Most are read when a program starts, so each notebook gets its own.
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "TZ": "UTC",
@@ -47,12 +48,11 @@ def is_skipped(cell, flags):
     return switched_off or not flags.isdisjoint(directives) or "nbdev_export(" in cell.source
 
 
-def run(path):
-    """The notebook's text after a run, or else an account of the cell that failed; and the seconds it took."""
-    start, config = time.monotonic(), get_config()
+def execute(path):
+    """The notebook's text after a run in this process; ends the process at the first cell that fails."""
+    config = get_config()
     notebook = read_nb(path)
     sys.path.insert(0, str(REPO))
-    os.chdir(path.parent)
     shell = CaptureShell(path, mpl_format="png")
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type != "code":
@@ -64,11 +64,22 @@ def run(path):
         if error := shell.exc:
             frames = error.__traceback__ and error.__traceback__.tb_next  # the first one is IPython's
             trace = "".join(traceback.format_exception(type(error), error, frames))
-            return None, f"cell {number} (id {cell.id}) failed:\n\n{cell.source}\n\n{trace}", 0
+            sys.exit(f"cell {number} (id {cell.id}) failed:\n\n{cell.source}\n\n{trace}")
     clean_nb(notebook, config.clear_all, config.allowed_metadata_keys.split(),
              config.allowed_cell_metadata_keys.split(), config.clean_ids)
     notebook.metadata.pop("jupytext", None)  # left by an edit in a terminal; a notebook here is paired with nothing
-    return nb2str(notebook), None, time.monotonic() - start
+    return nb2str(notebook)
+
+
+def execute_apart(path):
+    """The notebook's text after a run in a process of its own, or else None; what that process said; its seconds."""
+    start = time.monotonic()
+    with TemporaryDirectory() as folder:
+        result = Path(folder) / path.name
+        done = run([sys.executable, __file__, path, "--into", result], cwd=path.parent, env=os.environ | ENVIRONMENT,
+                   stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, text=True)
+        text = result.read_text(encoding="utf-8") if result.exists() else None
+    return text, done.stdout or f"its process ended with code {done.returncode}", time.monotonic() - start
 
 
 def write(path, text):
@@ -77,36 +88,29 @@ def write(path, text):
     os.replace(temporary, path)  # whole or not at all
 
 
-def check(name, committed_text, fresh_text):
-    """What is wrong with the committed notebook, when this is what a run of it gives."""
-    committed, fresh = json.loads(committed_text), json.loads(fresh_text)
-    keep_same_pictures(committed, fresh)
-    if nb2str(fresh) == committed_text:
-        return []
-    return list(differences(name, committed, fresh)) or [f"{name} is not clean: its metadata or layout is not nbdev's"]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", type=Path)
     parser.add_argument("--check", action="store_true", help="write nothing, compare with what is there")
     parser.add_argument("--workers", type=int, default=2, help="notebooks run at a time (default: 2)")
+    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)  # how each notebook's own process is called
     args = parser.parse_args()
+    if args.into:
+        return write(args.into, execute(args.notebooks[0]))
+
     paths = [path.resolve() for path in args.notebooks]
     os.chdir(REPO)
-    os.environ.update(ENVIRONMENT)
     paths = paths or sorted(path.resolve() for path in nbglob(as_path=True))
-
     problems = []
-    with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        for path, future in [(path, pool.submit(run, path)) for path in paths]:
+    with ThreadPoolExecutor(args.workers) as pool:
+        for path, future in [(path, pool.submit(execute_apart, path)) for path in paths]:
             name = path.relative_to(REPO)
             text, failure, seconds = future.result()
-            if failure:
+            if text is None:
                 pool.shutdown(wait=False, cancel_futures=True)
                 sys.exit(f"{name}, {failure}")
             committed = path.read_text(encoding="utf-8")
-            found = [*unportable(name, json.loads(text)), *(check(name, committed, text) if args.check else [])]
+            found = [*unportable(name, json.loads(text)), *(staleness(name, committed, text) if args.check else [])]
             if not args.check and text != committed:
                 write(path, text)
             verdict = "has problems" if found else "in step" if args.check or text == committed else "written"

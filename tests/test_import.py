@@ -1,0 +1,31 @@
+"""`import studperf` costs next to nothing: everything heavy is loaded when it is first used."""
+import subprocess
+import sys
+
+HEAVY = {"numpy", "pandas", "pyarrow", "duckdb", "scipy", "sklearn", "statsmodels", "matplotlib", "seaborn", "ipywidgets",
+         "IPython", "typer", "jinja2", "narwhals", "tqdm", "nbdev", "fastcore"}
+
+
+def imported_by(statement):
+    run = subprocess.run([sys.executable, "-X", "importtime", "-c", statement], capture_output=True, text=True, check=True)
+    return {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in run.stderr.splitlines() if line.startswith("import time:")}
+
+
+def test_import_loads_nothing_heavy():
+    assert not imported_by("import studperf") & HEAVY
+
+
+def test_the_check_would_see_a_heavy_import():
+    assert {"pandas", "numpy"} <= imported_by("import studperf; studperf.Schema")
+
+
+def test_package_needs_no_development_tool():
+    everything = "import studperf; [getattr(studperf, name) for name in studperf.__all__]; import studperf.cli"
+    assert not imported_by(everything) & {"nbdev", "fastcore", "execnb", "mapie", "pytest", "polars"}
+
+
+def test_public_names_are_what_they_say():
+    code = ("import studperf, studperf.comparison, studperf.reporting\n"
+            "assert all(callable(getattr(studperf, name)) for name in ('compare', 'report', 'describe', 'regress'))\n"
+            "assert studperf.compare.__module__ == 'studperf.comparison'")
+    subprocess.run([sys.executable, "-c", code], check=True)

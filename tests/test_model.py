@@ -1,0 +1,351 @@
+"""The published results on the real file, real school data, and predictor files that somebody damaged or forged."""
+import hashlib
+import io
+import json
+import pickle
+import warnings
+import zipfile
+
+import numpy as np
+import pandas as pd
+import polars
+import pytest
+import skops.io
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.model_selection import KFold, cross_val_score, train_test_split
+from sklearn.pipeline import Pipeline
+from sklearn.svm import SVR
+
+from studperf import registry
+from studperf.data import load_students, simulate_students
+from studperf.model import candidates, compare_models, fit_predictor, regressors
+from studperf.registry import PredictorFileError, load_predictor
+from studperf.schema import STUDENTS, DataError, DataWarning, Schema
+
+MODELS = tuple(regressors())
+
+
+@pytest.fixture(scope="module")
+def real_students(shared_data):
+    return load_students(shared_data("StudentsPerformance.csv"))
+
+
+@pytest.fixture(scope="module")
+def students():
+    return load_students()
+
+
+# --- agreement with published results ---------------------------------------------------------------------------------
+
+def test_published_holdout_result(real_students):
+    train, test = train_test_split(real_students, test_size=.2, random_state=42)
+    pipeline = candidates(STUDENTS, "math", "all")["least squares"].fit(train, train["math"])
+    expected = pipeline.predict(test)
+    assert r2_score(test["math"], expected) == pytest.approx(0.8804332983749564, rel=1e-9)
+    assert mean_absolute_error(test["math"], expected) == pytest.approx(4.214763142475, rel=1e-9)
+    assert root_mean_squared_error(test["math"], expected) == pytest.approx(5.393993869733, rel=1e-9)
+
+
+@pytest.mark.parametrize("target, inputs, published", [
+    ("math", "background", .2244), ("math", "all", .8685), ("reading", "background", .1996), ("reading", "all", .9224),
+    ("writing", "background", .3093), ("writing", "all", .9451)])
+def test_published_cross_validation(real_students, target, inputs, published):
+    pipeline = candidates(STUDENTS, target, inputs)["least squares"]
+    scores = cross_val_score(pipeline, real_students, real_students[target], cv=KFold(10, shuffle=True, random_state=42))
+    assert scores.mean() == pytest.approx(published, abs=.00005)
+
+
+def test_comparison_on_the_real_file(real_students):
+    table = compare_models(real_students, "math", progress=False)
+    assert list(table.columns) == ["model", "inputs", "n", "r2", "r2_low", "r2_high", "mae", "rmse",
+                                   "ceiling", "ceiling_low", "ceiling_high"]
+    assert set(table["model"]) == set(MODELS)
+    assert table["r2"].is_monotonic_decreasing
+    assert table.iloc[-1]["model"] == "mean"
+    assert (table["r2_low"] < table["r2"]).all() and (table["r2"] < table["r2_high"]).all()
+    assert (table["ceiling_low"] <= table["ceiling"]).all() and (table["ceiling"] <= table["ceiling_high"]).all()
+    pd.testing.assert_frame_equal(compare_models(real_students, "math", progress=False), table)
+
+
+def test_ceiling_stands_only_beside_factors(students):
+    ask = {"models": ["least squares"], "progress": False}
+    assert compare_models(students, "math", inputs=["lunch", "gender"], **ask)["ceiling"].notna().all()
+    assert compare_models(students, "math", inputs="all", **ask)["ceiling"].isna().all()
+    assert compare_models(students, "math", inputs=["lunch", "reading"], **ask)["inputs"].tolist() == ["lunch, reading"]
+
+
+def test_real_school_data_with_other_columns(shared_data, tmp_path):
+    schema = Schema(factors=["Minority", "Sex"], scores=["MathAch"], covariates=["SES", "MEANSES"], cluster="School")
+    pupils = load_students(shared_data("MathAchieve.csv"), schema=schema)
+    predictor = fit_predictor(pupils, "MathAch", schema=schema)
+    assert predictor.n == 7185 and .15 < predictor.metrics["r2"] < .25
+    table = predictor.predict(pupils)
+    assert ((table["low"] < table["prediction"]) & (table["prediction"] < table["high"])).all()
+    assert pupils["MathAch"].between(table["low"], table["high"]).mean() == pytest.approx(.9, abs=.01)
+    predictor.save(tmp_path / "pupils")
+    pd.testing.assert_frame_equal(load_predictor(tmp_path / "pupils").predict(pupils)[["prediction"]], table[["prediction"]])
+
+
+# --- rows ---------------------------------------------------------------------------------------------------------------
+
+def test_frames_of_other_libraries(students):
+    predictor = fit_predictor(polars.from_pandas(students), "math")
+    expected = fit_predictor(students, "math").predict(students[:50])
+    pd.testing.assert_frame_equal(predictor.predict(polars.from_pandas(students[:50])), expected)
+
+
+def test_predictions_keep_a_repeated_index(students):
+    rows = students[:6].set_axis([1, 1, 2, 2, 3, 3])
+    table = fit_predictor(students, "math").predict(rows)
+    assert table.index.tolist() == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_level_seen_once_is_learned(students, model):
+    rows = students[(students["ethnicity"] != "group E")]
+    rows = pd.concat([rows, students[students["ethnicity"] == "group E"][:1]])
+    predictor = fit_predictor(rows, "math", model=model, folds=4)
+    assert predictor.schema.factors["ethnicity"][-1] == "group E"
+    assert np.isfinite(predictor.predict(rows.tail(1))).all(axis=None)
+    compare_models(rows, "math", models=[model], folds=2, repeats=1, progress=False)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_few_rows_are_enough_or_told(students, model):
+    if model == "k-nearest neighbours":
+        with pytest.raises(DataError, match="too few for k-nearest neighbours"):
+            fit_predictor(students[:27], "math", model=model)
+        assert fit_predictor(students[:28], "math", model=model).n == 28
+    else:
+        predictor = fit_predictor(students[:20], "math", model=model, inputs=["lunch", "reading"])
+        assert np.isfinite(predictor.predict(students[:20])).all(axis=None)
+
+
+def test_rows_without_any_complete_one(students):
+    rows = students.astype({"math": float}).assign(math=np.nan)
+    with pytest.warns(DataWarning, match="1000 without 'math'"), pytest.raises(DataError, match="0 complete rows"):
+        fit_predictor(rows, "math")
+
+
+def test_score_out_of_range_among_the_inputs(students):
+    predictor = fit_predictor(students, "math", inputs="all")
+    with pytest.raises(DataError, match="row 3, column 'reading': found 105, expected a number from 0 to 100"):
+        predictor.predict(students.assign(reading=[*students["reading"][:3], 105, *students["reading"][4:]]))
+
+
+# --- files --------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("inputs", ["background", "all", ["lunch"], ["age"], ["age", "reading", "gender"]], ids=str)
+def test_round_trip(tmp_path, model, inputs):
+    schema = Schema(factors=dict(STUDENTS.factors), scores=dict(STUDENTS.scores), ordered=STUDENTS.ordered, covariates=["age"])
+    rows = simulate_students(150, seed=8)
+    rows["age"] = np.random.default_rng(0).normal(16, 1, len(rows))
+    predictor = fit_predictor(rows, "math", inputs=inputs, model=model, schema=schema, folds=2)
+    predictor.save(tmp_path / "predictor")
+    loaded = load_predictor(tmp_path / "predictor")
+    pd.testing.assert_frame_equal(loaded.predict(rows, level=.8), predictor.predict(rows, level=.8), check_exact=True)
+    assert loaded.schema == predictor.schema and loaded.metrics == predictor.metrics
+    np.testing.assert_array_equal(loaded.residuals, predictor.residuals)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, students):
+    """Path of a saved predictor by the name of its model."""
+    folder, paths = tmp_path_factory.mktemp("saved"), {}
+
+    def path_of(model="least squares"):
+        if model not in paths:
+            paths[model] = folder / model
+            fit_predictor(students[:200], "math", model=model, folds=2).save(paths[model])
+        return paths[model]
+    return path_of
+
+
+def members(path):
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read("predictor.json")), archive.read("model.skops")
+
+
+def forge(path, record, model):
+    """A predictor's file whose checksums fit, as somebody who knows the format would write it."""
+    record = {key: value for key, value in record.items() if key != "sha256"} | {"model_sha256": hashlib.sha256(model).hexdigest()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("predictor.json", json.dumps(record | {"sha256": registry._record_hash(record)}))
+        archive.writestr("model.skops", model)
+    return path
+
+
+def test_what_is_no_predictor_is_refused(tmp_path, saved):
+    content = saved().read_bytes()
+    other = io.BytesIO()
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    for foreign in (b"", b"gender,math\n", pickle.dumps([1, 2]), content[:100], content[:-1], content[len(content) // 2:],
+                    other.getvalue()):
+        path = tmp_path / "foreign"
+        path.write_bytes(foreign)
+        with pytest.raises(PredictorFileError, match="foreign: not a predictor of studperf") as caught:
+            load_predictor(path)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(FileNotFoundError):
+        load_predictor(tmp_path / "absent")
+
+
+def test_missing_and_further_members_are_refused(tmp_path, saved):
+    record, model = members(saved())
+    path = tmp_path / "members"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("predictor.json", json.dumps(record))
+    with pytest.raises(PredictorFileError, match="without model.skops"):
+        load_predictor(path)
+    with zipfile.ZipFile(forge(path, record, model), "a") as archive:
+        archive.writestr("../evil.py", "print()")
+    with pytest.raises(PredictorFileError, match="alone, found 3"):
+        load_predictor(path)
+
+
+def test_damage_is_noticed_or_harmless(tmp_path, saved, students):
+    content, path = saved().read_bytes(), tmp_path / "damaged"
+    expected = load_predictor(saved()).predict(students[:5])
+    noticed = 0
+    for position in np.linspace(0, len(content) - 1, 200).astype(int):
+        damaged = bytearray(content)
+        damaged[position] ^= 0xFF
+        path.write_bytes(damaged)
+        try:  # a few bytes, such as the time of writing, mean nothing
+            pd.testing.assert_frame_equal(load_predictor(path).predict(students[:5]), expected, check_exact=True)
+        except PredictorFileError:
+            noticed += 1
+    assert noticed > 150
+
+
+def test_an_exchanged_model_is_refused(tmp_path, saved):
+    path = tmp_path / "exchanged"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("predictor.json", json.dumps(members(saved())[0]))
+        archive.writestr("model.skops", members(saved("ridge"))[1])
+    with pytest.raises(PredictorFileError, match="model.skops is not the one that was saved"):
+        load_predictor(path)
+
+
+@pytest.mark.parametrize("change, reason", [
+    ({"format": "another"}, "has the format 'another'"),
+    ({"version": 2}, "update studperf"),
+    ({"target": "physics"}, "contradicts itself"),
+    ({"inputs": ["lunch", "shoe_size"]}, "contradicts itself"),
+    ({"inputs": ["lunch"]}, "does not hold the model that predictor.json describes"),
+    ({"model": "oracle"}, "contradicts itself"),
+    ({"model": "ridge"}, "expected a pipeline for ridge"),
+    ({"schema": {"scores": {"math": [0, 100]}}}, "contradicts itself"),
+    ({"schema": None}, "contradicts itself"),
+    ({"metrics": None}, "contradicts itself"),
+    ({"versions": 3}, "contradicts itself"),
+    ({"n": "many"}, "contradicts itself"),
+    ({"residuals": []}, "residuals as sorted numbers"),
+    ({"residuals": [1.0, float("nan")]}, "residuals as sorted numbers"),
+    ({"residuals": [2.0, 1.0]}, "residuals as sorted numbers"),
+    ({"residuals": "none"}, "contradicts itself")], ids=str)
+def test_a_description_that_does_not_fit_is_refused(tmp_path, saved, change, reason):
+    record, model = members(saved())
+    with pytest.raises(PredictorFileError, match=reason) as caught:
+        load_predictor(forge(tmp_path / "forged", record | change, model))
+    assert "\n" not in str(caught.value)
+
+
+def test_other_levels_than_the_model_knows_are_refused(tmp_path, saved):
+    record, model = members(saved())
+    record["schema"]["factors"]["lunch"] = ["standard", "free/reduced"]
+    with pytest.raises(PredictorFileError, match="knows other levels"):
+        load_predictor(forge(tmp_path / "forged", record, model))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", "[" * 100_000, "\xff"], ids=lambda text: repr(text[:5]))
+def test_a_description_that_is_none_is_refused(tmp_path, saved, text):
+    path = tmp_path / "forged"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("predictor.json", text.encode("latin-1"))
+        archive.writestr("model.skops", members(saved())[1])
+    with pytest.raises(PredictorFileError, match="does not describe a predictor"):
+        load_predictor(path)
+
+
+def test_what_would_unpack_to_too_much_is_refused(tmp_path, saved, monkeypatch):
+    monkeypatch.setattr(registry, "MOST_BYTES", 2**20)
+    record, _ = members(saved())
+    large = tmp_path / "large"
+    large.write_bytes(np.random.default_rng(0).bytes(2**20 + 1))
+    with pytest.raises(PredictorFileError, match="larger than the 1 MB"):
+        load_predictor(large)
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", bytes(2**21))
+    for model in (bytes(2**21), bomb.getvalue()):  # in the file itself, and in the archive within it
+        with pytest.raises(PredictorFileError, match="would unpack to"):
+            load_predictor(forge(tmp_path / "bomb", record, model))
+
+
+class Foreign:
+    def __init__(self):
+        self.text = "hello"
+
+
+@pytest.mark.parametrize("intruder, name", [(Foreign(), "Foreign"), (print, "builtins.print"), (SVR(), "sklearn.svm._classes.SVR"),
+                                            (np.exp, "numpy.exp"), ("".join, "MethodNode|builtins.str|join")], ids=str)
+def test_unexpected_types_are_refused_by_name(tmp_path, saved, students, intruder, name):
+    predictor = load_predictor(saved())
+    pipeline = Pipeline([*predictor.pipeline.steps[:1], ("model", predictor.pipeline["model"])])
+    pipeline.intruder = intruder
+    try:
+        model = skops.io.dumps(pipeline)
+    except Exception as error:
+        pytest.skip(f"skops cannot store it: {error}")
+    with pytest.raises(PredictorFileError, match=name) as caught:
+        load_predictor(forge(tmp_path / "forged", members(saved())[0], model))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["decision tree", "random forest", "AdaBoost", "gradient boosting"])
+@pytest.mark.parametrize("fault", ["child", "loop", "column"])
+def test_forged_trees_are_refused(tmp_path, saved, model, fault):
+    pipeline = load_predictor(saved(model)).pipeline
+    regressor = pipeline["model"]
+    wrong = {"child": 10_000_000, "loop": 0, "column": 10_000}[fault]
+    if model == "gradient boosting":
+        nodes = regressor._predictors[-1][0].nodes
+        nodes["feature_idx" if fault == "column" else "right"][0] = wrong
+    else:
+        tree = (regressor if model == "decision tree" else regressor.estimators_[-1]).tree_
+        state = tree.__getstate__()
+        state["nodes"]["feature" if fault == "column" else "right_child"][0] = wrong
+        tree.__setstate__(state)
+    forged = forge(tmp_path / "forged", members(saved(model))[0], skops.io.dumps(pipeline))
+    with pytest.raises(PredictorFileError, match="a tree points to a node or a column that is not there"):
+        load_predictor(forged)
+
+
+def test_other_versions_are_told(tmp_path, saved):
+    record, model = members(saved())
+    path = forge(tmp_path / "older", record | {"versions": {"numpy": "1.0"}}, model)
+    with pytest.warns(DataWarning, match=r"made with scikit-learn of unknown version .*, numpy 1\.0 \(here"):
+        load_predictor(path)
+    path = forge(tmp_path / "older", record | {"versions": {"numpy": "1.0"}}, b"no model")
+    with pytest.raises(PredictorFileError, match=r"made with .*numpy 1\.0"):
+        load_predictor(path)
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path, saved, monkeypatch):
+    path = tmp_path / "predictor"
+    predictor = load_predictor(saved())
+    predictor.save(path)
+    before = path.read_bytes()
+    monkeypatch.setattr(registry.zipfile.ZipFile, "writestr", lambda *args, **options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        predictor.save(path)
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["predictor"]
+
+
+def test_loading_does_not_hide_other_warnings(saved):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_predictor(saved())

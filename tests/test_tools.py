@@ -1,0 +1,133 @@
+"""tools/run_nbs.py and tools/build_readme.py on a project of one notebook."""
+import io
+import json
+import shutil
+import subprocess
+import sys
+from base64 import b64encode
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def tool(tmp_path):
+    """`tool("run_nbs.py", "--check")` runs a tool in a project whose nbs/index.ipynb holds the cells of `tool.cells`."""
+    for path in ("settings.ini", "tools/run_nbs.py", "tools/notebook_outputs.py", "tools/build_readme.py"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        shutil.copy(REPO / path, tmp_path / path)
+    notebook = tmp_path / "nbs/index.ipynb"
+    notebook.parent.mkdir()
+
+    def cells(*sources):
+        """Replace the sources of the notebook's cells, keeping their outputs."""
+        old = json.loads(notebook.read_text())["cells"] if notebook.exists() else [{}] * len(sources)
+        new = [nbformat.v4.new_code_cell(source, id=f"cell-{number}", outputs=cell.get("outputs", []))
+               for number, (source, cell) in enumerate(zip(sources, old, strict=True))]
+        nbformat.write(nbformat.from_dict(nbformat.v4.new_notebook(cells=new)), notebook)
+
+    def run(name, *options):
+        return subprocess.run([sys.executable, tmp_path / "tools" / name, *options], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=120)
+
+    run.cells, run.notebook, run.readme = cells, notebook, tmp_path / "README.md"
+    return run
+
+
+@pytest.fixture
+def tools_on_path(monkeypatch):
+    monkeypatch.syspath_prepend(REPO / "tools")
+
+
+@pytest.fixture
+def outputs_module(tools_on_path):
+    import notebook_outputs
+    return notebook_outputs
+
+
+def shown(notebook):
+    return [cell["outputs"] for cell in json.loads(notebook.read_text())["cells"]]
+
+
+FIGURE = "import matplotlib.pyplot as plt\nfigure, axes = plt.subplots(figsize=(3, 2))\naxes.plot([0, 1], [0, {}]);"
+
+
+def test_outputs_are_written_once_and_then_in_step(tool):
+    tool.cells("6 * 7", "#| eval: false\n1 / 0", "#| slow\n1 / 0", FIGURE.format(1), "hash('seeded')")
+    assert "written" in tool("run_nbs.py").stdout
+    first = tool.notebook.read_bytes()
+    assert [len(outputs) for outputs in shown(tool.notebook)] == [1, 0, 0, 1, 1]
+    assert "in step" in tool("run_nbs.py").stdout
+    assert tool.notebook.read_bytes() == first
+    assert tool("run_nbs.py", "--check").returncode == 0
+
+
+def test_check_names_each_stale_cell_and_changes_nothing(tool):
+    tool.cells("6 * 7", "6 * 7", "6 * 7", "6 * 7", FIGURE.format(1))
+    tool("run_nbs.py")
+    tool.cells("6 * 7", "6 * 8", "6 * 7;", "#| eval: false\n6 * 7", FIGURE.format(2))
+    stale = tool.notebook.read_bytes()
+    check = tool("run_nbs.py", "--check")
+    assert check.returncode == 1
+    assert [number for number in range(5) if f"--- nbs/index.ipynb, cell {number} (id cell-{number})" in check.stderr] == [1, 2, 3, 4]
+    assert tool.notebook.read_bytes() == stale
+
+
+@pytest.mark.parametrize("source, complaint", [("def f():\n    raise ValueError('no')\nf()", "ValueError: no"),
+                                               ("import os; os._exit(9)", "ended with code 9")])
+def test_failing_notebook_is_named_and_not_written(tool, source, complaint):
+    tool.cells("1", source)
+    before = tool.notebook.read_bytes()
+    run = tool("run_nbs.py")
+    assert run.returncode == 1 and complaint in run.stderr and "nbs/index.ipynb" in run.stderr
+    assert tool.notebook.read_bytes() == before
+
+
+@pytest.mark.parametrize("text, complaint", [
+    ("at 0x7f1c2ab3d4e8", "a memory address"), ("np.float64(1.0)", "a NumPy scalar's repr"), ("np.True_", "a NumPy scalar's repr"),
+    (f"{REPO}/nbs", "a path of this machine"), ("/home/me/scores.csv", "a path of this machine"),
+    ("10%\r20%", "a progress bar"), ("3.1it/s", "a progress bar"),
+    ("https://example.org/home/x", None), ("a\r\nb", None), ("np.mean(x)", None), ("0x1f", None), (r"\rho", None)])
+def test_unportable_outputs_are_named(outputs_module, text, complaint):
+    cell = nbformat.v4.new_code_cell(id="a", outputs=[nbformat.v4.new_output("stream", text=text)])
+    found = list(outputs_module.unportable("x.ipynb", {"cells": [cell]}))
+    assert [line.splitlines()[0] for line in found] == ([f"x.ipynb, cell 0 (id a) shows {complaint}:"] if complaint else [])
+
+
+@pytest.mark.parametrize("changed, level, same", [(1, 255, True), (48 * 48, 5, True), (3, 20, False)])
+def test_pictures_are_compared_by_pixel(outputs_module, changed, level, same):
+    def png(pixels):
+        stream = io.BytesIO()
+        Image.fromarray(pixels.reshape(150, 100).astype("uint8")).save(stream, "png")
+        return b64encode(stream.getvalue()).decode()
+
+    pixels = np.zeros(15_000)
+    other = pixels.copy()
+    other[:changed] = level
+    assert outputs_module.same_picture(png(pixels), png(other)) == same
+
+
+def test_readme_shows_what_a_reader_needs(tool):
+    tool.cells("#| hide\nhidden = 1", "#| eval: false\n#| fig-cap: x\nshown = 2", "import pandas; pandas.DataFrame({'math': [71]})",
+               f"#| echo: false\n#| fig-alt: A line\n{FIGURE.format(1)}")
+    tool("run_nbs.py")
+    assert tool("build_readme.py", "--check").returncode == 1
+    assert tool("build_readme.py").returncode == 0
+    readme = tool.readme.read_text()
+    assert "hidden" not in readme and "#|" not in readme and "<div" not in readme and "plt.subplots" not in readme
+    assert "```python\nshown = 2\n```" in readme and "       math\n    0    71" in readme
+    assert "![A line](README_files/figure-1.png)" in readme and (tool.readme.parent / "README_files/figure-1.png").exists()
+    assert tool("build_readme.py", "--check").returncode == 0
+
+
+def test_readme_links_from_the_top(tools_on_path):
+    from build_readme import from_top
+    assert from_top("[a](00_schema.ipynb#b) ![p](images/p.png) [l](../LICENSE)") == \
+        "[a](nbs/00_schema.ipynb#b) ![p](nbs/images/p.png) [l](LICENSE)"
+    same = "[a](https://example.org/x) [b](#there) `[c](d)`\n```\n[e](f)\n```\n"
+    assert from_top(same) == same
