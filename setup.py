@@ -35,7 +35,7 @@ setup(
     ],
     python_requires=f">={settings['min_python']}",
     packages=find_packages(include=["studperf", "studperf.*"]),
-    package_data={"studperf": ["py.typed", "__init__.pyi", "assets/*"]},
+    package_data={"studperf": ["py.typed", "__init__.pyi", "assets/**/*"]},
     install_requires=requirements("requirements"),
     extras_require={"dev": requirements("dev_requirements")},
     entry_points={

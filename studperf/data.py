@@ -214,7 +214,7 @@ class Generator:
         "The expected scores of students with these factors, before rounding and clipping."
         means = np.tile(self.intercept, (len(rows), 1))
         for factor, terms in self.terms.items():
-            levels = pd.Categorical(rows[factor], categories=list(self.margins[factor]))
+            levels = pd.Categorical(rows[factor].astype(object), categories=list(self.margins[factor]))
             points = np.array([terms.get(level, np.zeros(len(self.scores))) for level in levels.categories])
             means += points[levels.codes]
         return means

@@ -137,7 +137,7 @@ def plot_distribution(cohort: Cohort,
     groups, counts = cohort.moments([score], [factor] if factor else []), cohort.value_counts(score, [factor] if factor else [])
     levels = list(groups.keys[factor]) if factor else ["all students"]
     shown = [i for i, n in enumerate(groups.n) if n >= min_n]
-    ax = _axes(ax, 6.4, 1.3 + .62 * max(len(shown), 1.6))
+    ax = _axes(ax, 5.4, 1.3 + .62 * max(len(shown), 1.6))
     low, high = cohort.schema.scores[score] or counts["value"].agg(["min", "max"])
     width = _bin_width(low, high)
     edges = np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width
@@ -149,7 +149,7 @@ def plot_distribution(cohort: Cohort,
         ax.plot(groups.mean[i, 0], row, "o", color=ORANGE, markersize=6, clip_on=False, zorder=3)
         ax.axhline(row, color=GREY, linewidth=.6, zorder=0)
     ax.set_yticks([row + .3 for row in range(len(shown))], [f"{levels[i]}\n(n = {groups.n[i]:,})" for i in reversed(shown)])
-    ax.set(xlim=(edges[0], edges[-1]), ylim=(-.08, len(shown)), xlabel=f"{score} score (dot: mean)",
+    ax.set(xlim=(edges[0], edges[-1]), ylim=(-.08, len(shown)), xlabel=f"{_words(score)} score (dot: mean)",
            title=f"{_title(score)} scores" + (f" by {_words(factor)}" if factor else ""))
     return ax
 
@@ -177,7 +177,7 @@ def plot_means(cohort: Cohort,
     table = table[table["n"] >= max(min_n, 2)]
     margins = stats.t.ppf((1 + conf_level) / 2, table["n"] - 1) * table["std_error"]
     positions = np.arange(len(table)) + table["factor"].map(factors.index).to_numpy() * 1.1
-    ax = _axes(ax, 6.4, 1.1 + .27 * (positions.max(initial=0) + 1))
+    ax = _axes(ax, 5.4, 1.1 + .27 * (positions.max(initial=0) + 1))
     ax.axvline(overall["mean"], color=GREY, linestyle="--", linewidth=1, zorder=0)
     ax.errorbar(table["mean"], positions, xerr=margins, fmt="o", color=BLUE, ecolor=BLUE, elinewidth=2, markersize=6)
     labels = [f"{row.level}  (n = {row.n:,})" for row in table.itertuples()]
@@ -187,7 +187,7 @@ def plot_means(cohort: Cohort,
             ax.annotate(_title(factor), (0, rows[0] - .85), xycoords=("axes fraction", "data"), xytext=(-6, 0),
                         textcoords="offset points", ha="right", va="center", weight="bold", annotation_clip=False)
     ax.grid(axis="x", color="#e6e6e6")
-    ax.set(xlabel=f"mean {score} score, with {conf_level:.0%} interval (dashed: all students)",
+    ax.set(xlabel=f"{_words(score)} score ({conf_level:.0%} interval; dashed: all)",
            title=f"Mean {_words(score)} score by group", ylim=(positions.max(initial=0) + .8, -1.5))
     return ax
 

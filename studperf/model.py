@@ -11,7 +11,7 @@ __all__ = ['NEIGHBOURS', 'SCALED', 'EVERY_LEVEL', 'LEAST_ROWS', 'MANY_ROWS', 'DE
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,9 @@ def with_levels(schema: Schema,
                 table: pd.DataFrame,  # checked against the Schema
                 ) -> Schema:  # its factors have the levels that occur, in their order
     "The Schema with the levels that a table really holds: what a model fitted to it can know."
-    occurring = {name: [level for level in table[name].cat.categories if (table[name] == level).any()] for name in schema.factors}
-    return Schema(**{**vars(schema), "factors": occurring})
+    occurring = {name: [level for level in table[name].cat.categories if (table[name] == level).any()]
+                 for name in schema.factors}
+    return replace(schema, factors=occurring)
 
 
 def candidates(schema: Schema,  # with the levels of each factor
@@ -115,8 +116,8 @@ def candidates(schema: Schema,  # with the levels of each factor
                ) -> dict[str, Pipeline]:  # name of the model: unfitted pipeline that takes a frame
     "The models as pipelines, ready to be fitted to a frame with these columns."
     names = input_columns(inputs, target, schema)
-    return {name: Pipeline([("preprocessing", preprocessing(schema, names, scaled=name in SCALED, every_level=name in EVERY_LEVEL)),
-                            ("model", regressor)])
+    steps = {name: preprocessing(schema, names, scaled=name in SCALED, every_level=name in EVERY_LEVEL) for name in regressors()}
+    return {name: Pipeline([("preprocessing", steps[name]), ("model", regressor)])
             for name, regressor in regressors(seed).items()}
 
 # %% ../nbs/06_model.ipynb #87ae1742
@@ -193,7 +194,8 @@ def compare_models(rows: Any,  # a frame with a row per student
                    ) -> pd.DataFrame:  # a row per model, best first: r2 with its 95% interval, mae, rmse, and the ceiling of r2
     """Compare models by repeated cross-validation, all on the same splits.
 
-    Each figure is the mean over folds and repeats. Raises ValueError or DataError where the question or the rows do not allow it."""
+    Each figure is the mean over folds and repeats.
+    Raises ValueError or DataError where the question or the rows do not allow it; warns of rows left out."""
     names = input_columns(inputs, target, schema)
     table = training_table(rows, target, names, schema, folds=folds)
     pipelines = candidates(with_levels(schema.only((*names, target)), table), target, names, seed=seed)
@@ -298,7 +300,7 @@ class ScorePredictor:
                 *,
                 level: float = .9,  # share of new students whose score the interval should hold
                 ) -> pd.DataFrame:  # columns prediction, low, high; the index of rows
-        "Predict the score with an interval, both within the limits of the score; NaN, with a warning, where an input is missing."
+        "Predict the score with an interval, both within its limits; NaN, with a warning, where an input is missing."
         return predict_scores(self, rows, level=level)
 
     def save(self, path: str | Path) -> None:
@@ -379,5 +381,6 @@ def _missing_inputs(table: pd.DataFrame) -> str:
         if missing.any():
             rows = table.index[missing]
             more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-            notes.append(f"column {name!r} is missing in row{'s' * (len(rows) > 1)} {', '.join(map(repr, rows[:5].tolist()))}{more}")
+            shown = ", ".join(map(repr, rows[:5].tolist()))
+            notes.append(f"column {name!r} is missing in row{'s' * (len(rows) > 1)} {shown}{more}")
     return "no prediction where an input is missing; fill it in if it is known:\n  - " + "\n  - ".join(notes)

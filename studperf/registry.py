@@ -35,7 +35,8 @@ from .schema import DataWarning, schema_from_dict, schema_to_dict, whole_file
 # %% ../nbs/08_registry.ipynb #de588638
 KNOWN_TYPES = frozenset({
     "builtins.dict", "builtins.list", "builtins.slice", "builtins.str", "builtins.tuple",
-    "numpy.float64", "numpy.ndarray", "numpy.uint64", "numpy.random._generator.Generator",
+    "numpy.float64", "numpy.int64", "numpy.ndarray", "numpy.uint64", "numpy.random._generator.Generator",
+    "_loss.CyHalfSquaredError",  # its name in scikit-learn before 1.9
     "sklearn._loss._loss.CyHalfSquaredError", "sklearn._loss.link.IdentityLink", "sklearn._loss.link.Interval",
     "sklearn._loss.loss.HalfSquaredError",
     "sklearn.compose._column_transformer.ColumnTransformer",
@@ -123,16 +124,20 @@ def save_predictor(predictor: ScorePredictor,
     "Write a predictor to one file, whole or not at all; raises ValueError for a model that could not be loaded again."
     model = skops.io.dumps(predictor.pipeline)
     if unexpected := unexpected_types(model):
-        raise ValueError(f"{path}: not saved, since the pipeline holds {', '.join(unexpected)}, which `load_predictor` would refuse; "
-                         f"use one of the models {', '.join(map(repr, regressors()))}")
+        raise ValueError(f"{path}: not saved, since the pipeline holds {', '.join(unexpected)}, which `load_predictor` would "
+                         f"refuse; use one of the models {', '.join(map(repr, regressors()))}")
     if len(model) > MOST_BYTES:
-        raise ValueError(f"{path}: not saved, since the model takes {len(model) / 2**20:.0f} MB, more than the {MOST_BYTES / 2**20:.0f} "
-                         "that `load_predictor` accepts; fit it to fewer rows, or choose a simpler model")
+        raise ValueError(f"{path}: not saved, since the model takes {_megabytes(len(model))}, more than the "
+                         f"{_megabytes(MOST_BYTES)} that `load_predictor` accepts; fit it to fewer rows, or take a simpler model")
     record = predictor_to_dict(predictor) | {"model_sha256": hashlib.sha256(model).hexdigest()}
     record["sha256"] = _record_hash(record)
     with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("predictor.json", json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))
         archive.writestr("model.skops", model)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MB"
 
 
 def predictor_to_dict(predictor: ScorePredictor) -> dict:  # of texts, numbers and lists alone
@@ -193,7 +198,7 @@ def _read_members(path: str | Path) -> dict[str, bytes]:
     with open(path, "rb") as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
-        _refuse(path, f"larger than the {MOST_BYTES / 2**20:.0f} MB of the largest predictor")
+        _refuse(path, f"larger than the {_megabytes(MOST_BYTES)} of the largest predictor")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if sorted(archive.namelist()) != sorted(expected):
@@ -212,7 +217,7 @@ def _check_size(archive: zipfile.ZipFile, path: str | Path) -> None:
     "Refuse an archive that would unpack to more than any predictor takes; zipfile never unpacks more than it declares."
     size = sum(member.file_size for member in archive.infolist())
     if size > MOST_BYTES:
-        _refuse(path, f"would unpack to {size / 2**20:,.0f} MB, more than the {MOST_BYTES / 2**20:.0f} MB of the largest predictor")
+        _refuse(path, f"would unpack to {_megabytes(size)}, more than the {_megabytes(MOST_BYTES)} of the largest predictor")
 
 # %% ../nbs/08_registry.ipynb #4b56c47c
 def _read_record(content: bytes, path: str | Path) -> dict:
@@ -225,7 +230,7 @@ def _read_record(content: bytes, path: str | Path) -> dict:
     if name != FORMAT:
         _refuse(path, f"predictor.json has the format {name!r}, expected {FORMAT!r}")
     if number != FORMAT_VERSION:
-        _refuse(path, f"it has version {number!r} of the format, and this studperf reads version {FORMAT_VERSION}; update studperf")
+        _refuse(path, f"it has version {number!r} of the format, expected {FORMAT_VERSION}; update studperf")
     if record.get("sha256") != _record_hash(record):
         _refuse(path, "predictor.json is not as it was saved (its checksum differs)")
     return record

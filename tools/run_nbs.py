@@ -103,15 +103,17 @@ def main():
     paths = paths or sorted(path.resolve() for path in nbglob(as_path=True))
     problems = []
     with ThreadPoolExecutor(args.workers) as pool:
-        for path, future in [(path, pool.submit(execute_apart, path)) for path in paths]:
+        started = [(path, path.read_text(encoding="utf-8"), pool.submit(execute_apart, path)) for path in paths]
+        for path, committed, future in started:
             name = path.relative_to(REPO)
             text, failure, seconds = future.result()
             if text is None:
                 pool.shutdown(wait=False, cancel_futures=True)
                 sys.exit(f"{name}, {failure}")
-            committed = path.read_text(encoding="utf-8")
             found = [*unportable(name, json.loads(text)), *(staleness(name, committed, text) if args.check else [])]
-            if not args.check and text != committed:
+            if path.read_text(encoding="utf-8") != committed:
+                found.append(f"{name} was edited while it ran, so its outputs were not touched: run it again")
+            elif not args.check and text != committed:
                 write(path, text)
             verdict = "has problems" if found else "in step" if args.check or text == committed else "written"
             print(f"{name}: {verdict} ({seconds:.0f} s)", flush=True)

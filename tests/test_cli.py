@@ -1,0 +1,116 @@
+"""The command line as a user runs it: a process, its files, its exit code."""
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+STUDPERF = Path(sys.executable).with_name("studperf")
+
+
+@pytest.fixture
+def studperf(tmp_path):
+    def run(*arguments, code=0):
+        done = subprocess.run([STUDPERF, *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+    return run
+
+
+@pytest.mark.parametrize("command", ["report", "compare", "summarize", "simulate", "train", "predict", "dashboard"])
+def test_every_command_explains_itself(studperf, command):
+    assert command in studperf("--help").stdout
+    text = studperf(command, "--help").stdout
+    assert "Usage: studperf " + command in text
+    for option in re.findall(r"^  (?:-\w, )?(--\w[\w-]*).*$", text, re.MULTILINE):
+        line = next(line for line in text.split("\n  ") if option in line)
+        assert len(line.split()) > 3, f"{command} {option} is not explained"
+
+
+def test_the_whole_way_from_a_table_to_predictions(studperf, tmp_path):
+    studperf("simulate", 400, "--seed", 3, "--out", "students.csv")
+    studperf("train", "students.csv", "--target", "reading", "--out", "reading.studperf")
+    table = pd.read_csv(tmp_path / "students.csv", keep_default_na=False)
+    table.insert(0, "name", [f"pupil {i}" for i in range(len(table))])
+    table.drop(columns=["reading", "math"]).to_csv(tmp_path / "new.csv", index=False)
+    assert "400 rows" in studperf("predict", "reading.studperf", "new.csv", "--level", ".8").stdout
+    predictions = pd.read_csv(tmp_path / "predictions.csv")
+    assert predictions["name"].tolist() == table["name"].tolist()
+    assert (predictions["low"] < predictions["prediction"]).all() and (predictions["prediction"] < predictions["high"]).all()
+    inside = table["reading"].between(predictions["low"], predictions["high"]).mean()
+    assert .7 < inside < .9
+
+
+def test_a_cohort_is_written_without_small_cells(studperf, tmp_path):
+    from studperf import Cohort
+
+    for seed in (1, 2):
+        studperf("simulate", 2000, "--seed", seed, "--out", f"school-{seed}.csv")
+    studperf("summarize", "school-*.csv", "--min-n", 20, "--out", "district.parquet")
+    cohort = Cohort.load(tmp_path / "district.parquet")
+    assert cohort.n + cohort.suppressed == 4000 and cohort.cells["n"].min() >= 20
+
+
+def test_compare_prints_and_writes_the_same_table(studperf, tmp_path):
+    printed = studperf("compare").stdout.splitlines()
+    studperf("compare", "--out", "table.csv")
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert len(printed) == len(table) + 1 == 16
+    assert list(table.columns)[:4] == ["score", "factor", "group_a", "group_b"]
+
+
+def test_a_table_of_ones_own(studperf, tmp_path):
+    marks = pd.DataFrame({"student id": range(60), "class": ["7a", "7b", "7c"] * 20, "essay": [i % 21 for i in range(60)], "age": [12 + i % 9 for i in range(60)]})
+    marks.to_excel(tmp_path / "marks.xlsx", index=False)
+    told = studperf("report", "marks.xlsx", "--scores", "essay").stderr
+    assert "factors: class" in told and "left out: student id" in told
+    assert "7b" in (tmp_path / "report.html").read_text()
+
+
+MISTAKES = {
+    "no such file": (["report", "nothing.csv"], "nothing.csv"),
+    "no such folder": (["simulate", "--out", "nowhere/students.csv"], "the folder 'nowhere' does not exist"),
+    "no such option": (["compare", "--levle", ".9"], "No such option"),
+    "no such target": (["train", "--target", "physics"], "expected one of the scores 'math', 'reading', 'writing'"),
+    "no such model": (["train", "--model", "magic"], "found 'magic', expected one of"),
+    "a file of another kind": (["predict", "students.csv", "students.csv"], "students.csv"),
+    "faults in the table": (["compare", "faulty.csv"], "faulty.csv: 1 problem; mend the table"),
+    "impossible level": (["compare", "--level", "95"], "conf_level"),
+    "a broken Schema": (["compare", "--schema", "broken.toml"], "broken.toml"),
+    "a workbook that is none": (["report", "fake.xlsx"], "fake.xlsx"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_ends_with_one_line_and_exit_code_2(studperf, tmp_path, mistake):
+    studperf("simulate", 50, "--out", "students.csv")
+    (tmp_path / "faulty.csv").write_text((tmp_path / "students.csv").read_text().replace("standard", "standart"))
+    (tmp_path / "broken.toml").write_text("factors = [")
+    (tmp_path / "fake.xlsx").write_bytes(b"PK not a workbook")
+    before = sorted(tmp_path.iterdir())
+    arguments, message = MISTAKES[mistake]
+    done = studperf(*arguments, code=2)
+    assert message in done.stderr.splitlines()[-1]
+    assert sorted(tmp_path.iterdir()) == before, "nothing may be written"
+
+
+def test_faults_are_all_told(studperf, tmp_path):
+    studperf("simulate", 50, "--out", "students.csv")
+    text = (tmp_path / "students.csv").read_text().replace("standard", "standart").replace("female", "femal")
+    (tmp_path / "faulty.csv").write_text(text)
+    told = studperf("report", "faulty.csv", code=2).stderr
+    assert "did you mean 'standard'" in told and "did you mean 'female'" in told
+
+
+def test_a_failure_in_the_middle_leaves_what_was_there(tmp_path):
+    from studperf.schema import whole_file
+
+    path = tmp_path / "report.html"
+    path.write_text("yesterday's")
+    with pytest.raises(RuntimeError), whole_file(path) as temporary:
+        temporary.write_text("half of today's")
+        raise RuntimeError("power cut")
+    assert path.read_text() == "yesterday's" and list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,153 @@
+"""What is computed from a Cohort agrees with R, method by method, on the exam file and on real pupils.
+
+The values come from R 4.2.2: t.test, oneway.test, effectsize, rstatix, sandwich, car, emmeans. They are printed with 12
+significant digits, except the p-values of rstatix's games_howell_test, which it rounds to three, and which it takes as 1 minus
+a probability, so that nothing below about 1e-12 is left of them.
+"""
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from studperf.adjust import COVARIANCES, regress
+from studperf.cohort import Cohort
+from studperf.comparison import compare, omega_squared, pairs, score_groups, welch_anova
+from studperf.explore import correlations, describe
+from studperf.schema import Schema
+
+TOLERANCE = 1e-6
+NOT_YET = {"kruskal", "mann_whitney", "brown_forsythe", "anova", "eta_squared", "trend_linear", "manova_pillai", "manova_wilks"}
+NOT_YET_PUPILS = {"cluster_HC0", "cluster_HC1", "lmer_coef", "lmer_se", "lmer_var", "icc"}
+NAMES = {"parental": "parental_education", "prep": "test_prep"}  # R's file has shorter names of two factors
+R_NAMES = {"parental_education": "parental", "test_prep": "prep"}
+
+
+@pytest.fixture(scope="module")
+def cohort(shared_data):
+    return Cohort.summarize(shared_data("StudentsPerformance.csv"))
+
+
+def described(cohort):
+    for row in describe(cohort, factors=list(cohort.schema.factors)).dropna(subset=["factor"]).itertuples():
+        for quantity in ("n", "mean", "sd", "median"):
+            yield "describe", row.score, row.factor, row.level, quantity, getattr(row, quantity)
+    for row in correlations(cohort).itertuples():
+        yield "correlation", row.score_a, "", row.score_b, "r", row.estimate
+
+
+def compared(cohort):
+    for row in compare(cohort).itertuples():
+        groups = score_groups(cohort, row.score, row.factor)
+        anova = welch_anova(groups)
+        if np.isnan(row.n_a):
+            assert row.method == "Welch's ANOVA" and (row.statistic, row.df1, row.df2, row.p_value) == anova
+            assert (row.effect, row.effect_low, row.effect_high) == omega_squared(groups)
+        else:
+            values = zip(("t", "df", "p", "diff", "ci_low", "ci_high"),
+                         (row.statistic, row.df2, row.p_value, row.estimate, row.ci_low, row.ci_high), strict=True)
+            yield from (("welch_t", row.score, row.factor, "", *value) for value in values)
+            values = zip(("estimate", "ci_low", "ci_high"), (row.effect, row.effect_low, row.effect_high), strict=True)
+            yield from (("hedges_g", row.score, row.factor, "", *value) for value in values)
+        yield from (("welch_anova", row.score, row.factor, "", *value) for value in zip(("F", "df1", "df2", "p"), anova, strict=True))
+        yield from (("omega_squared", row.score, row.factor, "", *value)
+                    for value in zip(("estimate", "ci_low", "ci_high"), omega_squared(groups), strict=True))
+        for pair in pairs(cohort, row.score, row.factor).itertuples():  # rstatix subtracts the first group from the second
+            values = {"diff": -pair.estimate, "ci_low": -pair.ci_high, "ci_high": -pair.ci_low, "p": pair.p_value, "df": pair.df2}
+            for quantity, value in values.items():
+                method = "games_howell p" if quantity == "p" else "games_howell"
+                yield method, row.score, row.factor, f"{pair.group_a} vs {pair.group_b}", quantity, value
+
+
+def r_term(term):
+    """R's name of a coefficient: 'gender: male' is gendermale."""
+    factor, _, level = term.partition(": ")
+    return "(Intercept)" if term == "intercept" else R_NAMES.get(factor, factor) + level
+
+
+def adjusted(cohort, score):
+    for vcov in COVARIANCES:
+        regression = regress(cohort, score, vcov=vcov)
+        for row in regression.coefficients.itertuples():
+            yield "ols", score, "", r_term(row.term), "se" if vcov == "classical" else f"se_{vcov}", row.std_error
+            if vcov == "classical":
+                yield "ols", score, "", r_term(row.term), "coef", row.estimate
+    yield from (("ols", score, "", "", name, getattr(regression, name)) for name in ("r2", "adj_r2", "sigma"))
+    for row in regression.tests.itertuples():
+        robust = row.method == "type II Wald F test, HC3"
+        assert robust or row.method == "type II F test"
+        values = [("F", row.statistic), ("p", row.p_value)] + [("ss", row.sum_sq)] * (not robust)
+        yield from (("anova_type2_hc3" if robust else "anova_type2", score, row.term, "", *value) for value in values)
+        if not robust:
+            yield "partial_omega_squared", score, row.term, "", "estimate", row.partial_omega_squared
+    for row in regress(cohort, score, vcov="classical").means.itertuples():
+        if row.weights == "proportional":
+            yield "emmeans_proportional", score, row.factor, row.level, "mean", row.mean
+        else:
+            yield from (("emmeans", score, row.factor, row.level, *value) for value in (("mean", row.mean), ("se", row.std_error)))
+    two_way = list(combinations(cohort.schema.factors, 2))
+    interacting = regress(cohort, score, interactions=two_way, vcov="classical").tests.set_index("term")
+    for first, second in two_way:
+        row = interacting.loc[f"{first} x {second}"]
+        for quantity, value in (("F", row["statistic"]), ("p", row["p_value"])):
+            yield "interaction_type2", score, f"{R_NAMES.get(first, first)}:{R_NAMES.get(second, second)}", "", quantity, value
+
+
+def reference(path):
+    table = pd.read_csv(path, keep_default_na=False).astype({"value": float})
+    table["method"] = table["method"].where((table["method"] != "games_howell") | (table["quantity"] != "p"), "games_howell p")
+    return table.set_index(["method", "score", "factor", "term", "quantity"])["value"]
+
+
+def test_agrees_with_r(cohort, shared_reference, capsys, artefacts):
+    """All values of R's file whose method is implemented; a value more or less on either side fails."""
+    theirs = reference(shared_reference("students_r.csv"))
+    ours = [*described(cohort), *compared(cohort), *(row for score in cohort.schema.scores for row in adjusted(cohort, score))]
+    ours = pd.Series({(method, score, R_NAMES.get(factor, factor), *rest): value for method, score, factor, *rest, value in ours})
+    methods = theirs.index.get_level_values("method")
+    assert ours.index.is_unique and set(ours.index) == set(theirs.index[~methods.isin(NOT_YET)])
+
+    both = pd.DataFrame({"r": theirs[ours.index], "ours": ours}).rename_axis(theirs.index.names)
+    difference = (both["ours"] / both["r"].where(both["r"] != 0) - 1).abs()
+    allowed = pd.Series(TOLERANCE, both.index)
+    rounded = both.index.get_level_values("method") == "games_howell p"
+    difference[rounded], allowed[rounded] = rounded_p(both[rounded])
+
+    table = difference.groupby(level="method").agg(["size", "max"])
+    lines = [f"{method:24} {row['size']:6.0f} values   largest relative difference {row['max']:.1e}"
+             for method, row in table.iterrows() if method != "games_howell p"]
+    lines.append(f"{'games_howell p':24} {rounded.sum():6} values   within R's rounding to 3 digits, or 2e-12")
+    lines += [f"{method:24} {(methods == method).sum():6} values   not yet" for method in sorted(NOT_YET)]
+    (artefacts / "reference_r.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with capsys.disabled():
+        print("\nAgreement with R on StudentsPerformance.csv:", *lines, sep="\n  ")
+    beyond = both.assign(difference=difference)[difference > allowed]
+    assert beyond.empty, f"\n{beyond}"
+
+
+def rounded_p(both):
+    """Absolute differences and what R's rounding to three significant digits, and its 1 - probability, allow for."""
+    unit = 10 ** (np.floor(np.log10(both["r"].where(both["r"] > 0, 1e-300))) - 2)
+    return (both["ours"] - both["r"]).abs(), np.maximum(unit / 2 * (1 + 1e-9), 2e-12)
+
+
+def test_games_howell_of_two_levels_is_welch(cohort, shared_reference):
+    """Of two levels there is one pair, and R's t.test gives its p-value with all digits, down to 1e-27."""
+    theirs = reference(shared_reference("students_r.csv"))
+    smallest = 1
+    for (score, factor, _, _), p_value in theirs["welch_t"].xs("p", level="quantity", drop_level=False).items():
+        ours = pairs(cohort, score, NAMES.get(factor, factor))["p_value"].item()
+        assert ours == pytest.approx(p_value, rel=TOLERANCE)
+        smallest = min(smallest, ours)
+    assert smallest < 1e-27
+
+
+def test_agrees_with_r_on_real_pupils(shared_data, shared_reference):
+    """Scores with three decimals, some of them negative, and other column names."""
+    schema = Schema(factors={"Minority": ["No", "Yes"], "Sex": ["Female", "Male"]}, scores=["MathAch"],
+                    covariates=["SES", "MEANSES"], cluster="School")
+    theirs = pd.read_csv(shared_reference("mathachieve_r.csv")).set_index(["q", "term"])["value"]
+    assert set(theirs.index.get_level_values("q")) == {"coef", *NOT_YET_PUPILS}
+    coefficients = regress(Cohort.summarize(shared_data("MathAchieve.csv"), schema), "MathAch").coefficients
+    ours = dict(zip(coefficients["term"].map(r_term), coefficients["estimate"], strict=True))
+    assert ours == pytest.approx(theirs["coef"].to_dict(), rel=TOLERANCE)
