@@ -39,6 +39,7 @@ lint: .venv/.installed-dev  ## look for bugs with ruff (fix what it finds in the
 
 prepare: .venv/.installed-dev  ## after an edit: export the modules, run the notebooks, clean them, build the README
 	@$(BIN)/nbdev_export
+	@cp nbs/dashboard.ipynb studperf/assets/  # what the package serves
 	@$(BIN)/python tools/run_nbs.py
 	@$(BIN)/nbdev_clean
 	@$(BIN)/python tools/build_readme.py

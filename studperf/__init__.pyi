@@ -4,14 +4,14 @@ from .comparison import compare, pairs
 from .data import GENERATOR, Generator, load_students, simulate_students
 from .explore import correlations, describe, missing_values, plot_correlations, plot_distribution, plot_means
 from .model import ScorePredictor, compare_models, fit_predictor, plot_models
-from .predictor import Predictor
+from .predictor import ExpectedScore, Predictor, serve
 from .registry import PredictorFileError, load_predictor
 from .reporting import report
 from .schema import STUDENTS, DataError, DataWarning, Schema
 
 __all__ = [
-    "GENERATOR", "STUDENTS", "Cohort", "DataError", "DataWarning", "Generator", "Predictor", "PredictorFileError", "Regression",
+    "GENERATOR", "STUDENTS", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator", "Predictor", "PredictorFileError", "Regression",
     "Schema", "ScorePredictor", "ceiling", "compare", "compare_models", "correlations", "describe", "fit_predictor",
     "load_predictor", "load_students", "missing_values", "pairs", "plot_correlations", "plot_distribution", "plot_means",
-    "plot_models", "regress", "report", "simulate_students",
+    "plot_models", "regress", "report", "serve", "simulate_students",
 ]

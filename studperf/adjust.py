@@ -437,31 +437,34 @@ def ceiling(cohort: Cohort,
     "Estimate the share of each score's variance that any model of these factors can explain on new students."
     check_conf_level(conf_level)
     factors = names_or_all(factors, cohort.schema.factors)
-    columns = ["score", "n", "cells", "ceiling", "ci_low", "ci_high", "conf_level", "additive_r2",
-               "statistic", "df1", "df2", "p_value", "method"]
-    return pd.DataFrame([_ceiling_of(least_squares(cell_rows(cohort, score, factors)), score, conf_level)
-                         for score in names_or_all(scores, cohort.schema.scores)], columns=columns)
+    rows = [_ceiling_of(cohort, score, factors, conf_level) for score in names_or_all(scores, cohort.schema.scores)]
+    return pd.DataFrame(rows, columns=["score", "n", "cells", "ceiling", "ci_low", "ci_high", "conf_level", "additive_r2",
+                                       "statistic", "df1", "df2", "p_value", "method"])
 
 
-def _ceiling_of(fit: Fit, score: str, conf_level: float) -> dict[str, Any]:
-    "A row of `ceiling`, from the additive fit."
-    n, cells, within = fit.n, len(fit.rows.n), float(fit.rows.ss.sum())
+def _ceiling_of(cohort: Cohort, score: str, factors: Sequence[str], conf_level: float) -> dict[str, Any]:
+    "A row of `ceiling`."
+    moments = cohort.moments([score], factors)
+    n, cells, within = int(moments.n.sum()), int((moments.n > 0).sum()), float(moments.ss[:, 0, 0].sum())
     df1, df2 = cells - 1, n - cells
-    row = {"score": score, "n": n, "cells": cells, "conf_level": conf_level,
-           "method": "adjusted R2 of the cell means, Fisher's interval; lack-of-fit F test of the additive model"}
-    nothing = {name: np.nan for name in ("ceiling", "ci_low", "ci_high", "additive_r2", "statistic", "df1", "df2", "p_value")}
-    if df1 < 1 or df2 < 1 or within <= fit.rows.rounding:
-        reason = ("all students are in one cell" if df1 < 1 else "no cell has two students" if df2 < 1
-                  else "the score does not vary within the cells")
-        return row | nothing | {"method": f"not estimated: {reason}"}
+    row = dict.fromkeys(("ceiling", "ci_low", "ci_high", "additive_r2", "statistic", "df1", "df2", "p_value"), np.nan)
+    row |= {"score": score, "n": n, "cells": cells, "conf_level": conf_level}
+    if df1 < 1 or df2 < 1:
+        reason = "no student has the score and all factors" if not n else "all students are in one cell" if df1 < 1 else "no cell has two students"
+        return row | {"method": f"not estimated: {reason}"}
+    fit = least_squares(cell_rows(cohort, score, factors))  # the additive model
+    if within <= fit.rows.rounding:
+        return row | {"method": "not estimated: the score does not vary within the cells"}
+    method = "adjusted R2 of the cell means, Fisher's interval"
     low, high = r2_limits(1 - within / fit.total_ss, df1, df2, conf_level)
-    row |= nothing | {"ceiling": 1 - within / df2 / (fit.total_ss / (n - 1)), "ci_low": low, "ci_high": high,
-                      "additive_r2": 1 - fit.residual_ss / fit.df_resid / (fit.total_ss / (n - 1)), "df2": float(df2)}
+    row |= {"ceiling": 1 - within / df2 / (fit.total_ss / (n - 1)), "ci_low": low, "ci_high": high, "df2": df2,
+            "additive_r2": 1 - fit.residual_ss / fit.df_resid / (fit.total_ss / (n - 1))}
     lack = cells - len(fit.coef)
     if lack < 1:
-        return row | {"method": "adjusted R2 of the cell means, Fisher's interval; the additive model has as many coefficients as cells"}
+        return row | {"method": f"{method}; not tested: the additive model has as many coefficients as there are cells"}
     f = (fit.residual_ss - within) / lack / (within / df2)
-    return row | {"statistic": f, "df1": float(lack), "p_value": float(fdtrc(lack, df2, f))}
+    return row | {"statistic": f, "df1": lack, "p_value": float(fdtrc(lack, df2, f)),
+                  "method": f"{method}; lack-of-fit F test of the additive model"}
 
 
 def r2_limits(r2: float,  # of the sample, not adjusted

@@ -143,9 +143,7 @@ def predict(predictor: Annotated[Path, typer.Argument(help="A file that `studper
 def dashboard(port: Annotated[int, typer.Option(envvar="PORT", help="Where to serve.")] = 8866,
               host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1") -> None:
     "Serve the predictor as a web page; Ctrl-C stops it."
-    from studperf.predictor import serve
-
-    serve(port=port, ip=host)
+    studperf.serve(port=port, ip=host)
 
 # %% ../nbs/11_cli.ipynb #417c2e8c
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

@@ -334,7 +334,7 @@ def _unnested(table: pa.Table, score: str) -> pd.DataFrame:
     return pd.DataFrame({"cell": pa.compute.list_parent_indices(values).to_numpy(), "score": score,
                          "units": values.flatten().to_numpy(), "count": counts.flatten().to_numpy()})
 
-
+# %% ../nbs/02_cohort.ipynb #c4e9d511
 def summarize(source: Any, schema: Schema) -> Cohort:
     "Reduce a frame, a file, a list of files or a glob to a Cohort: see `Cohort.summarize`."
     is_files = isinstance(source, (str, Path)) or (isinstance(source, (list, tuple)) and all(isinstance(path, (str, Path)) for path in source))
@@ -423,7 +423,7 @@ def _added_up(cells: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         if cells[name].dtype == "int64" and len(cells) and cells[name].abs().max() >= 2**62 // len(cells):
             cells = cells.assign(**{name: cells[name].astype(object)})
     if not keys:
-        return pd.DataFrame({name: [cells[name].sum()] for name in numbers})
+        return pd.DataFrame({name: [cells[name].sum()] if len(cells) else [] for name in numbers})
     return cells.groupby(list(keys), observed=True, dropna=False, sort=True)[list(numbers)].sum().reset_index()
 
 # %% ../nbs/02_cohort.ipynb #69df4d64

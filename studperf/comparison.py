@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import chdtri, fdtrc, ncfdtr, ndtr, ndtri, poch, stdtr, stdtrit
+from scipy.special import chdtrc, chdtri, fdtrc, ncfdtr, ndtr, ndtri, poch, stdtr, stdtrit
 
 from .cohort import Cohort
 
@@ -120,13 +120,17 @@ def noncentral_t_limits(t: np.ndarray,  # (P,)
     for i in np.flatnonzero(np.isfinite(t)):
         # The upper limit cannot lie beyond the sum of what the spread and the normal part can reach.
         u_most, z_most = np.sqrt(chdtri(df[i], upper[1] / 2) / df[i]), -ndtri(upper[1] / 2)
-        if size[i] > 400 * np.sqrt(df[i]):  # the normal part no longer matters
-            limits[i] = size[i] * np.sqrt(chdtri(df[i], upper) / df[i])
-        else:
-            u, weights = spread_nodes(df[i], slope=size[i])
-            limits[i] = bisect(lambda delta, i=i, u=u, weights=weights: ndtr(size[i] * u - delta[:, None]) @ weights, upper,
-                               -z_most, size[i] * u_most + z_most)
+        limits[i] = bisect(_noncentral_t(size[i], df[i], u_most), upper, -z_most, size[i] * u_most + z_most)
     return np.where(t[:, None] < 0, -limits[:, ::-1], limits)
+
+
+def _noncentral_t(t: float, df: float, u_most: float) -> Callable[[np.ndarray], np.ndarray]:
+    "P(T <= t) as a function of the noncentrality, for t from 0 up."
+    if t > 400 * np.sqrt(df):  # the spread u matters far more than the normal part z, so z is averaged over instead
+        z = np.arange(-9, 9.25, .25)
+        return lambda delta: chdtrc(df, df * (np.maximum(delta[:, None] + z, 0) / t) ** 2) @ (.25 * np.exp(-z * z / 2) / np.sqrt(2 * np.pi))
+    u, weights = spread_nodes(df, slope=t * u_most)
+    return lambda delta: ndtr(t * u - delta[:, None]) @ weights
 
 # %% ../nbs/04_compare.ipynb #221770d4
 def hedges_g(groups: Groups,

@@ -155,8 +155,11 @@ def read_raw(source: str | Path,  # a path, or an address that begins with http:
     if kind.lower() not in READERS:
         raise DataError(location, [f"the name ends in {name.suffix!r}, expected one of {', '.join(READERS)}, or those with .gz"])
     if is_url:
-        with urlopen(location, timeout=60) as answer:
-            content = answer.read()
+        try:
+            with urlopen(location, timeout=60) as answer:
+                content = answer.read()
+        except OSError as error:
+            raise DataError(location, [f"cannot be fetched: {error}"]) from error
     else:
         content = Path(location).read_bytes()
     if name.suffix.lower() == ".gz":

@@ -53,9 +53,9 @@ def describe(cohort: Cohort,
     for score in scores or cohort.schema.scores:
         for factor in (None, *factors):
             by = [factor] if factor else []
-            groups = cohort.moments([score], by)
-            everyone = _students(cohort, by)
-            quantiles = _quantiles(cohort, score, by)
+            groups, everyone, quantiles = cohort.moments([score], by), _students(cohort, by), _quantiles(cohort, score, by)
+            if not factor and not len(groups.n):
+                rows.append((score, None, None, 0, cohort.n, *[np.nan] * (3 + len(QUANTILES))))
             for i, key in enumerate(groups.keys[factor] if factor else [None] * len(groups.n)):
                 n, sd = groups.n[i], np.sqrt(groups.var[i, 0])
                 rows.append((score, factor, key, n, everyone[key] - n, groups.mean[i, 0], sd, sd / np.sqrt(n), *quantiles[key]))
@@ -91,7 +91,7 @@ def correlations(cohort: Cohort,
     for i, first in enumerate(columns):
         for second in columns[i + 1:]:
             groups = cohort.moments([first, second])
-            n, ss = groups.n[0], groups.ss[0]
+            n, ss = groups.n.sum(), groups.ss.sum(axis=0)  # of the one group, or of none
             product = ss[0, 0] * ss[1, 1]
             r = ss[0, 1] / np.sqrt(product) if product > 0 else np.nan
             method = "Pearson, Fisher's interval" if product > 0 else "none: a score is constant"

@@ -13,13 +13,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import scipy.stats
-from matplotlib.axes import Axes
 from sklearn.base import RegressorMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyRegressor
@@ -37,8 +35,10 @@ from tqdm.auto import tqdm
 from .adjust import ceiling
 from .cohort import Cohort
 from .data import load_students
-from .explore import BLUE, GREY, ORANGE
 from .schema import STUDENTS, DataError, DataWarning, Schema
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # %% ../nbs/06_model.ipynb #e032751d
 def input_columns(inputs: str | Sequence[str],  # "background", "all", or names of columns
@@ -251,9 +251,13 @@ def _ceiling_of(table: pd.DataFrame, target: str, inputs: Sequence[str], schema:
 
 # %% ../nbs/06_model.ipynb #6565d9d0
 def plot_models(comparison: pd.DataFrame,  # from `compare_models`
-                ax: Axes | None = None,  # where to draw; None: a new figure
-                ) -> Axes:
+                ax: "Axes | None" = None,  # where to draw; None: a new figure
+                ) -> "Axes":
     "Draw the R2 of each model with its interval, between the mean and the ceiling."
+    import matplotlib.pyplot as plt  # here, since the dashboard's kernels fit models but draw no figure
+
+    from studperf.explore import BLUE, GREY, ORANGE
+
     if ax is None:
         ax = plt.subplots(figsize=(6.4, 1 + .32 * len(comparison)), layout="constrained")[1]
     rows = comparison.iloc[::-1].reset_index(drop=True)

@@ -87,7 +87,7 @@ class Predictor:
     def fitted(self,
                target: str,  # the score
                others: Iterable[str] = (),  # other scores (or covariates) to predict from, beside the factors
-               ) -> "ScorePredictor":
+               ) -> Any:  # ScorePredictor
         "The model for these inputs, fitted when first asked for."
         from studperf.model import fit_predictor  # here, since scikit-learn is slow to import
 
@@ -223,7 +223,7 @@ def tick_values(limits: tuple[float, float]) -> list[float]:
     return [round(count * step, 6) for count in range(int(np.ceil(low / step)), int(np.floor(high / step)) + 1)]
 
 # %% ../nbs/10_predictor.ipynb #cf65891f
-BLUE, ORANGE, GREY, PALE = "#0173b2", "#d08a4a", "#7d8795", "#ccd3dc"  # greys for inside and outside the interval
+BLUE, ORANGE, GREY, PALE = "#0173b2", "#c27430", "#7d8795", "#ccd3dc"  # greys for inside and outside the interval
 LEAST_ALIKE = 10  # fewer students who are alike are not shown
 WIDTH, HEIGHT, MARGIN = 600, 342, 52  # units of the picture
 INTERVAL_Y, LINE_Y, BOTTOM_Y = 52, 200, 272  # heights of the interval, of the line between the halves, and of the lower end
@@ -261,8 +261,8 @@ def score_picture(answer: ExpectedScore,
     edges = bin_edges(answer.limits, everyone["value"])
     scale = (WIDTH - 2 * MARGIN) / (edges[-1] - edges[0])
 
-    def at(value: float) -> float:
-        return MARGIN + (value - edges[0]) * scale
+    def at(value: float) -> float:  # an interval of a score without limits may reach further than any score
+        return MARGIN + (min(max(value, edges[0]), edges[-1]) - edges[0]) * scale
 
     def grey(middle: float) -> str:
         return GREY if answer.low <= middle <= answer.high else PALE
@@ -308,8 +308,10 @@ def answer_html(predictor: Predictor,
     limits, people = answer.limits, predictor.people
     alike = counts_of_alike(predictor, answer.target, question["factors"])
     background = predictor.predict(**{**question, "others": {}}) if question.get("others") else None
+    scale = "on a scale" if predictor.schema.scores[answer.target] else "scores here go"
     headline = (f'<div class="sp-what">Expected {_text(answer.target)} score</div>'
-                f'<div class="sp-score"><b>{shown(answer.prediction, limits)}</b><span>on a scale from {limits[0]:g} to {limits[1]:g}</span></div>'
+                f'<div class="sp-score"><b>{shown(answer.prediction, limits)}</b>'
+                f'<span>{scale} from {float(shown(limits[0], limits)):g} to {float(shown(limits[1], limits)):g}</span></div>'
                 f'<p class="sp-range">{escape(interval_sentence(answer, people))}</p>')
     picture = score_picture(answer, predictor.cohort.value_counts(answer.target), alike) + _legend(predictor, alike["count"].sum(), answer.level)
     notes = "".join(f"<p>{escape(text)}</p>" for text in (place_sentence(answer, people), width_sentence(answer, background)))
@@ -336,13 +338,14 @@ def choice(label: str,  # what stands over it
 class KnownScore:
     "A score that may be known: a tick and a number."
 
-    def __init__(self, name: str, limits: tuple[float, float], typical: float):
-        whole = all(isinstance(limit, (int, np.integer)) for limit in limits)
-        number = widgets.BoundedIntText if whole else widgets.BoundedFloatText
-        self.known = widgets.Checkbox(description=f"{label_of(name)} is known", indent=False, value=False)
+    def __init__(self, name: str, limits: tuple[float, float], values: pd.Series):
+        whole = (values.dropna() % 1 == 0).all()
+        start = limits[0] if values.isna().all() else values.median()
         # Answers while one types, unless the first digit of a number would already be raised to the lowest one.
-        self.number = number(description=label_of(name), min=limits[0], max=limits[1], value=type(limits[0])(round(typical)), tooltip="",
-                             disabled=True, continuous_update=bool(limits[0] < 10))
+        settings = {"description": label_of(name), "disabled": True, "tooltip": "", "continuous_update": bool(limits[0] < 10)}
+        self.number = (widgets.BoundedIntText(min=int(limits[0]), max=int(limits[1]), value=round(start), **settings) if whole
+                       else widgets.BoundedFloatText(min=limits[0], max=limits[1], value=round(start, 1), **settings))
+        self.known = widgets.Checkbox(description=f"{label_of(name)} is known", indent=False, value=False)
         self.known.observe(self._switch, "value")
         self.widget = widgets.Box([self.known, self.number]).add_class("sp-known")
 
@@ -358,7 +361,7 @@ class Form:
         self.target = choice("Score to predict", {label_of(name): name for name in scores}, scores[0])
         self.factors = {name: choice(label_of(name), {level: level for level in levels}, rows[name].mode().iloc[0])
                         for name, levels in predictor.levels.items()}
-        self.others = {name: KnownScore(name, predictor.limits[name], rows[name].median()) for name in predictor.schema.numeric}
+        self.others = {name: KnownScore(name, predictor.limits[name], rows[name]) for name in predictor.schema.numeric}
         self.level = choice("How sure the range should be", {f"{100 * level:g}%": level for level in LEVEL_WORDS}, .9)
         self.target.observe(self._hide_target, "value")
         self._hide_target()
@@ -472,6 +475,7 @@ def serve(*,
     from jupyter_core.utils import run_sync
     from tornado.ioloop import IOLoop
     from tornado.web import HTTPError
+    from tornado.websocket import WebSocketClosedError
     from traitlets.config import Config
     from voila.app import Voila
 
@@ -484,6 +488,8 @@ def serve(*,
                     run_sync(asyncio.sleep)(.1)
 
     logging.getLogger("tornado").setLevel(logging.ERROR)
+    # A page that is closed while a message is on its way to it is no news.
+    logging.getLogger("asyncio").addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], WebSocketClosedError)))
     address = f"http://{'localhost' if ip in ('127.0.0.1', '0.0.0.0', '', '::') else ip}:{port}"
     with tempfile.TemporaryDirectory(prefix="studperf-") as scratch, suppress(KeyboardInterrupt):
         os.environ |= dashboard_environment(scratch)

@@ -28,7 +28,7 @@ from .adjust import Regression, ceiling, regress
 from .cohort import Cohort
 from .comparison import compare, pairs
 from .explore import correlations, describe, missing_values, plot_correlations, plot_distribution, plot_means
-from .schema import STUDENTS, Schema, whole_file
+from .schema import STUDENTS, DataError, Schema, whole_file
 
 # %% ../nbs/09_report.ipynb #c0a57430
 SIZES = {"Hedges' g": (0.2, 0.5, 0.8), "omega squared": (0.01, 0.06, 0.14)}  # Cohen (1988): from here on small, medium, large
@@ -194,6 +194,8 @@ def data_sentences(cohort: Cohort, missing: pd.DataFrame, min_n: int) -> list[st
     small = [f"“{level}” of {words(factor)}" for factor in schema.factors for level, n in _group_sizes(cohort, factor).items() if n < min_n]
     if small:
         sentences.append(f"Groups of fewer than {min_n} students are not shown: {listed(small)}.")
+    if empty := [words(row.column) for row in missing.itertuples() if row.role == "score" and row.n < min_n]:
+        sentences.append(f"Fewer than {min_n} students have a score in {listed(empty)}: nothing is said of it.")
     if len(schema.factors) and (alone := [factor for factor in schema.factors if len(cohort.levels(factor)) < 2]):
         sentences.append(f"Nothing can be compared where there is one group only: {listed([words(name) for name in alone])}.")
     return sentences + list(filter(None, (_limit_sentence(cohort, score) for score in schema.scores)))
@@ -215,7 +217,7 @@ def _limit_sentence(cohort: Cohort, score: str) -> str | None:
         return None
     counts = cohort.value_counts(score).set_index("value")["count"]
     for limit, name in zip(limits, ("lowest", "highest"), strict=True):
-        share = counts.get(limit, 0) / counts.sum()
+        share = counts.get(limit, 0) / max(counts.sum(), 1)
         if share >= .05:
             return f"{share:.0%} of the students have the {name} possible score in {words(score)}: differences among them cannot be seen."
     return None
@@ -229,8 +231,8 @@ OVERALL_HEADINGS = {"score": "Score", "statistic": "Welch's F", "df1": "df1", "d
 
 def factor_part(cohort: Cohort, factor: str, comparisons: pd.DataFrame, regressions: dict[str, Regression], min_n: int) -> dict:
     "Title, paragraph, figures and tables of one factor; groups of fewer than min_n students are left out of all."
-    rows = comparisons[comparisons["factor"] == factor]
-    means = describe(cohort, None, [factor]).dropna(subset=["factor"])
+    rows, scores = comparisons[comparisons["factor"] == factor], list(comparisons["score"].unique())
+    means = describe(cohort, scores, [factor]).dropna(subset=["factor"])
     sentences, pairwise = [], []
     for _, row in rows.iterrows():
         if pd.notna(row["group_a"]):
@@ -250,7 +252,7 @@ def factor_part(cohort: Cohort, factor: str, comparisons: pd.DataFrame, regressi
         tables.append(table_part(rows, f"{title}: difference of the means (Welch's test)", COMPARISON_HEADINGS))
     figures = [figure_part(plot_distribution(cohort, score, factor, min_n=min_n),
                            f"Histograms of {words(score)} for each group of {words(factor)}.", f"{title_case(score)} by {words(factor)}.")
-               for score in cohort.schema.scores if cohort.scales[score].discrete]
+               for score in scores if cohort.scales[score].discrete]
     return {"title": title, "paragraph": " ".join(sentences), "tables": tables, "figures": figures}
 
 # %% ../nbs/09_report.ipynb #01962eb8
@@ -304,7 +306,7 @@ METHODS = [
 CAUTION = ("These are differences between groups, not what being in a group does to a student: students were not assigned to "
            "groups, and much that matters is not in the table. Groups overlap widely; no score of a single student follows from a group.")
 
-
+# %% ../nbs/09_report.ipynb #f8153167
 def report(source: Any,  # what `Cohort.summarize` takes: a file, files, a frame, None for the embedded sample; or a Cohort
            out: str | Path,  # the HTML file to write
            *,
@@ -328,7 +330,7 @@ def _source_name(source: Any) -> str:
         return "the embedded sample"
     return Path(source).name if isinstance(source, (str, Path)) else "a table in memory"
 
-
+# %% ../nbs/09_report.ipynb #625cd8f9
 def without_small_groups(cohort: Cohort, min_n: int) -> Cohort:
     "The Cohort in which students of groups of fewer than min_n count as missing in that factor."
     cells = cohort.cells.copy()
@@ -342,34 +344,40 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int) -> di
     "All words, figures and tables of the report."
     missing, everyone = missing_values(cohort), cohort
     cohort = without_small_groups(cohort, min_n)
-    comparisons = compare(cohort)
-    regressions, together = fitted(cohort)
+    scores = [score for score in cohort.schema.scores if cohort.moments([score]).n.sum() >= min_n]
+    if not scores:
+        raise DataError(source, [f"no score has {min_n} values or more, so there is nothing to report"])
+    comparisons = compare(cohort, scores)
+    regressions, together = fitted(cohort, scores)
     ceilings = ceiling(cohort, list(regressions))
-    data_tables = [table_part(describe(cohort), "The scores", {
+    data_tables = [table_part(describe(cohort, scores), "The scores", {
         "score": "Score", "n": "Students", "missing": "Missing", "mean": "Mean", "sd": "SD", "min": "Lowest", "median": "Median", "max": "Highest"})]
     data_figures = []
     if missing["missing"].any():
         data_tables.append(table_part(missing, "Missing values", {"column": "Column", "role": "Role", "n": "Present", "missing": "Missing", "share": "Share"}))
-    if len(cohort.schema.scores) > 1:
-        named = [f"{words(row.score_a)} and {words(row.score_b)} {row.estimate:.2f}" for row in correlations(cohort).itertuples()]
-        data_figures.append(figure_part(plot_correlations(cohort), f"Correlations: {', '.join(named)}.", "How the scores hang together."))
+    if len(scores) > 1:
+        named = [f"{words(row.score_a)} and {words(row.score_b)} {row.estimate:.2f}" for row in correlations(cohort, scores).itertuples()]
+        data_figures.append(figure_part(plot_correlations(cohort, scores), f"Correlations: {', '.join(named)}.", "How the scores hang together."))
     return {"title": title, "lead": f"{cohort.n:,} students, from {source}.", "caution": CAUTION, "methods": METHODS,
             "answer": [score_answer(cohort, score, regression, ceilings) for score, regression in regressions.items()],
-            "means": [means_figure(cohort, score, min_n) for score in cohort.schema.scores],
+            "means": [means_figure(cohort, score, min_n) for score in scores],
             "data": data_sentences(everyone, missing, min_n), "data_tables": data_tables, "data_figures": data_figures,
             "factors": [factor_part(cohort, factor, comparisons, regressions, min_n) for factor in cohort.schema.factors],
             "together": together, "together_tables": together_tables(regressions, ceilings) if regressions else [],
             "versions": f"Made with studperf {version('studperf')}, pandas {pd.__version__}, NumPy {np.__version__}."}
 
-
-def fitted(cohort: Cohort) -> tuple[dict[str, Regression], list[str]]:
+# %% ../nbs/09_report.ipynb #65678a3f
+def fitted(cohort: Cohort, scores: Sequence[str]) -> tuple[dict[str, Regression], list[str]]:
     "A regression a score on all factors, and a sentence on each: what it explains, or why it could not be fitted."
     regressions, sentences = {}, []
-    for score in cohort.schema.scores:
+    for score in scores:
         try:
             regression = regressions[score] = regress(cohort, score)
         except ValueError as error:  # no student of one's own table may have all that it takes
             sentences.append(f"{title_case(score)}: the factors cannot be looked at together. {error}")
+            continue
+        if pd.isna(regression.adj_r2):
+            sentences.append(f"{title_case(score)}: nothing varies that the factors could explain.")
         else:
             sentences.append(f"{title_case(score)}: an additive model of all factors explains {regression.adj_r2:.0%} of the variation (adjusted R²); "
                              f"a student's score lies {points(regression.sigma)} from it, as a standard deviation.")

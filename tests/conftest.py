@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from playwright.sync_api import sync_playwright
 
 REPO = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("STUDPERF_SHARED", REPO.parent / "shared"))
@@ -49,6 +50,16 @@ def chromium_path():
     """The browser's program."""
     names = ("chromium", "chromium-browser", "google-chrome")
     return next(filter(None, map(shutil.which, names)), None) or missing(f"no browser: none of {', '.join(names)}")
+
+
+@pytest.fixture(scope="session")
+def browser(chromium_path):
+    """A headless browser that asks no host for anything by itself."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=[
+            "--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

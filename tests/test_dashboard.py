@@ -1,4 +1,5 @@
 """The dashboard as a person meets it: started by its command, seen and used in a browser, stopped by Ctrl-C."""
+import json
 import re
 import signal
 import socket
@@ -10,15 +11,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import jinja2
+import psutil
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from voila.paths import collect_template_paths
 
 from studperf.predictor import Predictor, dashboard_environment
 
 REPO = Path(__file__).resolve().parents[1]
-COMMAND = [sys.executable, "-c", "import sys; from studperf.predictor import serve; serve(port=int(sys.argv[2]))", "--port"]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+COMMAND = [str(Path(sys.executable).with_name("studperf")), "dashboard", "--port"]
 PATIENCE = 120  # seconds that a slow machine may take for anything
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 START = {"gender": "male", "ethnicity": "group C", "parental_education": "some college", "lunch": "standard", "test_prep": "none"}
@@ -72,14 +73,6 @@ def dashboard():
 
 
 @pytest.fixture(scope="module")
-def browser(chromium_path):
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def predictor():
     return Predictor()
 
@@ -104,6 +97,7 @@ def opened(browser, dashboard):
             assert "localhost" in hosts
             assert wrong == []
         finally:
+            page.goto("about:blank")  # so that the page gives its kernel back
             page.close()
             print(f"the dashboard said:\n{dashboard.log()}")
 
@@ -118,8 +112,8 @@ def assert_shown(page, answer):
     expect(page.locator(".sp-range")).to_have_text(f"{share} fictional students like this score between {answer.low:.0f} and {answer.high:.0f}.")
     expect(page.locator(".sp-score b")).to_have_text(f"{answer.prediction:.0f}")
     expect(page.locator(".sp-notes")).to_contain_text(f"About {answer.percentile:.0f} in 100 fictional students score lower than {answer.prediction:.0f}.")
-    label = page.get_by_role("img").get_attribute("aria-label")
-    assert label.endswith(f"The expected score is {answer.prediction:.0f}, with a range from {answer.low:.0f} to {answer.high:.0f}.")
+    described = f"The expected score is {answer.prediction:.0f}, with a range from {answer.low:.0f} to {answer.high:.0f}."
+    expect(page.get_by_role("img")).to_have_attribute("aria-label", re.compile(re.escape(described) + "$"))
 
 
 def test_each_control_changes_the_answer(opened, predictor):
@@ -200,6 +194,14 @@ def test_it_fits(opened, artefacts, size):
         form, answer = (page.locator(part).bounding_box() for part in (".sp-columns > .sp-card", ".sp-picture"))
         beside = answer["x"] >= form["x"] + form["width"]
         assert beside == (size is WIDE)
+
+
+def test_a_closed_page_frees_its_kernel(opened, dashboard):
+    with opened(WIDE) as page:
+        kernel = json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"]
+        process, = (child for child in psutil.Process(dashboard.process.pid).children() if kernel in " ".join(child.cmdline()))
+        page.goto("about:blank")
+        assert psutil.wait_procs([process], PATIENCE)[0] == [process]
 
 
 def test_an_error_page_asks_no_other_host(monkeypatch, tmp_path):

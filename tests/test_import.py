@@ -21,7 +21,7 @@ def test_the_check_would_see_a_heavy_import():
 
 def test_package_needs_no_development_tool():
     everything = "import studperf; [getattr(studperf, name) for name in studperf.__all__]; import studperf.cli"
-    assert not imported_by(everything) & {"nbdev", "fastcore", "execnb", "mapie", "pytest", "polars"}
+    assert not imported_by(everything) & {"nbdev", "fastcore", "execnb", "mapie", "polars", "hypothesis", "playwright"}
 
 
 def test_public_names_are_what_they_say():

@@ -1,5 +1,9 @@
 """Files as they circulate: every known heading loads, every known defect is told."""
+import functools
+import gzip
+import http.server
 import re
+import threading
 
 import pytest
 
@@ -111,3 +115,21 @@ def test_the_real_files_load(shared_data, name):
     rows = load_students(shared_data(name))
     assert rows.shape == (1000, 8) and not rows.isna().any(axis=None)
     assert rows[["math", "reading", "writing"]].sum().tolist() == [66089, 69169, 68054]
+
+
+@pytest.fixture
+def address(tmp_path):
+    "A web server on this machine for the files of the test."
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_addresses_load_like_files(tmp_path, address, expected):
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress("\n".join(lines()).encode()))
+    assert load_students(f"{address}/a.csv.gz?raw=true").equals(expected)
+    assert Cohort.summarize(f"{address}/a.csv.gz") == Cohort.summarize(expected)
+    with pytest.raises(DataError, match="(?s)b.csv: 1 problem.*cannot be fetched: HTTP Error 404"):
+        load_students(f"{address}/b.csv")

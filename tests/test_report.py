@@ -1,0 +1,79 @@
+"""The report of the real file and of odd tables, in a real browser."""
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from studperf import Cohort, Schema, report
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_real_files_report_in_a_browser(shared_data, browser, artefacts, tmp_path, width):
+    path = report(shared_data("StudentsPerformance.csv"), tmp_path / "report.html")
+    assert path.stat().st_size < 3e6
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    requests, errors = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(path.as_uri())
+    page.screenshot(path=artefacts / f"report-{width}.png", full_page=True)
+    assert not errors
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width, "the page scrolls sideways"
+    assert page.locator("img").count() == 19
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0 && image.alt.length > 20)")
+    assert page.evaluate("[...document.querySelectorAll('table')].every(table => table.caption && table.querySelector('th[scope=col]'))")
+    text = page.inner_text("main")
+    assert "the mean of “free/reduced” lies 11.1 points below that of “standard”" in text
+    assert not re.search(r"\bnan\b|None|\{\{|effect of|impact|caus(e|al)", text)
+    page.close()
+
+
+def table(n=60, seed=0, **columns):
+    random = np.random.default_rng(seed)
+    rows = {"class": random.choice(["7a", "7b", "7c"], n), "sex": random.choice(["f", "m"], n), "essay": random.integers(0, 21, n)}
+    return pd.DataFrame(rows | {name: make(random, n) for name, make in columns.items()})
+
+
+PUPILS = Schema(["class", "sex"], {"essay": (0, 20)})
+ODD_TABLES = {
+    "one factor": (table(), Schema(["class"], ["essay"])),
+    "a factor with one level": (table(sex=lambda random, n: ["f"] * n), PUPILS),
+    "a constant score": (table(essay=lambda random, n: [7] * n), PUPILS),
+    "a score that nobody has": (table(essay=lambda random, n: [np.nan] * n, exam=lambda random, n: random.integers(0, 9, n)),
+                                Schema(["class", "sex"], ["essay", "exam"])),
+    "a factor under two names": (table().assign(group=lambda rows: rows["class"]), Schema(["class", "group"], ["essay"])),
+    "missing values everywhere": (table(200).mask(np.random.default_rng(1).random((200, 3)) < .2), PUPILS),
+    "twelve students": (table(12), PUPILS),
+    "decimals and negative scores": (table(essay=lambda random, n: random.normal(0, 5, n)), Schema(["class", "sex"], ["essay"])),
+    "many levels": (table(400, **{"class": lambda random, n: random.choice([f"class {i}" for i in range(25)], n)}), PUPILS),
+    "long names": (table().rename(columns={"class": "the class that the pupil attends this year"}),
+                   Schema(["the class that the pupil attends this year", "sex"], {"essay": (0, 20)})),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_TABLES)
+def test_an_odd_table_gives_a_report_that_says_so(tmp_path, kind):
+    rows, schema = ODD_TABLES[kind]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = report(rows, tmp_path / "report.html", schema=schema)
+    text = re.sub(r"<style.*?</style>|data:[^\"]*|<[^>]*>", " ", path.read_text(), flags=re.DOTALL)
+    assert not re.search(r"\bnan\b|\bNone\b|\binf\b", text), re.findall(r".{60}\b(?:nan|None|inf)\b.{40}", text)
+
+
+def test_a_cohort_can_be_reported_without_the_rows(tmp_path):
+    rows = table(300)
+    by_rows = report(rows, tmp_path / "rows.html", schema=PUPILS, call="x").read_text()
+    by_cohort = report(Cohort.summarize(rows, PUPILS), tmp_path / "cohort.html", call="x").read_text()
+    assert by_rows == by_cohort
+
+
+def test_no_small_group_is_shown(tmp_path):
+    rows = table(300)
+    rows.loc[:3, "class"] = "the four"
+    text = report(rows, tmp_path / "report.html", schema=PUPILS).read_text()
+    assert text.count("the four") == 1  # where the report says that it is not shown
+    assert "not shown: “the four”" in text
