@@ -72,7 +72,7 @@ def _students(cohort: Cohort, by: Sequence[str]) -> dict:
 def _quantiles(cohort: Cohort, score: str, by: Sequence[str]) -> dict:
     "Quantiles by level."
     groups = cohort.moments([score], by).keys
-    levels = list(groups[by[0]]) if by else [None]
+    levels = list(groups[by[0]]) if by else [None] * len(groups)
     if not cohort.scales[score].discrete:
         return dict.fromkeys(levels, [np.nan] * len(QUANTILES))
     counts = cohort.value_counts(score, by)
