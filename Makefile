@@ -12,7 +12,6 @@ help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 dashboard: .venv/.installed  ## serve the predictor at http://localhost:8866 (another port: make dashboard PORT=9000)
-	@echo "Starting the predictor at http://localhost:$(PORT) (stop it with Ctrl+C)"
 	@$(BIN)/studperf dashboard --port $(PORT)
 
 report: .venv/.installed  ## write report.html on the embedded sample

@@ -66,7 +66,9 @@ class Design:
         return np.hstack(parts)
 
 
-def interaction_name(first: str, second: str) -> str:
+def interaction_name(first: str,  # a factor, or a column of it
+                     second: str,  # another
+                     ) -> str:
     "How an interaction is called."
     return f"{first} x {second}"
 
@@ -85,20 +87,25 @@ class CellRows:
     rounding: float  # a sum of squares of the score that cannot be told from 0
 
 
-def cell_rows(cohort: Cohort, score: str, factors: Sequence[str], numbers: Sequence[str] = (),
-              interactions: Sequence[tuple[str, str]] = ()) -> CellRows:
+def cell_rows(cohort: Cohort,
+              score: str,  # the score to be explained
+              factors: Sequence[str],
+              numbers: Sequence[str] = (),  # numeric columns
+              interactions: Sequence[tuple[str, str]] = (),  # pairs of the factors
+              ) -> CellRows:
     "Reduce a Cohort to the rows of a regression; raises ValueError if no student has all that it needs."
     moments = cohort.moments([*numbers, score], factors)
     if not moments.n.sum():
         raise ValueError(f"no student has a value in each of {', '.join(map(repr, (score, *factors, *numbers)))}")
     moments, rounding = _centred(cohort, moments)
-    present = {factor: tuple(level for level in cohort.levels(factor) if (moments.keys[factor] == level).any()) for factor in factors}
+    found = {factor: set(moments.keys[factor]) for factor in factors}
+    present = {factor: tuple(level for level in cohort.levels(factor) if level in found[factor]) for factor in factors}
     center = moments.n @ moments.mean / moments.n.sum()
     design = Design(present, dict(zip(numbers, center[:-1].tolist(), strict=True)), tuple(interactions))
     shares = level_shares(moments.keys, present)
     matrix = design.matrix(shares, moments.mean[:, :-1])
-    return CellRows(design, shares, matrix, moments.n, moments.mean[:, -1] - center[-1], moments.ss[:, -1, -1], moments.ss.sum(axis=0),
-                    float(center[-1]), rounding)
+    return CellRows(design, shares, matrix, moments.n, moments.mean[:, -1] - center[-1], moments.ss[:, -1, -1],
+                    moments.ss.sum(axis=0), float(center[-1]), rounding)
 
 
 def _centred(cohort: Cohort, moments: Moments) -> tuple[Moments, float]:
@@ -149,10 +156,12 @@ class Fit:
         "Why there are no standard errors; empty if there are."
         if self.df_resid < 1:
             return f"no standard error: {self.n} students for {len(self.coef)} coefficients"
-        return "no standard error: the fit is exact, nothing varies about it" if self.residual_ss <= self.rows.rounding else ""
+        exact = self.residual_ss <= self.rows.rounding
+        return "no standard error: the fit is exact, nothing varies about it" if exact else ""
 
 
-def least_squares(rows: CellRows) -> Fit:
+def least_squares(rows: CellRows,  # from `cell_rows`
+                  ) -> Fit:
     "Fit a regression to the rows that stand for all students."
     root = np.sqrt(rows.n)[:, None]
     within = _with_products(rows.within)
@@ -198,7 +207,7 @@ COVARIANCES = ("classical", "HC0", "HC1", "HC2", "HC3")
 
 def covariance(fit: Fit,
                vcov: str = "HC3",  # one of COVARIANCES
-               ) -> tuple[np.ndarray, np.ndarray]:  # (r, r) of the kept coefficients; (r, b) directions in which it is not known
+               ) -> tuple[np.ndarray, np.ndarray]:  # (r, r) of the kept coefficients; (r, b) where it is not known
     "Covariance matrix of the coefficients; raises ValueError if it cannot be computed from sums."
     nothing = np.zeros((len(fit.coef), 0))
     if vcov not in COVARIANCES:
@@ -235,24 +244,28 @@ class Estimates:
            label: str,  # the column `method` of rows that hold an estimate
            *,
            aliased_are_zero: bool = False,  # as in R; otherwise sums that depend on an aliased coefficient are not estimated
-           ) -> pd.DataFrame:  # q rows: estimate (points), std_error, statistic, df, p_value, ci_low, ci_high, conf_level, method
+           ) -> pd.DataFrame:  # q rows: estimate, std_error, statistic, df, p_value, ci_low, ci_high, conf_level, method
         "Weighted sums of the coefficients with intervals; NaN with the reason in `method` where there is none."
         kept = weights[:, self.fit.kept]
         estimable = np.isclose(weights, kept @ self.fit.express, rtol=1e-6, atol=1e-9).all(axis=1) | aliased_are_zero
         estimate = np.where(estimable, kept @ self.fit.coef + weights[:, 0] * self.fit.rows.score_mean, np.nan)
         unknown = (np.abs(kept @ self.blind) > 1e-9).any(axis=1)
         variance = np.einsum("ij,jk,ik->i", kept, self.matrix, kept)
-        std_error = np.where(estimable & ~unknown, np.sqrt(np.maximum(variance, 0)), np.nan)
+        constant = variance <= 1e-14 * np.max(np.diagonal(self.matrix))  # 0 but for rounding
+        std_error = np.where(estimable & ~unknown & ~constant, np.sqrt(np.maximum(variance, 0)), np.nan)
         df = self.fit.df_resid
-        with np.errstate(divide="ignore", invalid="ignore"):
-            statistic = np.where(std_error > 0, estimate / std_error, np.nan)
+        statistic = estimate / std_error
         margin = stdtrit(df, (1 + self.conf_level) / 2) * std_error if df > 0 else std_error
-        reasons = np.select([np.isnan(weights).any(axis=1), ~estimable, np.full(len(weights), bool(self.fit.no_errors)), unknown],
-                            ["not estimated: a value is missing", "not estimated: it depends on an aliased coefficient", self.fit.no_errors,
-                             "no standard error: it rests on a single student"], label)
+        reasons = np.full(len(weights), label, object)
+        for applies, reason in [(constant, "no standard error: the scores that it rests on do not vary"),
+                                (unknown, "no standard error: it rests on a single student"),
+                                (bool(self.fit.no_errors), self.fit.no_errors),
+                                (~estimable, "not estimated: it depends on an aliased coefficient"),
+                                (np.isnan(weights).any(axis=1), "not estimated: a value is missing")]:
+            reasons = np.where(applies, reason, reasons)
         return pd.DataFrame({"estimate": estimate, "std_error": std_error, "statistic": statistic, "df": float(df),
                              "p_value": 2 * stdtr(df, -np.abs(statistic)) if df > 0 else np.nan, "ci_low": estimate - margin,
-                             "ci_high": estimate + margin, "conf_level": self.conf_level, "method": reasons.astype(object)})
+                             "ci_high": estimate + margin, "conf_level": self.conf_level, "method": reasons})
 
     def coefficients(self) -> pd.DataFrame:
         "A row per coefficient; that of a numeric column is per unit, the intercept where these are 0."
@@ -277,7 +290,8 @@ class Estimates:
 TEST_COLUMNS = ("term", "df1", "df2", "statistic", "p_value", "sum_sq", "partial_omega_squared", "method")
 
 
-def type_2_tests(estimates: Estimates) -> pd.DataFrame:  # with the TEST_COLUMNS
+def type_2_tests(estimates: Estimates,  # of a regression
+                 ) -> pd.DataFrame:  # with the TEST_COLUMNS
     "A plain row per term and, unless the errors are classical, a robust row per term."
     terms = estimates.fit.rows.design.terms
     rows = [_plain_test(estimates.fit, term) for term in terms]
@@ -298,7 +312,8 @@ def _plain_test(fit: Fit, term: str) -> dict[str, Any]:
         return row | {"method": fit.no_errors}
     f = row["sum_sq"] / row["df1"] / (fit.residual_ss / fit.df_resid)
     above = row["df1"] * (f - 1)
-    return row | {"statistic": f, "p_value": fdtrc(row["df1"], fit.df_resid, f), "partial_omega_squared": above / (above + fit.n)}
+    return row | {"statistic": f, "p_value": fdtrc(row["df1"], fit.df_resid, f),
+                  "partial_omega_squared": above / (above + fit.n)}
 
 
 def _robust_test(estimates: Estimates, term: str) -> dict[str, Any]:
@@ -317,7 +332,7 @@ def _robust_test(estimates: Estimates, term: str) -> dict[str, Any]:
     return row | {"statistic": f, "p_value": fdtrc(row["df1"], fit.df_resid, f)}
 
 # %% ../nbs/05_adjust.ipynb #b333ddc4
-def _directions(fit: Fit, term: str) -> tuple[np.ndarray, np.ndarray, str]:  # (r, d), (r, d - df1), why the term cannot be tested
+def _directions(fit: Fit, term: str) -> tuple[np.ndarray, np.ndarray, str]:  # (r, d), (r, d - df1), why there is no test
     """Weighted sums of the kept coefficients that vanish if the term and its interactions add nothing to the other terms,
     and if its interactions alone add nothing."""
     design = fit.rows.design
@@ -342,25 +357,27 @@ def _wald(fit: Fit, directions: np.ndarray, matrix: np.ndarray) -> float:
     return float(along @ np.linalg.solve(directions.T @ matrix @ directions, along))
 
 # %% ../nbs/05_adjust.ipynb #63eed749
-def adjusted_means(estimates: Estimates) -> pd.DataFrame:  # factor, level, weights, n, mean, then as `Estimates.of`
+def adjusted_means(estimates: Estimates,  # of a regression
+                   ) -> pd.DataFrame:  # factor, level, weights, n, mean, then as `Estimates.of`
     "Estimated marginal means of every level of every factor, with both kinds of weights."
     rows = estimates.fit.rows
     names = [(factor, level, weights, float(rows.n @ rows.shares[factor][:, i]))
              for factor, levels in rows.design.factors.items() for weights in ("equal", "proportional")
              for i, level in enumerate(levels)]
-    averages = [_averaged_row(rows, factor, rows.design.factors[factor].index(level), weights) for factor, level, weights, _ in names]
-    table = estimates.of(np.reshape(averages, (len(names), len(rows.design.labels))), f"estimated marginal mean, {estimates.vcov} errors")
+    averages = [_averaged_row(rows, factor, level, weights) for factor, level, weights, _ in names]
+    table = estimates.of(np.reshape(averages, (len(names), len(rows.design.labels))),
+                         f"estimated marginal mean, {estimates.vcov} errors")
     table = table.drop(columns=["statistic", "p_value"]).rename(columns={"estimate": "mean"})
     named = pd.DataFrame(names, columns=["factor", "level", "weights", "n"])
     return pd.concat([named.astype({"factor": "str", "level": "str", "weights": "str", "n": "int64"}), table], axis=1)
 
 
-def _averaged_row(rows: CellRows, factor: str, level: int, weights: str) -> np.ndarray:  # (p,)
+def _averaged_row(rows: CellRows, factor: str, level: str, weights: str) -> np.ndarray:  # (p,)
     "The regression's row of a level, averaged over the other factors."
     shares = rows.shares if weights == "proportional" else {name: np.full((1, len(levels)), 1 / len(levels))
                                                              for name, levels in rows.design.factors.items()}
     count = len(shares[factor])
-    at_level = np.tile(np.eye(len(rows.design.factors[factor]))[level], (count, 1))
+    at_level = np.tile([float(other == level) for other in rows.design.factors[factor]], (count, 1))
     matrix = rows.design.matrix({**shares, factor: at_level}, np.tile(list(rows.design.numbers.values()), (count, 1)))
     return rows.n @ matrix / rows.n.sum() if weights == "proportional" else matrix[0]
 
@@ -405,12 +422,14 @@ def regress(cohort: Cohort,
     if score in covariates:
         raise ValueError(f"covariates: {score!r} is the score to be explained")
     if strangers := [pair for pair in interactions if len(set(pair)) != 2 or not set(pair) <= set(factors)]:
-        raise ValueError(f"interactions: found {strangers[0]!r}, expected pairs of the factors {', '.join(map(repr, factors))}")
+        raise ValueError(f"interactions: found {strangers[0]!r}, expected pairs of the factors "
+                         f"{', '.join(map(repr, factors))}")
     fit = least_squares(cell_rows(cohort, score, factors, covariates, [tuple(pair) for pair in interactions]))
     estimates = Estimates(fit, vcov, *covariance(fit, vcov), conf_level)
     varies, df = fit.total_ss > fit.rows.rounding, fit.df_resid
     r2 = 1 - fit.residual_ss / fit.total_ss if varies else np.nan
-    return Regression(score, estimates, cohort.schema, estimates.coefficients(), type_2_tests(estimates), adjusted_means(estimates),
+    return Regression(score, estimates, cohort.schema,
+                      estimates.coefficients(), type_2_tests(estimates), adjusted_means(estimates),
                       r2=r2, adj_r2=1 - (1 - r2) * (fit.n - 1) / df if df else np.nan,
                       sigma=np.sqrt(fit.residual_ss / df) if df else np.nan, df_resid=df, n=fit.n)
 
@@ -450,7 +469,8 @@ def _ceiling_of(cohort: Cohort, score: str, factors: Sequence[str], conf_level: 
     row = dict.fromkeys(("ceiling", "ci_low", "ci_high", "additive_r2", "statistic", "df1", "df2", "p_value"), np.nan)
     row |= {"score": score, "n": n, "cells": cells, "conf_level": conf_level}
     if df1 < 1 or df2 < 1:
-        reason = "no student has the score and all factors" if not n else "all students are in one cell" if df1 < 1 else "no cell has two students"
+        reason = ("no student has the score and all factors" if not n
+                  else "all students are in one cell" if df1 < 1 else "no cell has two students")
         return row | {"method": f"not estimated: {reason}"}
     fit = least_squares(cell_rows(cohort, score, factors))  # the additive model
     if within <= fit.rows.rounding:
@@ -470,7 +490,8 @@ def _ceiling_of(cohort: Cohort, score: str, factors: Sequence[str], conf_level: 
 def r2_limits(r2: float,  # of the sample, not adjusted
               df1: int,  # coefficients without the intercept
               df2: int,  # students less coefficients
-              conf_level: float) -> np.ndarray:  # (2,) lower and upper limit
+              conf_level: float,  # such as .95
+              ) -> np.ndarray:  # (2,) lower and upper limit
     "Confidence limits of the share of variance that random regressors explain (Fisher, 1928; Lee, 1971)."
     f, students = r2 / df1 / ((1 - r2) / df2), df1 + df2
     u, weights = spread_nodes(students, slope=np.sqrt(2 * df2))

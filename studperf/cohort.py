@@ -337,6 +337,8 @@ def _unnested(table: pa.Table, score: str) -> pd.DataFrame:
 # %% ../nbs/02_cohort.ipynb #c4e9d511
 def summarize(source: Any, schema: Schema) -> Cohort:
     "Reduce a frame, a file, a list of files or a glob to a Cohort: see `Cohort.summarize`."
+    if schema.weight:
+        raise ValueError(f"weight {schema.weight!r}: a Cohort cannot weight its rows yet; leave the weight out of the Schema to count each row once")
     is_files = isinstance(source, (str, Path)) or (isinstance(source, (list, tuple)) and all(isinstance(path, (str, Path)) for path in source))
     if isinstance(source, (str, Path)) and not _is_for_duckdb(source):
         source, is_files = load_students(source, schema=schema), False
@@ -399,6 +401,9 @@ def moments(cohort: Cohort,
             products = sums[_product(cohort, first, second)].to_numpy(object)
             centred = (n * products - totals[:, i] * totals[:, j]) / n
             ss[:, i, j] = ss[:, j, i] = centred.astype(float) * scale.unit * cohort.scales[second].unit
+        if scale.decimals is None:  # what floats leave of a constant column is rounding, not variance
+            constant = ss[:, i, i] <= 1e-12 * sums[_product(cohort, first, first)].to_numpy(float)
+            ss[constant, i, :] = ss[constant, :, i] = 0
     return Moments(tuple(columns), sums[by].reset_index(drop=True), sums["n"].to_numpy("int64"), mean, ss)
 
 

@@ -26,10 +26,10 @@ COMPARISON_COLUMNS = ("score", "factor", "group_a", "group_b", "n_a", "n_b", "es
 TEXT_COLUMNS = ("score", "factor", "group_a", "group_b", "effect_name", "method")
 
 
-def comparison_table(rows: Sequence[Mapping[str, Any]],  # for each row, the columns that apply
+def comparison_table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame,  # for each row, the columns that apply
                      ) -> pd.DataFrame:  # with exactly the COMPARISON_COLUMNS: texts and floats
     "A table of comparisons from its rows; what a row does not give is missing."
-    table = pd.DataFrame(list(rows), columns=list(COMPARISON_COLUMNS))
+    table = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
     return table.astype({name: "str" if name in TEXT_COLUMNS else float for name in COMPARISON_COLUMNS})
 
 # %% ../nbs/04_compare.ipynb #420a8232
@@ -55,7 +55,8 @@ def score_groups(cohort: Cohort,
                   np.where(var <= rounding_variance(cohort, score, mean), 0, var))
 
 
-def rounding_variance(cohort: Cohort, score: str,
+def rounding_variance(cohort: Cohort,
+                      score: str,  # a score or covariate
                       mean: np.ndarray,  # points
                       ) -> np.ndarray:  # points squared
     "A variance up to this about a mean cannot be told from 0; 0 for scores that are summed as whole numbers."
@@ -79,7 +80,7 @@ def spread_nodes(df: np.ndarray,  # (...) degrees of freedom, from 1 to any numb
                  *,
                  tail: np.ndarray = 0.0,  # (...) for functions that fall off like exp(-(tail u)^2 / 4)
                  slope: float = 0.0,  # for functions that change by as much as this when log u changes by 1
-                 ) -> tuple[np.ndarray, np.ndarray]:  # (..., N) values u and weights, so that the mean of g(u) is sum(weights * g(u))
+                 ) -> tuple[np.ndarray, np.ndarray]:  # (..., N) u and weights; the mean of g(u) is sum(weights * g(u))
     "Points and weights for averages over u = s / sigma, where df * u^2 has a chi-squared distribution."
     df, tail = (np.asarray(value, float)[..., None] for value in (df, tail))
     right = 6.3 / np.sqrt(df)  # beyond it the density is below 1e-17 of its peak
@@ -111,7 +112,7 @@ def bisect(falling: Callable[[np.ndarray], np.ndarray],  # a function that falls
 
 def noncentral_t_limits(t: np.ndarray,  # (P,)
                         df: np.ndarray,  # (P,)
-                        conf_level: float,
+                        conf_level: float,  # such as .95
                         ) -> np.ndarray:  # (P, 2) lower and upper limit of the noncentrality
     "Confidence limits of the noncentrality of a t statistic (Steiger and Fouladi, 1997)."
     t, df = np.broadcast_arrays(np.atleast_1d(np.asarray(t, float)), df)
@@ -128,7 +129,8 @@ def _noncentral_t(t: float, df: float, u_most: float) -> Callable[[np.ndarray], 
     "P(T <= t) as a function of the noncentrality, for t from 0 up."
     if t > 400 * np.sqrt(df):  # the spread u matters far more than the normal part z, so z is averaged over instead
         z = np.arange(-9, 9.25, .25)
-        return lambda delta: chdtrc(df, df * (np.maximum(delta[:, None] + z, 0) / t) ** 2) @ (.25 * np.exp(-z * z / 2) / np.sqrt(2 * np.pi))
+        density = np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+        return lambda delta: chdtrc(df, df * (np.maximum(delta[:, None] + z, 0) / t) ** 2) @ density * .25
     u, weights = spread_nodes(df, slope=t * u_most)
     return lambda delta: ndtr(t * u - delta[:, None]) @ weights
 
@@ -136,7 +138,7 @@ def _noncentral_t(t: float, df: float, u_most: float) -> Callable[[np.ndarray], 
 def hedges_g(groups: Groups,
              first: np.ndarray,  # (P,) positions among the levels
              second: np.ndarray,  # (P,) positions among the levels
-             conf_level: float = .95,
+             conf_level: float = .95,  # of the interval
              ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # (P,) g, lower and upper limit
     "Hedges' g with its noncentral interval; NaN where the scores do not vary. Hedges (1981)."
     first, second = np.atleast_1d(first), np.atleast_1d(second)
@@ -152,7 +154,8 @@ def hedges_g(groups: Groups,
     return d * unbiased, low, high
 
 # %% ../nbs/04_compare.ipynb #fe91683a
-def welch_anova(groups: Groups) -> tuple[float, float, float, float]:  # F, df1, df2, p
+def welch_anova(groups: Groups,  # each with two students or more, and with scores that vary
+                ) -> tuple[float, float, float, float]:  # F, df1, df2, p
     "Welch's analysis of variance. Welch (1951)."
     k, weights = len(groups.n), groups.n / groups.var
     mean = weights @ groups.mean / weights.sum()
@@ -162,7 +165,10 @@ def welch_anova(groups: Groups) -> tuple[float, float, float, float]:  # F, df1,
     return float(f), float(df1), float(df2), float(fdtrc(df1, df2, f))
 
 # %% ../nbs/04_compare.ipynb #d4cd831d
-def noncentral_f_limits(f: float, df1: float, df2: float, conf_level: float,
+def noncentral_f_limits(f: float,  # the statistic; below 0 counts as 0
+                        df1: float,  # degrees of freedom between
+                        df2: float,  # degrees of freedom within
+                        conf_level: float,  # such as .95
                         ) -> np.ndarray:  # (2,) lower and upper limit of the noncentrality
     "Confidence limits of the noncentrality of an F statistic; 0 where even that is too much (Steiger, 2004)."
     def distribution(noncentrality: np.ndarray) -> np.ndarray:
@@ -175,7 +181,9 @@ def noncentral_f_limits(f: float, df1: float, df2: float, conf_level: float,
     return np.where(distribution(0) <= upper, 0, bisect(distribution, upper, 0, most))
 
 
-def omega_squared(groups: Groups, conf_level: float = .95) -> tuple[float, float, float]:  # estimate, lower and upper limit
+def omega_squared(groups: Groups,
+                  conf_level: float = .95,  # of the interval
+                  ) -> tuple[float, float, float]:  # estimate, lower and upper limit
     "Omega squared with its noncentral interval; NaN where the scores do not vary within the groups. Hays (1963)."
     n, k = groups.n.sum(), len(groups.n)
     between = groups.n @ (groups.mean - groups.n @ groups.mean / n) ** 2
@@ -243,16 +251,19 @@ def compare(cohort: Cohort,
         for factor in names_or_all(factors, cohort.schema.factors):
             groups = score_groups(cohort, score, factor)
             rows.append(_several(groups, conf_level) if len(groups.n) > 2 else _two(groups, conf_level))
-    table = comparison_table([{"conf_level": conf_level, **row} for row in rows])
+    table = comparison_table(rows).assign(conf_level=conf_level)
     return table.assign(p_adjusted=adjusted(table["p_value"], adjust))
 
 
-def names_or_all(names: str | Sequence[str] | None, everything: Sequence[str]) -> list[str]:
+def names_or_all(names: str | Sequence[str] | None,  # None: all
+                 everything: Sequence[str],  # what there is
+                 ) -> list[str]:
     "One name, several, or all of them."
     return [names] if isinstance(names, str) else list(everything if names is None else names)
 
 
-def check_conf_level(conf_level: float) -> None:
+def check_conf_level(conf_level: float,  # such as .95
+                     ) -> None:
     "Raise ValueError if this is no confidence level."
     if not 0 < conf_level < 1:
         raise ValueError(f"conf_level: found {conf_level}, expected a number between 0 and 1, such as .95")
@@ -277,8 +288,8 @@ def _several(groups: Groups, conf_level: float) -> dict[str, Any]:
     row = {"score": groups.score, "factor": groups.factor, "effect_name": "omega squared", "method": "Welch's ANOVA"}
     if reason := cannot_compare(groups, range(len(groups.n))):
         return row | {"method": reason}
-    statistics = dict(zip(("statistic", "df1", "df2", "p_value"), welch_anova(groups), strict=True))
-    return row | statistics | dict(zip(("effect", "effect_low", "effect_high"), omega_squared(groups, conf_level), strict=True))
+    columns = ("statistic", "df1", "df2", "p_value", "effect", "effect_low", "effect_high")
+    return row | dict(zip(columns, (*welch_anova(groups), *omega_squared(groups, conf_level)), strict=True))
 
 
 def _group_columns(groups: Groups, first: int | None = None, second: int | None = None) -> dict[str, Any]:
@@ -349,15 +360,14 @@ def pairs(cohort: Cohort,
     k = len(groups.n)
     first, second = np.triu_indices(k, 1)
     reasons = [cannot_compare(groups, pair) for pair in zip(first, second, strict=True)]
-    difference, std_error, df = (np.where(np.array(reasons) == "", value, np.nan) for value in welch_t(groups, first, second))
+    testable = np.array(reasons) == ""
+    difference, std_error, df = (np.where(testable, value, np.nan) for value in welch_t(groups, first, second))
     t = difference / std_error
     margin = studentized_range_isf(1 - conf_level, k, df) / np.sqrt(2) * std_error if k > 1 else df
     p_value = studentized_range_sf(np.abs(t) * np.sqrt(2), k, df)
-    effects = np.where(np.isnan(t), np.nan, hedges_g(groups, first, second, conf_level))
-    rows = []
-    for i, reason in enumerate(reasons):
-        rows.append({"score": score, "factor": factor, **_group_columns(groups, first[i], second[i]), "conf_level": conf_level,
-                     "ci_low": difference[i] - margin[i], "ci_high": difference[i] + margin[i], "statistic": t[i], "df2": df[i],
-                     "p_value": p_value[i], "p_adjusted": p_value[i], "effect": effects[0, i], "effect_low": effects[1, i],
-                     "effect_high": effects[2, i], "effect_name": "Hedges' g", "method": reason or f"Games-Howell, {k} levels"})
-    return comparison_table(rows)
+    effect, low, high = np.where(testable, hedges_g(groups, first, second, conf_level), np.nan)
+    table = comparison_table([_group_columns(groups, *pair) for pair in zip(first, second, strict=True)])
+    return comparison_table(table.assign(
+        score=score, factor=factor, ci_low=difference - margin, ci_high=difference + margin, conf_level=conf_level,
+        statistic=t, df2=df, p_value=p_value, p_adjusted=p_value, effect=effect, effect_low=low, effect_high=high,
+        effect_name="Hedges' g", method=[reason or f"Games-Howell, {k} levels" for reason in reasons]))

@@ -215,7 +215,7 @@ class Generator:
 
     def expected(self, rows: pd.DataFrame) -> np.ndarray:  # one row per student, one column per score
         "The expected scores of students with these factors, before rounding and clipping."
-        means = np.tile(self.intercept, (len(rows), 1))
+        means = np.tile(np.array(self.intercept, float), (len(rows), 1))
         for factor, terms in self.terms.items():
             levels = pd.Categorical(rows[factor].astype(object), categories=list(self.margins[factor]))
             points = np.array([terms.get(level, np.zeros(len(self.scores))) for level in levels.categories])

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,9 +36,6 @@ from .adjust import ceiling
 from .cohort import Cohort
 from .data import load_students
 from .schema import STUDENTS, DataError, DataWarning, Schema
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # %% ../nbs/06_model.ipynb #e032751d
 def input_columns(inputs: str | Sequence[str],  # "background", "all", or names of columns
@@ -251,8 +248,8 @@ def _ceiling_of(table: pd.DataFrame, target: str, inputs: Sequence[str], schema:
 
 # %% ../nbs/06_model.ipynb #6565d9d0
 def plot_models(comparison: pd.DataFrame,  # from `compare_models`
-                ax: "Axes | None" = None,  # where to draw; None: a new figure
-                ) -> "Axes":
+                ax: Any = None,  # matplotlib Axes to draw into; None: a new figure
+                ) -> Any:  # the Axes
     "Draw the R2 of each model with its interval, between the mean and the ceiling."
     import matplotlib.pyplot as plt  # here, since the dashboard's kernels fit models but draw no figure
 

@@ -2,8 +2,8 @@
 
 The values come from R 4.2.2: t.test, oneway.test, effectsize, rstatix, sandwich, car, emmeans. They are printed with 12
 significant digits, except the p-values of rstatix's games_howell_test. These are rounded to three decimals, or to three
-significant digits if smaller than .001, and come from ptukey, which errs by up to some 1e-8 (SciPy tells so, and t.test where
-there are two levels). So they get an allowance of their own, and further tests.
+significant digits if smaller than .001, and come from ptukey, which errs by up to some 1e-8 (SciPy tells so, and t.test
+where there are two levels). So they get an allowance of their own, and further tests.
 """
 from itertools import combinations
 
@@ -19,7 +19,8 @@ from studperf.explore import correlations, describe
 from studperf.schema import Schema
 
 TOLERANCE = 1e-6
-NOT_YET = {"kruskal", "mann_whitney", "brown_forsythe", "anova", "eta_squared", "trend_linear", "manova_pillai", "manova_wilks"}
+NOT_YET = {"kruskal", "mann_whitney", "brown_forsythe", "anova", "eta_squared", "trend_linear",
+           "manova_pillai", "manova_wilks"}
 NOT_YET_PUPILS = {"cluster_HC0", "cluster_HC1", "lmer_coef", "lmer_se", "lmer_var", "icc"}
 NAMES = {"parental": "parental_education", "prep": "test_prep"}  # R's file has shorter names of two factors
 R_NAMES = {"parental_education": "parental", "test_prep": "prep"}
@@ -51,11 +52,13 @@ def compared(cohort):
             yield from (("welch_t", row.score, row.factor, "", *value) for value in values)
             values = zip(("estimate", "ci_low", "ci_high"), (row.effect, row.effect_low, row.effect_high), strict=True)
             yield from (("hedges_g", row.score, row.factor, "", *value) for value in values)
-        yield from (("welch_anova", row.score, row.factor, "", *value) for value in zip(("F", "df1", "df2", "p"), anova, strict=True))
+        yield from (("welch_anova", row.score, row.factor, "", *value)
+                    for value in zip(("F", "df1", "df2", "p"), anova, strict=True))
         yield from (("omega_squared", row.score, row.factor, "", *value)
                     for value in zip(("estimate", "ci_low", "ci_high"), omega_squared(groups), strict=True))
         for pair in pairs(cohort, row.score, row.factor).itertuples():  # rstatix subtracts the first group from the second
-            values = {"diff": -pair.estimate, "ci_low": -pair.ci_high, "ci_high": -pair.ci_low, "p": pair.p_value, "df": pair.df2}
+            values = {"diff": -pair.estimate, "ci_low": -pair.ci_high, "ci_high": -pair.ci_low, "p": pair.p_value,
+                      "df": pair.df2}
             for quantity, value in values.items():
                 method = "games_howell p" if quantity == "p" else "games_howell"
                 yield method, row.score, row.factor, f"{pair.group_a} vs {pair.group_b}", quantity, value
@@ -86,26 +89,30 @@ def adjusted(cohort, score):
         if row.weights == "proportional":
             yield "emmeans_proportional", score, row.factor, row.level, "mean", row.mean
         else:
-            yield from (("emmeans", score, row.factor, row.level, *value) for value in (("mean", row.mean), ("se", row.std_error)))
+            yield from (("emmeans", score, row.factor, row.level, *value)
+                        for value in (("mean", row.mean), ("se", row.std_error)))
     two_way = list(combinations(cohort.schema.factors, 2))
     interacting = regress(cohort, score, interactions=two_way, vcov="classical").tests.set_index("term")
     for first, second in two_way:
-        row = interacting.loc[f"{first} x {second}"]
+        row, name = interacting.loc[f"{first} x {second}"], f"{R_NAMES.get(first, first)}:{R_NAMES.get(second, second)}"
         for quantity, value in (("F", row["statistic"]), ("p", row["p_value"])):
-            yield "interaction_type2", score, f"{R_NAMES.get(first, first)}:{R_NAMES.get(second, second)}", "", quantity, value
+            yield "interaction_type2", score, name, "", quantity, value
 
 
 def reference(path):
     table = pd.read_csv(path, keep_default_na=False).astype({"value": float})
-    table["method"] = table["method"].where((table["method"] != "games_howell") | (table["quantity"] != "p"), "games_howell p")
+    rounded = (table["method"] == "games_howell") & (table["quantity"] == "p")
+    table["method"] = table["method"].mask(rounded, "games_howell p")
     return table.set_index(["method", "score", "factor", "term", "quantity"])["value"]
 
 
 def test_agrees_with_r(cohort, shared_reference, capsys, artefacts):
     """All values of R's file whose method is implemented; a value more or less on either side fails."""
     theirs = reference(shared_reference("students_r.csv"))
-    ours = [*described(cohort), *compared(cohort), *(row for score in cohort.schema.scores for row in adjusted(cohort, score))]
-    ours = pd.Series({(method, score, R_NAMES.get(factor, factor), *rest): value for method, score, factor, *rest, value in ours})
+    ours = [*described(cohort), *compared(cohort)]
+    ours += [row for score in cohort.schema.scores for row in adjusted(cohort, score)]
+    ours = pd.Series({(method, score, R_NAMES.get(factor, factor), *rest): value
+                      for method, score, factor, *rest, value in ours})
     methods = theirs.index.get_level_values("method")
     assert ours.index.is_unique and set(ours.index) == set(theirs.index[~methods.isin(NOT_YET)])
 
