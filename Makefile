@@ -19,7 +19,7 @@ report: .venv/.installed  ## write report.html on the embedded sample
 	@$(BIN)/studperf report --out report.html
 	@echo "Written: report.html. Open it in a browser; it needs no connection."
 
-lab: .venv/.installed  ## open the notebooks in JupyterLab
+lab: .venv/.installed-dev  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab nbs
 
 test bench: export MPLBACKEND := agg

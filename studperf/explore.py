@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from scipy import stats
 
 from .cohort import Cohort
+from .schema import heading, words
 
 # %% ../nbs/03_explore.ipynb #d6175ee8
 def missing_values(cohort: Cohort) -> pd.DataFrame:  # a row per column: column, role, n, missing, share
@@ -25,7 +26,7 @@ def missing_values(cohort: Cohort) -> pd.DataFrame:  # a row per column: column,
     for name in (*cohort.schema.factors, *cohort.schema.numeric):
         missing = int(cohort.cells["n"][~cohort.has(name)].sum())
         role = "factor" if name in cohort.schema.factors else "score" if name in cohort.schema.scores else "covariate"
-        rows.append((name, role, cohort.n - missing, missing, missing / cohort.n))
+        rows.append((name, role, cohort.n - missing, missing, missing / max(cohort.n, 1)))
     return pd.DataFrame(rows, columns=["column", "role", "n", "missing", "share"])
 
 # %% ../nbs/03_explore.ipynb #4ed4ea54
@@ -53,12 +54,14 @@ def describe(cohort: Cohort,
     for score in scores or cohort.schema.scores:
         for factor in (None, *factors):
             by = [factor] if factor else []
-            groups, everyone, quantiles = cohort.moments([score], by), _students(cohort, by), _quantiles(cohort, score, by)
-            if not factor and not len(groups.n):
-                rows.append((score, None, None, 0, cohort.n, *[np.nan] * (3 + len(QUANTILES))))
-            for i, key in enumerate(groups.keys[factor] if factor else [None] * len(groups.n)):
-                n, sd = groups.n[i], np.sqrt(groups.var[i, 0])
-                rows.append((score, factor, key, n, everyone[key] - n, groups.mean[i, 0], sd, sd / np.sqrt(n), *quantiles[key]))
+            groups, quantiles = cohort.moments([score], by), _quantiles(cohort, score, by)
+            place = {key: i for i, key in enumerate(groups.keys[factor] if factor else [None] * len(groups.n))}
+            for key, students in _students(cohort, by).items():
+                if key not in place:  # nobody here has the score
+                    rows.append((score, factor, key, 0, students, *[np.nan] * (3 + len(QUANTILES))))
+                    continue
+                n, mean, sd = groups.n[place[key]], groups.mean[place[key], 0], np.sqrt(groups.var[place[key], 0])
+                rows.append((score, factor, key, n, students - n, mean, sd, sd / np.sqrt(n), *quantiles[key]))
     columns = ["score", "factor", "level", "n", "missing", "mean", "sd", "std_error", *QUANTILES]
     return pd.DataFrame(rows, columns=columns)
 
@@ -66,7 +69,7 @@ def describe(cohort: Cohort,
 def _students(cohort: Cohort, by: Sequence[str]) -> dict:
     "Students by level, with or without a score."
     groups = cohort.moments([], by)
-    return dict(zip(groups.keys[by[0]] if by else [None], groups.n, strict=True))
+    return dict(zip(groups.keys[by[0]], groups.n, strict=True)) if by else {None: cohort.n}
 
 
 def _quantiles(cohort: Cohort, score: str, by: Sequence[str]) -> dict:
@@ -93,10 +96,10 @@ def correlations(cohort: Cohort,
             groups = cohort.moments([first, second])
             n, ss = groups.n.sum(), groups.ss.sum(axis=0)  # of the one group, or of none
             product = ss[0, 0] * ss[1, 1]
-            r = ss[0, 1] / np.sqrt(product) if product > 0 else np.nan
-            method = "Pearson, Fisher's interval" if product > 0 else "none: a score is constant"
+            r = np.clip(ss[0, 1] / np.sqrt(product), -1, 1) if product > 0 else np.nan
+            method = "Pearson, Fisher's interval" if product > 0 else "none: a score is constant" if n else "none: no student has both scores"
             margin = stats.norm.ppf((1 + conf_level) / 2) / np.sqrt(n - 3) if n > 3 else np.nan
-            low, high = np.tanh(np.arctanh(np.clip(r, -1, 1)) + np.array([-margin, margin])) if abs(r) < 1 else (r, r)
+            low, high = np.tanh(np.arctanh(r) + np.array([-margin, margin])) if abs(r) < 1 else (r, r)
             rows.append((first, second, n, r, low, high, conf_level, method))
     return pd.DataFrame(rows, columns=["score_a", "score_b", "n", "estimate", "ci_low", "ci_high", "conf_level", "method"])
 
@@ -116,7 +119,7 @@ def _axes(ax: Axes | None, width: float, height: float) -> Axes:
 
 def _bin_width(low: float, high: float) -> float:
     "A round width that cuts the range into about twenty bins."
-    rough = max(high - low, 1e-9) / 20
+    rough = (high - low or 1) / 20
     power = 10.0 ** np.floor(np.log10(rough))
     return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough * .999)
 
@@ -137,30 +140,29 @@ def plot_distribution(cohort: Cohort,
     groups, counts = cohort.moments([score], [factor] if factor else []), cohort.value_counts(score, [factor] if factor else [])
     levels = list(groups.keys[factor]) if factor else ["all students"]
     shown = [i for i, n in enumerate(groups.n) if n >= min_n]
+    if not shown:
+        raise ValueError(f"no group of {min_n} students or more has a score in {score!r}")
     ax = _axes(ax, 5.4, 1.3 + .62 * max(len(shown), 1.6))
-    low, high = cohort.schema.scores[score] or counts["value"].agg(["min", "max"])
+    low, high = cohort.schema.scores[score] or (-np.inf, np.inf)
+    low, high = (found if np.isinf(limit) else limit for limit, found in zip((low, high), counts["value"].agg(["min", "max"]), strict=True))
     width = _bin_width(low, high)
-    edges = np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width
+    edges = np.round(np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width, 10)  # .3 is no .30000000000000004
     shares = {i: _histogram(counts[counts[factor] == levels[i]] if factor else counts, edges) for i in shown}
-    highest = max((share.max() for share in shares.values()), default=1)
+    highest = max(share.max() for share in shares.values())
     for row, i in enumerate(reversed(shown)):
         ax.bar(edges[:-1], shares[i] / highest * .86, width, bottom=row, align="edge", color=BLUE, alpha=.55,
                edgecolor="white", linewidth=.6)
         ax.plot(groups.mean[i, 0], row, "o", color=ORANGE, markersize=6, clip_on=False, zorder=3)
         ax.axhline(row, color=GREY, linewidth=.6, zorder=0)
-    ax.set_yticks([row + .3 for row in range(len(shown))], [f"{levels[i]}\n(n = {groups.n[i]:,})" for i in reversed(shown)])
-    ax.set(xlim=(edges[0], edges[-1]), ylim=(-.08, len(shown)), xlabel=f"{_words(score)} score (dot: mean)",
-           title=f"{_title(score)} scores" + (f" by {_words(factor)}" if factor else ""))
+    ax.set_yticks([row + .3 for row in range(len(shown))], [f"{_plain(levels[i])}\n(n = {groups.n[i]:,})" for i in reversed(shown)])
+    ax.set(xlim=(edges[0], edges[-1]), ylim=(-.08, len(shown)), xlabel=f"{_plain(words(score))} score (dot: mean)",
+           title=_plain(f"{heading(score)} scores" + (f" by {words(factor)}" if factor else "")))
     return ax
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _title(name: str) -> str:
-    words = _words(name)
-    return words[:1].upper() + words[1:]
+def _plain(text: str) -> str:
+    "A text from the data as it stands: matplotlib would read what is between dollar signs as a formula."
+    return text.replace("$", r"\$")
 
 # %% ../nbs/03_explore.ipynb #3458ca98
 def plot_means(cohort: Cohort,
@@ -180,15 +182,15 @@ def plot_means(cohort: Cohort,
     ax = _axes(ax, 5.4, 1.1 + .27 * (positions.max(initial=0) + 1))
     ax.axvline(overall["mean"], color=GREY, linestyle="--", linewidth=1, zorder=0)
     ax.errorbar(table["mean"], positions, xerr=margins, fmt="o", color=BLUE, ecolor=BLUE, elinewidth=2, markersize=6)
-    labels = [f"{row.level}  (n = {row.n:,})" for row in table.itertuples()]
+    labels = [f"{_plain(row.level)}  (n = {row.n:,})" for row in table.itertuples()]
     ax.set_yticks(positions, labels)
     for factor in factors:
         if (rows := positions[table["factor"] == factor]).size:
-            ax.annotate(_title(factor), (0, rows[0] - .85), xycoords=("axes fraction", "data"), xytext=(-6, 0),
+            ax.annotate(_plain(heading(factor)), (0, rows[0] - .85), xycoords=("axes fraction", "data"), xytext=(-6, 0),
                         textcoords="offset points", ha="right", va="center", weight="bold", annotation_clip=False)
     ax.grid(axis="x", color="#e6e6e6")
-    ax.set(xlabel=f"{_words(score)} score ({conf_level:.0%} interval; dashed: all)",
-           title=f"Mean {_words(score)} score by group", ylim=(positions.max(initial=0) + .8, -1.5))
+    ax.set(xlabel=f"{_plain(words(score))} score ({conf_level:.0%} interval; dashed: all)",
+           title=_plain(f"Mean {words(score)} score by group"), ylim=(positions.max(initial=0) + .8, -1.5))
     return ax
 
 # %% ../nbs/03_explore.ipynb #3cfc38ad
@@ -197,6 +199,8 @@ def plot_correlations(cohort: Cohort,
                       *, ax: Axes | None = None) -> Axes:
     "The correlations of the scores as a lower triangle of coloured, numbered squares."
     table = correlations(cohort, columns)
+    if table.empty:
+        raise ValueError("correlations need two columns or more")
     names = list(dict.fromkeys([*table["score_a"], *table["score_b"]]))
     matrix = table.pivot(index="score_b", columns="score_a", values="estimate").reindex(index=names[1:], columns=names[:-1])
     ax = _axes(ax, 1.6 + 1.0 * len(names), .9 + .75 * len(names))

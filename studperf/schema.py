@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SHOWN_PROBLEMS', 'RESERVED', 'STUDENTS', 'MISSING_TEXTS', 'MOST_LEVELS', 'MOST_CODES', 'DataError', 'DataWarning',
-           'Schema', 'normalized', 'match_columns', 'check_table', 'natural_order', 'infer_schema', 'schema_to_dict',
-           'schema_from_dict', 'read_toml', 'whole_file']
+           'Schema', 'words', 'heading', 'normalized', 'match_columns', 'check_table', 'natural_order', 'infer_schema',
+           'schema_to_dict', 'schema_from_dict', 'read_toml', 'whole_file']
 
 # %% ../nbs/00_schema.ipynb #e726fa36
 import difflib
@@ -54,7 +54,7 @@ class Schema:
     covariates: Sequence[str] = ()  # further numeric columns
     weight: str | None = None  # numeric column: how many students a row stands for
     cluster: str | None = None  # the group that students share, such as a school
-    aliases: Mapping[str, Sequence[str]] = field(default_factory=dict)  # name: other names of the same column
+    aliases: Mapping[str, Sequence[str]] = field(default_factory=dict, compare=False)  # name: other names of the same column
     left_out: Mapping[str, str] = field(default_factory=dict, compare=False)  # column left out on purpose: why
 
     def __post_init__(self):
@@ -125,6 +125,8 @@ def _contradictions(schema: Schema) -> list[str]:
     "Why this Schema cannot be, as sentences."
     columns = schema.columns
     problems = [f"column {name!r} has two roles" for name in dict.fromkeys(columns) if columns.count(name) > 1]
+    if len({name.casefold() for name in columns}) < len(set(columns)):
+        problems.append("two columns differ in case alone: name them otherwise")
     for name, levels in schema.factors.items():
         if levels is not None and (not levels or len(set(levels)) < len(levels)):
             problems.append(f"the levels of {name!r} must be given once each, found {list(levels)}")
@@ -138,6 +140,18 @@ def _contradictions(schema: Schema) -> list[str]:
                  for name in columns if name in RESERVED]
     problems += [f"aliases names {name!r}, which is no column" for name in schema.aliases if name not in columns]
     return problems
+
+# %% ../nbs/00_schema.ipynb #2100359d
+def words(name: str  # of a column
+          ) -> str:
+    "A column's name as words."
+    return name.replace("_", " ")
+
+
+def heading(name: str  # of a column
+            ) -> str:
+    "A column's name as words, with a capital."
+    return words(name)[:1].upper() + words(name)[1:]
 
 # %% ../nbs/00_schema.ipynb #8ffe8b90
 STUDENTS = Schema(
@@ -339,6 +353,8 @@ def infer_schema(frame: pd.DataFrame,  # one's own table; numbers may stand in i
     "Draft a Schema from a table; raises ValueError if a named column is not there."
     if absent := [name for name in (*scores, weight, cluster) if name and name not in frame.columns]:
         raise ValueError(f"no column {_listed(absent)}; the table has {_listed(frame.columns)}")
+    if twice := frame.columns[frame.columns.duplicated()].tolist():
+        raise ValueError(f"the table has {_listed(twice)} more than once; keep one of each")
     factors, ordered, covariates, left_out = {}, [], [], {}
     for name in frame.columns.difference([*scores, weight, cluster], sort=False):
         role, reason = _likely_role(frame[name], str(name))
@@ -365,6 +381,8 @@ def _likely_role(column: pd.Series, name: str) -> tuple[str | None, str]:
     whole = numbers and bool((values == np.floor(values)).all())
     if not name or name.startswith("Unnamed:"):
         return None, "it has no name"
+    if name in RESERVED:
+        return None, "result tables need this name for themselves; rename it to use it"
     if distinct < 2:
         return None, "it has fewer than two different values"
     if pd.api.types.is_datetime64_any_dtype(values) or values.astype(str).str.fullmatch(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*").mean() > .9:

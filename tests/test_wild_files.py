@@ -1,13 +1,15 @@
 """Files as they circulate: every known heading loads, every known defect is told."""
+import contextlib
 import functools
 import gzip
 import http.server
 import re
 import threading
 
+import pandas as pd
 import pytest
 
-from studperf import STUDENTS, Cohort, DataError, DataWarning, load_students
+from studperf import STUDENTS, Cohort, DataError, DataWarning, Schema, load_students
 
 HEADINGS = {
     "published": "gender,race/ethnicity,parental level of education,lunch,test preparation course,math score,reading score,writing score",
@@ -85,9 +87,9 @@ def test_defects_are_told(tmp_path, defect):
         load_students(path)
     assert str(caught.value).startswith(f"{path}: {len(caught.value.problems)} problem")
     assert re.search(message, str(caught.value))
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as summarized:
         Cohort.summarize(path)
-    assert str(path) in str(caught.value)
+    assert str(summarized.value) == str(caught.value)
 
 
 def test_all_problems_are_told_at_once_up_to_twenty(tmp_path):
@@ -133,3 +135,84 @@ def test_addresses_load_like_files(tmp_path, address, expected):
     assert Cohort.summarize(f"{address}/a.csv.gz") == Cohort.summarize(expected)
     with pytest.raises(DataError, match="(?s)b.csv: 1 problem.*cannot be fetched: HTTP Error 404"):
         load_students(f"{address}/b.csv")
+
+
+# ---- A file means the same whether it is loaded or summarised ----
+
+ESSAYS = Schema(["class"], ["essay"])
+
+
+@pytest.mark.parametrize("cell", ["\t", "70\u00a0", " 70 ", "\uff17\uff10", "7_0", "1e2", "-0.0", "007", "0x10", "inf", "nan", "\u2003"])
+def test_odd_numbers_are_judged_alike(tmp_path, cell):
+    path = tmp_path / "a.csv"
+    path.write_text(f"class,essay\n7a,1\n7b,{cell}\n", encoding="utf-8")
+    try:
+        with pytest.warns(DataWarning) if not cell.strip() or cell == "nan" else contextlib.nullcontext():
+            expected = Cohort.summarize(load_students(path, schema=ESSAYS), ESSAYS)
+    except DataError as error:
+        with pytest.raises(DataError, match=re.escape(error.problems[0])):
+            Cohort.summarize(path, ESSAYS)
+    else:
+        assert Cohort.summarize(path, ESSAYS) == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16-le", "utf-16-be"])
+def test_encodings_are_read_alike_even_late_in_the_file(tmp_path, encoding):
+    path = tmp_path / "a.csv"
+    text = "class,essay\n" + "7a,1\n" * 20_000 + "l’école,2\n"
+    mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(encoding, b"")
+    path.write_bytes(mark + text.encode(encoding))
+    cohort = Cohort.summarize(path, ESSAYS)
+    assert cohort.levels("class") == ["7a", "l’école"] and cohort.n == 20_001
+    assert cohort == Cohort.summarize(load_students(path, schema=ESSAYS), ESSAYS)
+
+
+def test_empty_lines_are_no_students(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("class,essay\n\n7a,1\n,\n7b,2\n\n")
+    assert Cohort.summarize(path, ESSAYS).n == len(load_students(path, schema=ESSAYS)) == 2
+    path.write_text("class,essay\n\n7a,1\n,\n7b,x\n")
+    with pytest.raises(DataError, match="row 5, column 'essay': found 'x'"):
+        Cohort.summarize(path, ESSAYS)
+
+
+def test_names_of_files_are_names_and_each_file_counts_once(tmp_path):
+    for name, essay in [("s[1].csv", 1), ("s1.csv", 2), ("a*.csv", 3), ("ab.csv", 4)]:
+        (tmp_path / name).write_text(f"class,essay\n7a,{essay}\n")
+    for name, essay in [("s[1].csv", 1), ("a*.csv", 3)]:
+        assert Cohort.summarize(tmp_path / name, ESSAYS).moments(["essay"]).mean.item() == essay
+    assert Cohort.summarize([tmp_path / "s1.csv", f"{tmp_path}/s*.csv", tmp_path / "s1.csv"], ESSAYS).n == 2
+
+
+def test_a_folder_named_like_a_column_is_a_folder(tmp_path):
+    folder = tmp_path / "essay=5"
+    folder.mkdir()
+    pd.DataFrame({"class": ["7a"], "essay": [9]}).to_parquet(folder / "a.parquet")
+    assert Cohort.summarize(folder / "a.parquet", ESSAYS).moments(["essay"]).mean.item() == 9
+
+
+def test_columns_that_differ_in_case_are_told_apart(tmp_path):
+    pd.DataFrame({"class": ["7a", "7b"], "Essay": [1, 2], "essay": [10, 20]}).to_parquet(tmp_path / "a.parquet")
+    assert Cohort.summarize(tmp_path / "a.parquet", ESSAYS).moments(["essay"]).mean.item() == 15
+
+
+def test_the_faults_of_all_files_are_told(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text(f"class,essay\n7a,{name}\n")
+    with pytest.raises(DataError) as caught:
+        Cohort.summarize(f"{tmp_path}/*.csv", ESSAYS)
+    assert [problem.split(": ")[0] for problem in caught.value.problems] == [f"{tmp_path}/a.csv", f"{tmp_path}/b.csv"]
+
+
+def test_workbooks_and_text_files_can_be_summarised_together(tmp_path):
+    pd.DataFrame({"class": ["7a"], "essay": [1]}).to_excel(tmp_path / "a.xlsx", index=False)
+    (tmp_path / "b.csv").write_text("class,essay\n7b,2.5\n")
+    assert Cohort.summarize([tmp_path / "a.xlsx", tmp_path / "b.csv"], ESSAYS).moments(["essay"]).mean.item() == 1.75
+
+
+def test_sums_of_enormous_numbers_are_exact(tmp_path):
+    rows = pd.DataFrame({"class": ["7a", "7a", "7b"], "essay": [4_000_000_001, 5_000_000_000, 1]})
+    rows.to_csv(tmp_path / "a.csv", index=False)
+    cohort = Cohort.summarize(tmp_path / "a.csv", ESSAYS)
+    assert cohort == Cohort.summarize(rows, ESSAYS)
+    assert cohort.cells["sum of essay x essay"].tolist() == [4_000_000_001**2 + 5_000_000_000**2, 1]
