@@ -106,6 +106,9 @@ class Cohort:
     def __add__(self, other: "Cohort") -> "Cohort":
         return merge(self, other)
 
+    def __radd__(self, other: int) -> "Cohort":  # sum() begins with 0
+        return self if other == 0 else NotImplemented
+
     def __eq__(self, other: object) -> bool:
         return (isinstance(other, Cohort) and self.schema == other.schema and self.scales == other.scales
                 and self.suppressed == other.suppressed and self.cells.equals(other.cells) and self.counts.equals(other.counts))
@@ -172,7 +175,7 @@ def _level_sql(column: str, kind: str, levels: Sequence[str] | None) -> str:
     if kind in ("FLOAT", "DOUBLE"):
         return f"CASE WHEN NOT isnan({column}) THEN regexp_replace(CAST({column} AS VARCHAR), '\\.0$', '') END"
     missing = ", ".join(_literal(text) for text in MISSING_TEXTS if text not in (levels or ()))
-    text = f"CAST({column} AS VARCHAR)"
+    text = f"regexp_replace(CAST({column} AS VARCHAR), '^(-?[0-9]+)\\.0$', '\\1')"
     return f"CASE WHEN trim({text}, {_literal(WHITESPACE)}) NOT IN ({missing}) THEN {text} END"
 
 
@@ -245,12 +248,11 @@ def _head(path: str, size: int = 1 << 16) -> str:
 
 def _files(source: str | Path | Iterable[str | Path]) -> list[str]:
     "The files that a path, a glob, an address or a list of them stands for, each once; raises FileNotFoundError if there is none."
-    patterns = map(str, [source] if isinstance(source, (str, Path)) else source)
+    patterns = [str(pattern) for pattern in ([source] if isinstance(source, (str, Path)) else source)]
     found = [[pattern] if "://" in pattern or Path(pattern).exists() else sorted(glob.glob(pattern)) for pattern in patterns]
-    paths = list(dict.fromkeys(path for group in found for path in group))
-    if not paths:
-        raise FileNotFoundError(f"no file {source if isinstance(source, (str, Path)) else ', '.join(map(str, source))}")
-    return paths
+    if absent := [pattern for pattern, group in zip(patterns, found, strict=True) if not group]:
+        raise FileNotFoundError(f"no file {', '.join(absent) or 'given'}")
+    return list(dict.fromkeys(path for group in found for path in group))
 
 # %% ../nbs/02_cohort.ipynb #304e8e67
 def _is_faulty(schema: Schema) -> str:
@@ -352,7 +354,7 @@ def _summarize_files(paths: Sequence[str], schema: Schema) -> Cohort:
         queries = [select_sql(*_file_relation(path, schema), schema) for path in paths]
         with duckdb.connect() as connection:
             cohort, faulty = _summarize_sql(connection, " UNION ALL ".join(queries), schema)
-    except (_NotForDuckDB, DataError, duckdb.Error, pa.ArrowException, OSError):  # the loader says what it is
+    except (_NotForDuckDB, DataError, duckdb.Error, pa.ArrowException, OSError, EOFError):  # the loader says what it is
         return _summarize_loaded(paths, schema)
     return _summarize_loaded(paths, schema) if faulty or not cohort.n else cohort
 
@@ -586,12 +588,18 @@ def load_cohort(path: str | Path) -> Cohort:
     try:
         table = pa.parquet.read_table(path)
         about = json.loads((table.schema.metadata or {})[FORMAT])
-    except (pa.ArrowException, KeyError) as error:
+    except (pa.ArrowException, KeyError, ValueError) as error:
         raise DataError(str(path), ["holds no Cohort, expected a Parquet file that Cohort.save wrote"]) from error
-    if about["version"] != 1:
-        raise DataError(str(path), [f"found format version {about['version']}, expected 1; update studperf"])
-    scales = {name: Scale(**scale) for name, scale in about["scales"].items()}
-    return _from_arrow(table, schema_from_dict(about["schema"]), scales, about["suppressed"])
+    if about.get("version") != 1:
+        raise DataError(str(path), [f"found format version {about.get('version')!r}, expected 1; update studperf"])
+    try:
+        scales = {name: Scale(**scale) for name, scale in about["scales"].items()}
+        cohort = _from_arrow(table, schema_from_dict(about["schema"]), scales, about["suppressed"])
+    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise DataError(str(path), [f"the Cohort in it is damaged ({type(error).__name__}: {error}); save it again"]) from error
+    if (cohort.cells["n"] < 1).any() or cohort.cells.duplicated(_key_columns(cohort.schema)).any():
+        raise DataError(str(path), ["the Cohort in it is damaged: each cell must be there once, with one student or more"])
+    return cohort
 
 # %% ../nbs/02_cohort.ipynb #8ddd3f43
 def as_cohort(source: Any = None,  # a Cohort, the path of a saved one, or whatever `Cohort.summarize` takes

@@ -10,6 +10,7 @@ __all__ = ['SEPARATORS', 'WORKBOOKS', 'READERS', 'GENERATOR', 'decode', 'heading
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -165,7 +166,7 @@ def read_raw(source: str | Path,  # a path, or an address that begins with http:
     if name.suffix.lower() == ".gz":
         try:
             content = gzip.decompress(content)
-        except (gzip.BadGzipFile, EOFError) as error:
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise DataError(location, [f"cannot be unpacked: {error}"]) from error
     return READERS[kind.lower()](content, schema, source=location)
 

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from scipy import stats
 
 from .cohort import Cohort
-from .schema import heading, words
+from .schema import check_conf_level, heading, words
 
 # %% ../nbs/03_explore.ipynb #d6175ee8
 def missing_values(cohort: Cohort) -> pd.DataFrame:  # a row per column: column, role, n, missing, share
@@ -90,6 +90,7 @@ def correlations(cohort: Cohort,
                  conf_level: float = .95,  # of the interval
                  ) -> pd.DataFrame:  # a row per pair: score_a, score_b, n, estimate, ci_low, ci_high, conf_level, method
     "Pearson correlations with Fisher's intervals, each over the students who have both scores."
+    check_conf_level(conf_level)
     columns, rows = list(columns or cohort.schema.scores), []
     for i, first in enumerate(columns):
         for second in columns[i + 1:]:
@@ -146,6 +147,7 @@ def plot_distribution(cohort: Cohort,
     low, high = cohort.schema.scores[score] or (-np.inf, np.inf)
     low, high = (found if np.isinf(limit) else limit for limit, found in zip((low, high), counts["value"].agg(["min", "max"]), strict=True))
     width = _bin_width(low, high)
+    high = max(high, (np.floor(low / width) + 1) * width)  # a constant needs one bin, too
     edges = np.round(np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width, 10)  # .3 is no .30000000000000004
     shares = {i: _histogram(counts[counts[factor] == levels[i]] if factor else counts, edges) for i in shown}
     highest = max(share.max() for share in shares.values())
@@ -173,6 +175,7 @@ def plot_means(cohort: Cohort,
                min_n: int = 10,  # smaller groups are left out
                ax: Axes | None = None) -> Axes:
     "The mean of a score with its interval for every level of every factor."
+    check_conf_level(conf_level)
     factors = list(cohort.schema.factors if factors is None else factors)
     table = describe(cohort, [score], factors)
     overall, table = table.iloc[0], table.iloc[1:]

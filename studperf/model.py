@@ -193,6 +193,8 @@ def compare_models(rows: Any,  # a frame with a row per student
 
     Each figure is the mean over folds and repeats.
     Raises ValueError or DataError where the question or the rows do not allow it; warns of rows left out."""
+    if isinstance(models, str) or (models is not None and not len(models)):
+        raise ValueError(f"models: found {models!r}, expected a list of names such as ['least squares']")
     names = input_columns(inputs, target, schema)
     table = training_table(rows, target, names, schema, folds=folds)
     pipelines = candidates(with_levels(schema.only((*names, target)), table), target, names, seed=seed)

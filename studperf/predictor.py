@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from .data import load_students
-from .schema import STUDENTS, Schema
+from .schema import STUDENTS, Schema, heading, listed, words
 
 # %% ../nbs/10_predictor.ipynb #3c66460d
 @dataclass(frozen=True)
@@ -138,22 +138,18 @@ def _question_problems(predictor: Predictor, target: str, factors: Mapping[str, 
     "What cannot be asked, as sentences."
     schema, known = predictor.schema, predictor.levels
     if target not in schema.scores:
-        return [f"target: found {target!r}, expected one of {_listed(schema.scores)}"]
-    problems = [f"factors: {name!r} is not given, expected one of {_listed(known[name])}" for name in known if name not in factors]
-    problems += [f"factors: found {name!r}, expected {_listed(known)}" for name in factors if name not in known]
-    problems += [f"{name}: found {level!r}, expected one of {_listed(known[name])}"
+        return [f"target: found {target!r}, expected one of {listed(schema.scores)}"]
+    problems = [f"factors: {name!r} is not given, expected one of {listed(known[name])}" for name in known if name not in factors]
+    problems += [f"factors: found {name!r}, expected {listed(known)}" for name in factors if name not in known]
+    problems += [f"{name}: found {level!r}, expected one of {listed(known[name])}"
                  for name, level in factors.items() if name in known and level not in known[name]]
     usable = [name for name in schema.numeric if name != target]
     for name, value in others.items():
         if name not in usable:
-            problems.append(f"others: found {name!r}, expected any of {_listed(usable)}")
+            problems.append(f"others: found {name!r}, expected any of {listed(usable)}")
         elif not predictor.limits[name][0] <= value <= predictor.limits[name][1]:
             problems.append(f"{name}: found {value!r}, expected a number from {predictor.limits[name][0]} to {predictor.limits[name][1]}")
     return problems
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(map(repr, names))
 
 # %% ../nbs/10_predictor.ipynb #776ea22e
 LABELS = {"test_prep": "Test preparation"}  # where a column's name does not read well
@@ -163,12 +159,11 @@ LEVEL_WORDS = {.8: "eight in ten", .9: "nine in ten", .95: "nineteen in twenty"}
 def label_of(name: str  # of a column
              ) -> str:
     "A column's name as it stands over a control."
-    text = LABELS.get(name) or name.replace("_", " ")
-    return text[:1].upper() + text[1:]
+    return LABELS.get(name) or heading(name)
 
 
 def _text(name: str) -> str:
-    return escape(name.replace("_", " "))
+    return escape(words(name))
 
 
 def shown(value: float,  # points
@@ -285,7 +280,7 @@ def _description(answer: ExpectedScore, everyone: pd.DataFrame) -> str:
     lowest, quarter, three_quarters, highest, expected, low, high = (
         shown(float(value), answer.limits) for value in (values.min(), quarter, three_quarters, values.max(),
                                                          answer.prediction, answer.low, answer.high))
-    return (f"Distribution of the {answer.target.replace('_', ' ')} scores of all students, from {lowest} to {highest}, half of them "
+    return (f"Distribution of the {words(answer.target)} scores of all students, from {lowest} to {highest}, half of them "
             f"between {quarter} and {three_quarters}. The expected score is {expected}, with a range from {low} to {high}.")
 
 # %% ../nbs/10_predictor.ipynb #cd3dbfee

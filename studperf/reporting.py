@@ -231,6 +231,9 @@ def data_sentences(cohort: Cohort, missing: pd.DataFrame, min_n: int) -> list[st
         sentences.append(f"Fewer than {min_n} students have a score in {enumerated(empty)}: nothing is said of it.")
     if len(schema.factors) and (alone := [factor for factor in schema.factors if len(cohort.levels(factor)) < 2]):
         sentences.append(f"Nothing can be compared where there is one group only: {enumerated([words(name) for name in alone])}.")
+    if schema.cluster:
+        sentences.append(f"Students share {len(set(cohort.cells[schema.cluster].dropna())):,} groups of {words(schema.cluster)}. The tests here take students "
+                         "as independent of each other, so their intervals are too narrow and their p-values too small.")
     return sentences + list(filter(None, (_limit_sentence(cohort, score) for score in schema.scores)))
 
 
@@ -303,8 +306,11 @@ def score_answer(cohort: Cohort, score: str, regression: Regression, tests: pd.D
     gaps = [(factor, adjusted_gap(regression, factor)) for factor in cohort.schema.factors if p_values.get(factor, np.nan) < BEYOND_CHANCE]
     gaps = sorted(gaps, key=lambda item: -item[1]["gap"])
     alike = " who are alike in the other factors" if len(cohort.schema.factors) > 1 else ""
-    lead = (f"Students{alike} differ beyond chance by:" if gaps else
-            f"Between students{alike} no factor shows a difference beyond chance.")
+    untested = [words(factor) for factor in cohort.schema.factors if pd.isna(p_values.get(factor, np.nan))]
+    lead = (f"Students{alike} differ beyond chance by:" if gaps else f"Between students{alike} no factor shows a difference beyond chance."
+            if len(untested) < len(cohort.schema.factors) else "")
+    if untested:
+        lead += f" Could not be tested beside the other factors: {enumerated(untested)}." if len(alike) else " The factor could not be tested."
     items = [f"{words(factor)}: {points(gap['gap'])} (“{gap['level_high']}” above “{gap['level_low']}”; {gap['of']})" for factor, gap in gaps]
     return {"title": heading(score), "lead": lead, "gaps": items, "ceiling": ceiling_sentence(ceilings.set_index("score").loc[score])}
 
@@ -313,8 +319,9 @@ def ceiling_sentence(row: pd.Series) -> str:  # a row of `ceiling`
     "How much of the variation any model of these factors can explain, in words."
     if pd.isna(row["ceiling"]):
         return f"How much all factors together could explain cannot be told ({row['method']})."
-    return (f"All factors together can explain about {max(row['ceiling'], 0):.0%} of the variation ({row['conf_level']:.0%} interval "
-            f"{max(row['ci_low'], 0):.0%} to {row['ci_high']:.0%}), whatever the model; the rest lies between students of the same groups.")
+    return (f"Of the variation an estimated {max(row['ceiling'], 0):.0%} ({row['conf_level']:.0%} interval {max(row['ci_low'], 0):.0%} to "
+            f"{row['ci_high']:.0%}) lies between groups that differ in these factors, and no model of them can explain more; "
+            "the rest lies between students who are alike in all of them.")
 
 
 def together_tables(regressions: dict[str, Regression], tests: pd.DataFrame, ceilings: pd.DataFrame) -> list[dict]:
@@ -353,6 +360,8 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
            call: str | None = None,  # how to make it again, as the report tells it; default: this call in Python
            ) -> Path:  # the file written
     "Write a self-contained HTML report, whole or not at all; raises DataError if the table is not what the Schema says."
+    if min_n < 1:
+        raise ValueError(f"min_n: found {min_n}, expected at least 1")
     cohort = as_cohort(source, schema)
     content = report_content(cohort, title=title, source=_source_name(source), min_n=min_n)
     template = Environment(autoescape=True).from_string((files("studperf") / "assets" / "report.html").read_text(encoding="utf-8"))
@@ -414,6 +423,6 @@ def fitted(cohort: Cohort, scores: Sequence[str]) -> tuple[dict[str, Regression]
         if pd.isna(regression.adj_r2):
             sentences.append(f"{heading(score)}: nothing varies that the factors could explain.")
         else:
-            sentences.append(f"{heading(score)}: an additive model of all factors explains {regression.adj_r2:.0%} of the variation (adjusted R²); "
+            sentences.append(f"{heading(score)}: an additive model of all factors explains {max(regression.adj_r2, 0):.0%} of the variation (adjusted R²); "
                              f"a student's score lies {points(regression.sigma)} from it, as a standard deviation.")
     return regressions, sentences

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SHOWN_PROBLEMS', 'RESERVED', 'STUDENTS', 'MISSING_TEXTS', 'MOST_LEVELS', 'MOST_CODES', 'DataError', 'DataWarning',
-           'Schema', 'words', 'heading', 'normalized', 'match_columns', 'check_table', 'natural_order', 'infer_schema',
-           'schema_to_dict', 'schema_from_dict', 'read_toml', 'whole_file']
+           'Schema', 'check_conf_level', 'listed', 'words', 'heading', 'normalized', 'match_columns', 'check_table',
+           'natural_order', 'infer_schema', 'schema_to_dict', 'schema_from_dict', 'read_toml', 'whole_file']
 
 # %% ../nbs/00_schema.ipynb #e726fa36
 import difflib
@@ -58,6 +58,7 @@ class Schema:
     left_out: Mapping[str, str] = field(default_factory=dict, compare=False)  # column left out on purpose: why
 
     def __post_init__(self):
+        _check_forms(self)
         clean = {"factors": {name: None if levels is None else tuple(map(str, levels))
                              for name, levels in _as_mapping(self.factors).items()},
                  "scores": {name: None if limits is None else tuple(limits)
@@ -84,7 +85,7 @@ class Schema:
         "The same Schema, of these columns alone."
         keep = set(names)
         if unknown := keep - set(self.columns):
-            raise ValueError(f"Schema: no column {_listed(unknown)}; it has {_listed(self.columns)}")
+            raise ValueError(f"Schema: no column {listed(unknown)}; it has {listed(self.columns)}")
         return replace(self, factors={name: levels for name, levels in self.factors.items() if name in keep},
                        scores={name: limits for name, limits in self.scores.items() if name in keep},
                        ordered=[name for name in self.ordered if name in keep],
@@ -109,6 +110,12 @@ class Schema:
             temporary.write_text(tomli_w.dumps(schema_to_dict(self)), encoding="utf-8")
 
 # %% ../nbs/00_schema.ipynb #dc1c472b
+def check_conf_level(conf_level: float) -> None:
+    "Raise ValueError for what is no confidence level, such as 95."
+    if not isinstance(conf_level, (int, float)) or not 0 < conf_level < 1:
+        raise ValueError(f"conf_level: found {conf_level!r}, expected a share between 0 and 1, such as .95")
+
+
 RESERVED = ("n", "missing", "value", "count", "units", "cell")  # columns that stand beside the factors in tables
 
 
@@ -117,7 +124,29 @@ def _as_mapping(names: Mapping | Iterable[str]) -> dict:
     return dict(names) if isinstance(names, Mapping) else {name: None for name in names}
 
 
-def _listed(names: Iterable) -> str:
+def _check_forms(schema: Schema) -> None:
+    "Raise ValueError where a part is not of the form that it must have; a text would pass for a list of letters."
+    def is_names(value: object) -> bool:
+        return isinstance(value, Iterable) and not isinstance(value, str) and all(isinstance(name, str) for name in value)
+
+    for key in ("factors", "scores", "ordered", "covariates"):
+        if not is_names(getattr(schema, key)):
+            raise ValueError(f"Schema: {key}: found {getattr(schema, key)!r}, expected names of columns")
+    for key in ("cluster", "weight"):
+        if not isinstance(getattr(schema, key), (str, type(None))):
+            raise ValueError(f"Schema: {key}: found {getattr(schema, key)!r}, expected the name of a column")
+    for name, limits in _as_mapping(schema.scores).items():
+        if limits is not None and (isinstance(limits, str) or not isinstance(limits, Sequence)):
+            raise ValueError(f"Schema: scores: {name!r} has {limits!r}, expected (lowest, highest)")
+    if not isinstance(schema.aliases, Mapping):
+        raise ValueError(f"Schema: aliases: found {schema.aliases!r}, expected other names by column")
+    for name, texts in [*_as_mapping(schema.factors).items(), *schema.aliases.items()]:
+        if texts is not None and (isinstance(texts, str) or not isinstance(texts, Iterable)):
+            raise ValueError(f"Schema: {name!r} has {texts!r}, expected a list of texts")
+
+
+def listed(names: Iterable) -> str:
+    "Names in quotes, with commas between them."
     return ", ".join(repr(name) for name in names)
 
 
@@ -137,7 +166,7 @@ def _contradictions(schema: Schema) -> list[str]:
         if schema.factors.get(name) is None:
             problems.append(f"{name!r} is ordered, so factors must give its levels, lowest first")
     problems += [f"{name!r} is a name that result tables need for themselves: call the column otherwise and list {name!r} among its aliases"
-                 for name in columns if name in RESERVED]
+                 for name in columns if name in RESERVED or name.startswith("sum of ")]
     problems += [f"aliases names {name!r}, which is no column" for name in schema.aliases if name not in columns]
     return problems
 
@@ -192,7 +221,7 @@ def match_columns(names: Sequence[str],  # the table's column names, in order
         if not positions:
             problems.append(_missing_column(name, names, schema))
         elif len(set(candidates)) > 1:
-            problems.append(f"columns {_listed(candidates)} could each be {name!r}: rename or remove all but one")
+            problems.append(f"columns {listed(candidates)} could each be {name!r}: rename or remove all but one")
         elif len(positions) > 1:
             problems.append(f"column {candidates[0]!r} stands there {len(positions)} times (columns "
                             f"{', '.join(map(str, positions))}): keep one")
@@ -203,8 +232,8 @@ def match_columns(names: Sequence[str],  # the table's column names, in order
 
 def _missing_column(name: str, names: Sequence[str], schema: Schema) -> str:
     role = "score" if name in schema.scores else "factor" if name in schema.factors else "column"
-    also = f" (also known as {_listed(schema.aliases[name])})" if schema.aliases.get(name) else ""
-    return (f"column {name!r}: not found, expected a {role} of this name{also}; the table has {_listed(names)}; "
+    also = f" (also known as {listed(schema.aliases[name])})" if schema.aliases.get(name) else ""
+    return (f"column {name!r}: not found, expected a {role} of this name{also}; the table has {listed(names)}; "
             "rename the column that holds it, or leave it out of the Schema")
 
 # %% ../nbs/00_schema.ipynb #f936cc15
@@ -308,7 +337,7 @@ def _read_levels(raw: pd.Series, name: str, schema: Schema) -> tuple[pd.Series, 
 
 def _level_text(value: object) -> str:
     "A level as text; 7.0 is '7', since a column with missing values turns whole numbers into floats."
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return re.sub(r"^(-?\d+)\.0$", r"\1", str(value))
 
 
 def natural_order(texts: Iterable[str]) -> list[str]:
@@ -321,7 +350,7 @@ def _is_number(text: str) -> bool:
 
 
 def _known_levels(value: object, levels: Sequence[str]) -> str:
-    advice = f"one of {_listed(levels)}"
+    advice = f"one of {listed(levels)}"
     nearest = difflib.get_close_matches(str(value).strip().casefold(), [level.casefold() for level in levels], n=1)
     if nearest:
         return advice + f"; did you mean {next(level for level in levels if level.casefold() == nearest[0])!r}?"
@@ -335,7 +364,7 @@ def _warn_of(checked: pd.DataFrame, ignored: Iterable[str], schema: Schema, sour
              for name, count in checked.isna().sum().items() if count]
     ignored = [name for name in ignored if name not in schema.left_out and name and not name.startswith("Unnamed:")]
     if ignored:
-        notes.append(f"ignored, since the Schema does not name them: {_listed(ignored)}")
+        notes.append(f"ignored, since the Schema does not name them: {listed(ignored)}")
     if notes:
         warnings.warn("\n  - ".join([f"{source}:", *notes]), DataWarning, stacklevel=4)
 
@@ -352,9 +381,9 @@ def infer_schema(frame: pd.DataFrame,  # one's own table; numbers may stand in i
                  ) -> Schema:  # a draft: factors without declared order, scores without limits, the rest in `left_out`
     "Draft a Schema from a table; raises ValueError if a named column is not there."
     if absent := [name for name in (*scores, weight, cluster) if name and name not in frame.columns]:
-        raise ValueError(f"no column {_listed(absent)}; the table has {_listed(frame.columns)}")
+        raise ValueError(f"no column {listed(absent)}; the table has {listed(frame.columns)}")
     if twice := frame.columns[frame.columns.duplicated()].tolist():
-        raise ValueError(f"the table has {_listed(twice)} more than once; keep one of each")
+        raise ValueError(f"the table has {listed(twice)} more than once; keep one of each")
     factors, ordered, covariates, left_out = {}, [], [], {}
     for name in frame.columns.difference([*scores, weight, cluster], sort=False):
         role, reason = _likely_role(frame[name], str(name))
@@ -385,6 +414,8 @@ def _likely_role(column: pd.Series, name: str) -> tuple[str | None, str]:
         return None, "result tables need this name for themselves; rename it to use it"
     if distinct < 2:
         return None, "it has fewer than two different values"
+    if not numbers and values.astype(str).str.fullmatch(r"\s*-?\d+,\d+\s*").mean() > .5:
+        return None, "its numbers have a decimal comma; write them with a point"
     if pd.api.types.is_datetime64_any_dtype(values) or values.astype(str).str.fullmatch(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*").mean() > .9:
         return None, "it holds dates"
     if distinct == len(values) and len(values) > MOST_LEVELS and (whole or not numbers):
@@ -410,32 +441,37 @@ def schema_to_dict(schema: Schema) -> dict:  # of texts, numbers and lists alone
     return {key: value for key, value in sorted(record.items(), key=lambda item: isinstance(item[1], dict)) if value}
 
 
-def schema_from_dict(record: Mapping, *, source: str = "schema") -> Schema:
+def schema_from_dict(record: Mapping) -> Schema:
     "The Schema that `schema_to_dict` described; raises ValueError on a key that no Schema has."
     keys = ("factors", "scores", "ordered", "covariates", "weight", "cluster", "aliases", "left_out")
     if unknown := [key for key in record if key not in keys]:
-        raise ValueError(f"{source}: unknown key {_listed(unknown)}; a Schema has {_listed(keys)}")
-    read = dict(record)
+        raise ValueError(f"Schema: unknown key {listed(unknown)}; it has {listed(keys)}")
+    read = {"factors": {}, "scores": {}, **record}
     for key in ("factors", "scores"):
-        read[key] = {name: values or None for name, values in _as_mapping(read.get(key, {})).items()}
+        if isinstance(read[key], Mapping):
+            read[key] = {name: None if values == [] else values for name, values in read[key].items()}
     return Schema(**read)
 
 
 def read_toml(path: str | Path) -> Schema:
     "Read a Schema from a TOML file; raises ValueError with the file's name where it is not one."
     try:
-        return schema_from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")), source=str(path))
-    except tomllib.TOMLDecodeError as error:
+        return schema_from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a TOML file: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 # %% ../nbs/00_schema.ipynb #5b8cfd17
 @contextmanager
 def whole_file(path: str | Path,  # replaced if it is there
                ) -> Iterator[Path]:  # write to this path; it takes the name only when all went well
     "Write a file whole or not at all: an error in the middle leaves what was there."
-    path = Path(path)
+    given, path = path, Path(path).resolve()  # what a link points to is replaced, not the link
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: the folder {str(path.parent)!r} does not exist; make it first")
+        raise FileNotFoundError(f"{given}: the folder {str(Path(given).parent)!r} does not exist; make it first")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{given}: is no ordinary file, so it is not replaced; give another name")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary

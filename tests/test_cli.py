@@ -1,4 +1,6 @@
 """The command line as a user runs it: a process, its files, its exit code."""
+import gzip
+import os
 import re
 import subprocess
 import sys
@@ -81,6 +83,14 @@ MISTAKES = {
     "impossible level": (["compare", "--level", "95"], "conf_level"),
     "a broken Schema": (["compare", "--schema", "broken.toml"], "broken.toml"),
     "a workbook that is none": (["report", "fake.xlsx"], "fake.xlsx"),
+    "the output is the input": (["compare", "students.csv", "--out", "students.csv"], "is the file that is read"),
+    "the output is the model": (["predict", "m.csv", "students.csv", "--out", "m.csv"], "is the file that is read"),
+    "the output is a folder": (["simulate", "--out", "folder.csv"], "is no ordinary file"),
+    "the output is named like another kind": (["simulate", "--out", "students.xlsx"], "must end in .csv or .parquet"),
+    "one of several files is not there": (["summarize", "students.csv", "typo.csv"], "no file typo.csv"),
+    "scores that are no list": (["compare", "--schema", "letters.toml"], "letters.toml: Schema: scores: found 'math', expected names"),
+    "a truncated archive": (["compare", "cut.csv.gz"], "cut.csv.gz"),
+    "a group size below one": (["report", "--min-n", "0"], "expected at least 1"),
 }
 
 
@@ -90,11 +100,42 @@ def test_a_mistake_ends_with_one_line_and_exit_code_2(studperf, tmp_path, mistak
     (tmp_path / "faulty.csv").write_text((tmp_path / "students.csv").read_text().replace("standard", "standart"))
     (tmp_path / "broken.toml").write_text("factors = [")
     (tmp_path / "fake.xlsx").write_bytes(b"PK not a workbook")
+    (tmp_path / "letters.toml").write_text("scores = 'math'")
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress((tmp_path / "students.csv").read_bytes())[:-20])
+    (tmp_path / "folder.csv").mkdir()
     before = sorted(tmp_path.iterdir())
     arguments, message = MISTAKES[mistake]
     done = studperf(*arguments, code=2)
     assert message in done.stderr.splitlines()[-1]
     assert sorted(tmp_path.iterdir()) == before, "nothing may be written"
+
+
+def test_only_ordinary_files_are_replaced(studperf, tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    studperf("simulate", 5, "--out", "pipe.csv", code=2)
+    assert (tmp_path / "pipe.csv").is_fifo()
+    (tmp_path / "target.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to("target.csv")
+    studperf("simulate", 5, "--out", "link.csv")
+    assert (tmp_path / "link.csv").is_symlink() and len((tmp_path / "target.csv").read_text().splitlines()) == 6
+
+
+def test_missing_values_and_lost_students_are_told(studperf, tmp_path):
+    studperf("simulate", 300, "--out", "students.csv")
+    text = (tmp_path / "students.csv").read_text().splitlines()
+    (tmp_path / "holes.csv").write_text("\n".join([text[0]] + [line.replace("standard", "") for line in text[1:]]))
+    told = studperf("compare", "holes.csv").stderr
+    assert re.search(r"column 'lunch': \d+ of 300 values are missing", told)
+    told = studperf("summarize", "students.csv")
+    assert "were left out" in told.stdout and "may lie elsewhere" in told.stderr
+
+
+def test_a_shared_cohort_can_be_compared_and_reported(studperf, tmp_path):
+    studperf("simulate", 3000, "--out", "students.csv")
+    studperf("summarize", "students.csv", "--min-n", "1", "--out", "cohort.parquet")
+    assert studperf("compare", "cohort.parquet").stdout == studperf("compare", "students.csv").stdout
+    studperf("report", "cohort.parquet")
+    assert "3,000 students, from cohort.parquet" in (tmp_path / "report.html").read_text()
 
 
 def test_faults_are_all_told(studperf, tmp_path):

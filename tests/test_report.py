@@ -49,6 +49,11 @@ ODD_TABLES = {
     "twelve students": (table(12), PUPILS),
     "decimals and negative scores": (table(essay=lambda random, n: random.normal(0, 5, n)), Schema(["class", "sex"], ["essay"])),
     "many levels": (table(400, **{"class": lambda random, n: random.choice([f"class {i}" for i in range(25)], n)}), PUPILS),
+    "a constant score without limits": (table(essay=lambda random, n: [7.3] * n), Schema(["class", "sex"], ["essay"])),
+    "a factor that another gives": (table().assign(half=lambda rows: rows["class"].eq("7a").map({True: "x", False: "y"})),
+                                    Schema(["class", "half"], ["essay"])),
+    "pupils in schools": (table(300, school=lambda random, n: random.integers(0, 9, n)), Schema(["class"], ["essay"], cluster="school")),
+    "dollars": (table().replace({"class": {"7a": r"$\frac$"}}), PUPILS),
     "long names": (table().rename(columns={"class": "the class that the pupil attends this year"}),
                    Schema(["the class that the pupil attends this year", "sex"], {"essay": (0, 20)})),
 }
@@ -62,6 +67,14 @@ def test_an_odd_table_gives_a_report_that_says_so(tmp_path, kind):
         path = report(rows, tmp_path / "report.html", schema=schema)
     text = re.sub(r"<style.*?</style>|data:[^\"]*|<[^>]*>", " ", path.read_text(), flags=re.DOTALL)
     assert not re.search(r"\bnan\b|\bNone\b|\binf\b", text), re.findall(r".{60}\b(?:nan|None|inf)\b.{40}", text)
+
+
+def test_what_cannot_be_tested_is_not_told_as_no_difference(tmp_path):
+    rows, schema = ODD_TABLES["a factor that another gives"]
+    text = report(rows, tmp_path / "report.html", schema=schema).read_text()
+    assert "Could not be tested beside the other factors: half" in text and "9 groups of school" not in text
+    rows, schema = ODD_TABLES["pupils in schools"]
+    assert "Students share 9 groups of school." in report(rows, tmp_path / "report.html", schema=schema).read_text()
 
 
 def test_a_cohort_can_be_reported_without_the_rows(tmp_path):

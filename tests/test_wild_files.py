@@ -216,3 +216,24 @@ def test_sums_of_enormous_numbers_are_exact(tmp_path):
     cohort = Cohort.summarize(tmp_path / "a.csv", ESSAYS)
     assert cohort == Cohort.summarize(rows, ESSAYS)
     assert cohort.cells["sum of essay x essay"].tolist() == [4_000_000_001**2 + 5_000_000_000**2, 1]
+
+
+def test_a_whole_number_with_a_decimal_point_is_the_same_level(tmp_path):
+    (tmp_path / "a.csv").write_text("class,essay\n7.0,1\n8.0,2\n")
+    (tmp_path / "b.csv").write_text("class,essay\n7,1\n8,2\n")
+    frame = pd.DataFrame({"class": [7.0, 8.0], "essay": [1, 2]})
+    assert load_students(tmp_path / "a.csv", schema=ESSAYS).equals(load_students(frame, schema=ESSAYS))
+    assert Cohort.summarize(tmp_path / "a.csv", ESSAYS) == Cohort.summarize(tmp_path / "b.csv", ESSAYS) == Cohort.summarize(frame, ESSAYS)
+
+
+def test_a_damaged_cohort_is_refused(tmp_path):
+    import pyarrow.parquet
+
+    path = tmp_path / "cohort.parquet"
+    Cohort.summarize(pd.DataFrame({"class": ["a", "b"], "essay": [1, 2]}), ESSAYS).save(path)
+    table = pyarrow.parquet.read_table(path)
+    place = table.column_names.index("n")
+    for spoiled in (table.set_column(place, "n", [[-5, 1]]), pyarrow.concat_tables([table, table]), table.drop_columns(["n"])):
+        pyarrow.parquet.write_table(spoiled.replace_schema_metadata(table.schema.metadata), path)
+        with pytest.raises(DataError, match="damaged"):
+            Cohort.load(path)
