@@ -1,4 +1,4 @@
-from .adjust import Regression, ceiling, regress
+from .adjust import MixedModel, Regression, ceiling, interactions, manova, mixed, regress
 from .cohort import Cohort
 from .comparison import compare, pairs
 from .data import GENERATOR, Generator, load_students, simulate_students
@@ -10,8 +10,8 @@ from .reporting import report
 from .schema import STUDENTS, DataError, DataWarning, Schema
 
 __all__ = [
-    "GENERATOR", "STUDENTS", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator", "Predictor", "PredictorFileError", "Regression",
+    "GENERATOR", "STUDENTS", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator", "MixedModel", "Predictor", "PredictorFileError", "Regression",
     "Schema", "ScorePredictor", "ceiling", "compare", "compare_models", "correlations", "describe", "fit_predictor",
-    "load_predictor", "load_students", "missing_values", "pairs", "plot_correlations", "plot_distribution", "plot_means",
+    "interactions", "load_predictor", "load_students", "manova", "missing_values", "mixed", "pairs", "plot_correlations", "plot_distribution", "plot_means",
     "plot_models", "regress", "report", "serve", "simulate_students",
 ]

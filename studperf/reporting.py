@@ -232,8 +232,9 @@ def data_sentences(cohort: Cohort, missing: pd.DataFrame, min_n: int) -> list[st
     if len(schema.factors) and (alone := [factor for factor in schema.factors if len(cohort.levels(factor)) < 2]):
         sentences.append(f"Nothing can be compared where there is one group only: {enumerated([words(name) for name in alone])}.")
     if schema.cluster:
-        sentences.append(f"Students share {len(set(cohort.cells[schema.cluster].dropna())):,} groups of {words(schema.cluster)}. The tests here take students "
-                         "as independent of each other, so their intervals are too narrow and their p-values too small.")
+        sentences.append(f"Students share {len(set(cohort.cells[schema.cluster].dropna())):,} groups of {words(schema.cluster)}, and those who share one may resemble "
+                         "each other. The adjusted gaps allow for that; the comparisons of one factor at a time do not, so their intervals are "
+                         "too narrow and their p-values too small.")
     return sentences + list(filter(None, (_limit_sentence(cohort, score) for score in schema.scores)))
 
 
@@ -296,7 +297,7 @@ def _histogram_alt(means: pd.DataFrame, score: str, factor: str) -> str:
 def robust_tests(regressions: dict[str, Regression]) -> pd.DataFrame:  # a row per score and factor: as `Regression.tests`, with score and p_adjusted
     "The robust tests of every factor in every score, adjusted for their number by Holm's method."
     tests = pd.concat([regression.tests.assign(score=score) for score, regression in regressions.items()], ignore_index=True)
-    tests = tests[tests["method"].str.contains("HC3|not tested|no standard error")].drop_duplicates(["score", "term"], keep="last")
+    tests = tests.drop_duplicates(["score", "term"], keep="last")  # the robust test stands after the plain one
     return tests.assign(p_adjusted=adjusted(tests["p_value"].to_numpy(), "holm"))
 
 
@@ -328,7 +329,7 @@ def together_tables(regressions: dict[str, Regression], tests: pd.DataFrame, cei
     "Tests of all factors in one model, adjusted means, and the ceiling."
     means = pd.concat([regression.means.assign(score=score) for score, regression in regressions.items()]).query("weights == 'equal'")
     return [
-        table_part(tests, "Each factor, the others held equal (type II tests, HC3)",
+        table_part(tests, f"Each factor, the others held equal (type II tests, {next(iter(regressions.values())).estimates.vcov} errors)",
                    {"score": "Score", "term": "Factor", "statistic": "F", "df1": "df1", "df2": "df2", "p_adjusted": "p (adjusted)"}, digits=2),
         table_part(means, "Adjusted means: each group, averaged evenly over the other factors' groups",
                    {"score": "Score", "factor": "Factor", "level": "Group", "mean": "Adjusted mean", "ci_low": "from", "ci_high": "to"}),
@@ -345,7 +346,7 @@ METHODS = [
     "Effect sizes are Hedges' g for two groups and omega squared for more, with intervals from noncentral distributions. "
     "The words very small, small, medium and large follow Cohen (1988): g from 0.2, 0.5 and 0.8; omega squared from 0.01, 0.06 and 0.14.",
     "Adjusted gaps come from least squares on all factors with heteroscedasticity-consistent (HC3) standard errors "
-    "(MacKinnon and White, 1985) and type II tests. The ceiling is estimated from the variation within groups of students who are alike in "
+    "(MacKinnon and White, 1985), or cluster-robust ones where students share schools, and type II tests. The ceiling is estimated from the variation within groups of students who are alike in "
     "all factors."]
 CAUTION = ("These are differences between groups, not what being in a group does to a student: students were not assigned to "
            "groups, and much that matters is not in the table. Groups overlap widely; no score of a single student follows from a group.")
@@ -416,7 +417,7 @@ def fitted(cohort: Cohort, scores: Sequence[str]) -> tuple[dict[str, Regression]
     regressions, sentences = {}, []
     for score in scores:
         try:
-            regression = regressions[score] = regress(cohort, score)
+            regression = regressions[score] = regress(cohort, score, vcov="cluster" if cohort.schema.cluster else "HC3")
         except ValueError as error:  # no student of one's own table may have all that it takes
             sentences.append(f"{heading(score)}: the factors cannot be looked at together. {error}")
             continue

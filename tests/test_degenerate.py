@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.oneway import anova_oneway
 
-from studperf.adjust import ceiling, regress
+from studperf.adjust import CLUSTER_COVARIANCES, ceiling, interactions, manova, mixed, regress
 from studperf.cohort import Cohort
-from studperf.comparison import COMPARISON_COLUMNS, compare, hedges_g, noncentral_t_limits, pairs, score_groups
+from studperf.comparison import (COMPARISON_COLUMNS, compare, equivalence, hedges_g, noncentral_t_limits, pairs, ranks,
+                                 score_groups, spread, trend)
 from studperf.schema import DataError, Schema
 
 TESTED = ["ci_low", "ci_high", "statistic", "df2", "p_value", "p_adjusted", "effect", "effect_low", "effect_high"]
@@ -193,6 +194,66 @@ def test_enormous_effects_take_no_time_and_no_nonsense():
     assert near == pytest.approx(beyond, rel=1e-7)
 
 
+ORDERED = {"factors": {"class": ["7a", "7b", "7c"]}, "ordered": ["class"]}
+FURTHER = [ranks, spread, lambda cohort: equivalence(cohort, margin=2), lambda cohort: trend(cohort, "mark", "class")]
+
+
+@pytest.mark.parametrize("test", FURTHER, ids=["ranks", "spread", "equivalence", "trend"])
+@pytest.mark.parametrize("marks, levels, reason", [
+    ([1, 2, 3], ["7a"] * 3, "only '7a' occurs"),
+    ([np.nan] * 4, ["7a", "7a", "7b", "7b"], "no level occurs"),
+    ([5] * 6, ["7a", "7b"] * 3, ""),
+    ([5, 7], ["7a", "7b"], ""),
+])
+def test_further_tests_say_why_not(test, marks, levels, reason):
+    """Ranks, spread, equivalence and trend: NaN with the reason."""
+    table = test(summarized(marks, levels, **ORDERED))
+    assert tuple(table.columns) == COMPARISON_COLUMNS and len(table) == 1
+    assert table["method"][0].startswith("not tested") and reason in table["method"][0]
+    assert table[TESTED].isna().all(axis=None)
+
+
+def test_ranks_and_spread_of_odd_tables():
+    continuous = summarized(np.random.default_rng(7).normal(size=20), ["7a", "7b"] * 10)
+    for test in (ranks, spread):
+        assert test(continuous)["method"].item() == "not tested: 'mark' is continuous, its values are not counted"
+        single = test(summarized([1, 2, 3, 9], ["7a", "7a", "7a", "7b"])).iloc[0]
+        assert single["method"] == "not tested: only one student in '7b'" and single[TESTED].isna().all()
+    row = ranks(summarized([1, 1, 1, 2, 2, 2], list("aaabbb"))).iloc[0]  # apart, and each group constant
+    theirs = stats.mannwhitneyu([1, 1, 1], [2, 2, 2], method="asymptotic")
+    assert (row["statistic"], row["p_value"], row["effect"]) == pytest.approx((0, theirs.pvalue, -1))
+    assert row[["effect_low", "effect_high"]].isna().all()
+    row = spread(summarized([1, 1, 1, 2, 2, 2], list("aaabbb"))).iloc[0]
+    assert row["method"].startswith("not tested") and row[TESTED].isna().all()
+
+
+def test_trend_and_equivalence_check_their_arguments():
+    cohort = summarized([1, 2, 3, 5], ["7a", "7a", "7b", "7b"])
+    with pytest.raises(ValueError, match="factor 'class' has no order"):
+        trend(cohort, "mark", "class")
+    for margin in (0, -1, np.nan, np.inf):
+        with pytest.raises(ValueError, match="margin: found"):
+            equivalence(cohort, margin=margin)
+    assert trend(summarized([1, 2, 3, 5, 9], ["7a", "7a", "7b", "7b", "7c"], **ORDERED), "mark", "class")["df2"].item() == 2
+
+
+@settings(max_examples=80)
+@given(st.lists(st.tuples(st.integers(-3, 3), st.sampled_from("abc")), min_size=1, max_size=25))
+def test_small_ranks_and_spreads_agree_with_scipy_or_say_why_not(rows):
+    marks, levels = (np.array(column) for column in zip(*rows, strict=True))
+    parts = [marks[levels == level] for level in sorted(set(levels))]
+    for test in (ranks, spread):
+        row = test(summarized(marks, levels)).iloc[0]
+        if row["method"].startswith("not tested"):
+            assert row[TESTED].isna().all()
+            continue
+        if test is spread:
+            theirs = stats.levene(*parts, center="median")
+        else:
+            theirs = (stats.mannwhitneyu(*parts, method="asymptotic") if len(parts) == 2 else stats.kruskal(*parts))
+        assert (row["statistic"], row["p_value"]) == pytest.approx(tuple(theirs), rel=1e-8, abs=1e-10)
+
+
 # All factors
 
 
@@ -344,6 +405,110 @@ def test_prediction_of_what_was_not_seen():
     assert predicted.tolist() == pytest.approx([4, np.nan], nan_ok=True)
 
 
+def test_interactions_of_few_students():
+    random = np.random.default_rng(8)
+    frame = pd.DataFrame({"class": list("aabbcc") * 4, "sex": list("fm") * 12, "only": "x", "mark": random.integers(0, 9, 24)})
+    frame["twin"] = frame["class"].str.upper()
+    table = interactions(Cohort.summarize(frame, Schema(["class", "sex", "only", "twin"], ["mark"])), "mark").set_index("term")
+    assert table["method"]["class x sex"] == "not tested: aliased with the other terms"  # the same as twin x sex
+    assert table["method"]["class x only"].startswith("not tested") and table["p_adjusted"].isna().all()
+    alone = interactions(Cohort.summarize(frame, Schema(["class", "sex", "only", "twin"], ["mark"])), "mark", together=False,
+                         adjust="bonferroni").set_index("term")
+    tested = alone["p_value"].dropna()
+    assert set(tested.index) == {"class x sex", "sex x twin"}
+    assert alone["p_adjusted"].dropna().tolist() == pytest.approx(np.minimum(2 * tested, 1).tolist())
+    constant = interactions(Cohort.summarize(frame.assign(mark=3), Schema(["class", "sex"], ["mark"])), "mark")
+    assert constant["method"].item().startswith("no standard error: the fit is exact") and constant["p_value"].isna().all()
+
+
+def manova_methods(frame, factors=("class",), scores=("mark", "other")):
+    table = manova(Cohort.summarize(frame, Schema(list(factors), list(scores))))
+    assert table.loc[table["method"].str.startswith("not tested"), ["value", "statistic", "p_value"]].isna().all(axis=None)
+    return table["method"][::2].tolist()
+
+
+def test_manova_of_odd_tables():
+    random = np.random.default_rng(9)
+    frame = pd.DataFrame({"class": list("abc") * 10, "twin": list("ABC") * 10, "only": "x",
+                          "mark": random.integers(0, 9, 30), "other": random.normal(size=30)})
+    assert manova_methods(frame, ["class", "only"]) == ["type II, F approximation", "not tested: only 'x' occurs"]
+    assert manova_methods(frame, ["class", "twin"]) == ["not tested: aliased with the other factors"] * 2
+    for constant in (3, np.pi, -1e6):
+        assert manova_methods(frame.assign(other=constant)) == ["not tested: nothing varies about the fit of 'other'"]
+    assert manova_methods(frame.assign(mark=frame["class"].map(ord))) == ["not tested: nothing varies about the fit of 'mark'"]
+    doubled = frame.assign(other=frame["mark"] / 3 + 1e6)
+    assert manova_methods(doubled) == ["not tested: a score follows from the other scores"]
+    assert manova_methods(frame[:4]) == ["not tested: 4 students for 3 coefficients and 2 scores"]
+    assert manova_methods(frame[:5]) == ["type II, F approximation"]
+    large = frame.assign(mark=frame["mark"] + 10**9, other=frame["other"] * 1e-6)
+    ours, theirs = (manova(Cohort.summarize(table, Schema(["class"], ["mark", "other"]))) for table in (large, frame))
+    assert ours["p_value"].tolist() == pytest.approx(theirs["p_value"].tolist(), rel=1e-6)
+    with pytest.raises(ValueError, match="no student has a value in each of 'mark', 'other', 'class'"):
+        manova(Cohort.summarize(frame.assign(other=np.nan), Schema(["class"], ["mark", "other"])))
+
+
+@pytest.mark.parametrize("vcov", CLUSTER_COVARIANCES)
+def test_clusters_that_tell_nothing(vcov):
+    """One cluster; two; one that alone has a level; missing clusters."""
+    random = np.random.default_rng(10)
+    frame = pd.DataFrame({"class": random.choice(["a", "b"], 90), "sex": random.choice(["f", "m"], 90),
+                          "age": random.integers(9, 12, 90), "school": random.choice(list("pqrstuvw"), 90),
+                          "mark": random.integers(0, 9, 90)})
+    schema = Schema(["class", "sex"], ["mark"], covariates=["age"], cluster="school")
+
+    def clustered(table, **options):
+        return regress(Cohort.summarize(table, schema), "mark", vcov=vcov, **options)
+
+    one = clustered(frame.assign(school="p"))
+    assert set(one.coefficients["method"]) == {"no standard error: all students are in one cluster"}
+    assert one.coefficients[["std_error", "p_value"]].isna().all(axis=None) and one.tests["p_value"].isna().all()
+    two = clustered(frame.assign(school=np.where(frame["school"] < "s", "p", "q")), interactions=[("class", "sex")])
+    assert two.tests["method"].tolist()[-2:] == ["not tested: 2 clusters for 2 coefficients", f"type II Wald F test, {vcov}"]
+    alone = clustered(frame.assign(**{"class": frame["class"].where(frame["school"] != "p", "c")}))
+    methods = alone.coefficients.set_index("term")["method"]
+    assert methods["class: c"] == "no standard error: it rests on a single cluster"
+    assert alone.coefficients["std_error"].isna().tolist() == [False, False, True, False]
+    assert alone.tests["method"].tolist()[2:] == ["not tested: a coefficient rests on a single cluster",
+                                                  f"type II Wald F test, {vcov}"]
+    without = clustered(frame.assign(school=frame["school"].where(frame["school"] != "p")), covariates=["age"])
+    assert without.n == (frame["school"] != "p").sum() and (without.coefficients["df"] == 6).all()
+    rows = frame[frame["school"] != "p"]
+    matrix = pd.get_dummies(rows[["class", "sex"]], drop_first=True, dtype=float).assign(age=rows["age"], one=1.)
+    groups = rows["school"].to_numpy().astype(str)
+    theirs = sm.OLS(rows["mark"], matrix).fit(cov_type="cluster", use_t=True,
+                                              cov_kwds={"groups": np.unique(groups, return_inverse=True)[1]})
+    shrink = 1 if vcov == "cluster" else np.sqrt(theirs.df_resid / (len(rows) - 1))
+    assert without.coefficients["std_error"].to_numpy()[1:] == pytest.approx(theirs.bse.to_numpy()[:3] * shrink, rel=1e-8)
+
+
+def test_random_intercepts_of_odd_tables():
+    random = np.random.default_rng(11)
+    frame = pd.DataFrame({"class": random.choice(["a", "b"], 90), "school": random.choice(list("pqrstuvw"), 90)})
+    number = frame["school"].map(ord)
+    frame["mark"] = random.integers(0, 9, 90) + number % 5
+    schema = Schema(["class"], ["mark"], cluster="school")
+    for table, method in [
+            (frame.assign(school="p"), "not estimated: all students are in one cluster"),
+            (frame.drop_duplicates("school"), "not estimated: no cluster has two students"),
+            (frame.assign(mark=np.pi), "not estimated: the fit is exact, nothing varies about it"),
+            (frame.assign(mark=number), "not estimated: nothing varies within the clusters"),
+            (frame.assign(mark=number + 3 * (frame["class"] == "b")), "not estimated: nothing varies within the clusters"),
+            (frame.assign(**{"class": frame["school"]}),
+             "not estimated: 8 clusters for 8 coefficients that distinguish clusters")]:
+        model = mixed(Cohort.summarize(table, schema), "mark")
+        assert model.method == method and set(model.coefficients["method"]) == {method}
+        assert np.isnan([model.icc, model.cluster_variance, model.residual_variance]).all() and method in repr(model)
+        assert model.coefficients[["estimate", "std_error", "p_value", "ci_low"]].isna().all(axis=None)
+    alternating = pd.DataFrame({"class": "a", "school": list("pqrs") * 6, "mark": np.repeat(range(6), 4)})
+    model = mixed(Cohort.summarize(alternating, schema), "mark")  # the schools' means are equal
+    assert model.method == "random intercept by REML; no variance between clusters is found" and model.icc == 0
+    assert model.residual_variance == pytest.approx(alternating["mark"].var())
+    plain, shifted = (mixed(Cohort.summarize(frame.assign(mark=frame["mark"] + shift), schema), "mark") for shift in (0, 10**9))
+    assert shifted.icc == pytest.approx(plain.icc, rel=1e-6) and 0 < plain.icc < 1
+    with pytest.raises(ValueError, match="no student has a value in each of 'mark', 'class', 'school'"):
+        mixed(Cohort.summarize(frame.assign(school=None), schema), "mark")
+
+
 def test_arguments_are_checked():
     cohort = summarized([1, 2, 3, 5], ["7a", "7a", "7b", "7b"])
     for call, message in [(lambda: compare(cohort, "grade"), "no numeric column 'grade'"),
@@ -353,6 +518,11 @@ def test_arguments_are_checked():
                           (lambda: regress(cohort, "mark", covariates=["mark"]), "'mark' is the score to be explained"),
                           (lambda: regress(cohort, "mark", vcov="robust"), "vcov: found 'robust'"),
                           (lambda: regress(cohort, "mark", interactions=[("class", "class")]), "expected pairs of the"),
+                          (lambda: regress(cohort, "mark", vcov="cluster"), "the Schema names no cluster"),
+                          (lambda: interactions(cohort, "mark"), "expected two or more"),
+                          (lambda: mixed(cohort, "mark"), "the Schema names no cluster"),
+                          (lambda: mixed(cohort, "mark", covariates=["mark"]), "'mark' is the score to be explained"),
+                          (lambda: manova(cohort, ["grade"]), "no numeric column 'grade'"),
                           (lambda: ceiling(cohort, conf_level=0), "conf_level: found 0")]:
         with pytest.raises(ValueError, match=message):
             call()

@@ -12,16 +12,15 @@ import pandas as pd
 import pytest
 from scipy.stats import studentized_range
 
-from studperf.adjust import COVARIANCES, regress
+from studperf.adjust import COVARIANCES, interactions, manova, mixed, regress
 from studperf.cohort import Cohort
-from studperf.comparison import compare, omega_squared, pairs, score_groups, welch_anova
+from studperf.comparison import (compare, kruskal_wallis, level_counts, omega_squared, one_way_anova, pairs, ranks,
+                                 score_groups, spread, trend, welch_anova)
 from studperf.explore import correlations, describe
 from studperf.schema import Schema
 
 TOLERANCE = 1e-6
-NOT_YET = {"kruskal", "mann_whitney", "brown_forsythe", "anova", "eta_squared", "trend_linear",
-           "manova_pillai", "manova_wilks"}
-NOT_YET_PUPILS = {"cluster_HC0", "cluster_HC1", "lmer_coef", "lmer_se", "lmer_var", "icc"}
+MANOVA = {"manova_pillai": "Pillai's trace", "manova_wilks": "Wilks' lambda"}  # printed, see test_manova_agrees_with_r
 NAMES = {"parental": "parental_education", "prep": "test_prep"}  # R's file has shorter names of two factors
 R_NAMES = {"parental_education": "parental", "test_prep": "prep"}
 
@@ -64,6 +63,29 @@ def compared(cohort):
                 yield method, row.score, row.factor, f"{pair.group_a} vs {pair.group_b}", quantity, value
 
 
+def ranked(cohort):
+    for row in ranks(cohort).itertuples():
+        h, df, p_value, _ = kruskal_wallis(level_counts(cohort, row.score, row.factor))
+        if np.isnan(row.n_a):
+            assert row.method == "Kruskal-Wallis H" and (row.statistic, row.df1, row.p_value) == (h, df, p_value)
+        else:
+            assert row.method == "Mann-Whitney U"
+            yield "mann_whitney", row.score, row.factor, "", "U", row.statistic
+            yield "mann_whitney", row.score, row.factor, "", "p", row.p_value
+        yield "kruskal", row.score, row.factor, "", "H", h
+        yield "kruskal", row.score, row.factor, "", "p", p_value
+        anova = one_way_anova(score_groups(cohort, row.score, row.factor))
+        yield "anova", row.score, row.factor, "", "F", anova[0]
+        yield "eta_squared", row.score, row.factor, "", "estimate", anova[-1]
+    for row in spread(cohort).itertuples():
+        yield "brown_forsythe", row.score, row.factor, "", "F", row.statistic
+        yield "brown_forsythe", row.score, row.factor, "", "p", row.p_value
+    for score in cohort.schema.scores:
+        row = trend(cohort, score, "parental_education").iloc[0]
+        for quantity, column in (("coef", "estimate"), ("t", "statistic"), ("p", "p_value")):
+            yield "trend_linear", score, "parental_education", "", quantity, row[column]
+
+
 def r_term(term):
     """R's name of a coefficient: 'gender: male' is gendermale."""
     factor, _, level = term.partition(": ")
@@ -91,12 +113,11 @@ def adjusted(cohort, score):
         else:
             yield from (("emmeans", score, row.factor, row.level, *value)
                         for value in (("mean", row.mean), ("se", row.std_error)))
-    two_way = list(combinations(cohort.schema.factors, 2))
-    interacting = regress(cohort, score, interactions=two_way, vcov="classical").tests.set_index("term")
-    for first, second in two_way:
-        row, name = interacting.loc[f"{first} x {second}"], f"{R_NAMES.get(first, first)}:{R_NAMES.get(second, second)}"
-        for quantity, value in (("F", row["statistic"]), ("p", row["p_value"])):
-            yield "interaction_type2", score, name, "", quantity, value
+    tests = interactions(cohort, score, vcov="classical")
+    for (first, second), row in zip(combinations(cohort.schema.factors, 2), tests.itertuples(), strict=True):
+        assert row.term == f"{first} x {second}" and row.method == "type II F test"
+        name = f"{R_NAMES.get(first, first)}:{R_NAMES.get(second, second)}"
+        yield from (("interaction_type2", score, name, "", *value) for value in (("F", row.statistic), ("p", row.p_value)))
 
 
 def reference(path):
@@ -107,14 +128,14 @@ def reference(path):
 
 
 def test_agrees_with_r(cohort, shared_reference, capsys, artefacts):
-    """All values of R's file whose method is implemented; a value more or less on either side fails."""
+    """All values of R's file; a value more or less on either side fails."""
     theirs = reference(shared_reference("students_r.csv"))
-    ours = [*described(cohort), *compared(cohort)]
+    ours = [*described(cohort), *compared(cohort), *ranked(cohort)]
     ours += [row for score in cohort.schema.scores for row in adjusted(cohort, score)]
     ours = pd.Series({(method, score, R_NAMES.get(factor, factor), *rest): value
                       for method, score, factor, *rest, value in ours})
     methods = theirs.index.get_level_values("method")
-    assert ours.index.is_unique and set(ours.index) == set(theirs.index[~methods.isin(NOT_YET)])
+    assert ours.index.is_unique and set(ours.index) == set(theirs.index[~methods.isin(list(MANOVA))])
 
     both = pd.DataFrame({"r": theirs[ours.index], "ours": ours}).rename_axis(theirs.index.names)
     difference = (both["ours"] / both["r"].where(both["r"] != 0) - 1).abs()
@@ -126,7 +147,8 @@ def test_agrees_with_r(cohort, shared_reference, capsys, artefacts):
     lines = [f"{method:24} {row['size']:6.0f} values   largest relative difference {row['max']:.1e}"
              for method, row in table.iterrows() if method != "games_howell p"]
     lines.append(f"{'games_howell p':24} {rounded.sum():6} values   within R's rounding to 3 digits, and 1e-8")
-    lines += [f"{method:24} {(methods == method).sum():6} values   not yet" for method in sorted(NOT_YET)]
+    lines += [f"{method:24} {(methods == method).sum():6} values   within R's rounding, see test_manova_agrees_with_r"
+              for method in MANOVA]
     (artefacts / "reference_r.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     with capsys.disabled():
         print("\nAgreement with R on StudentsPerformance.csv:", *lines, sep="\n  ")
@@ -139,6 +161,17 @@ def rounded_p(both):
     unit = 10 ** np.minimum(np.floor(np.log10(np.maximum(both["r"], 1e-30))) - 2, -3)
     unit = unit.where(both["r"] < .001, 1e-3)
     return (both["ours"] - both["r"]).abs(), unit / 2 + 1e-8
+
+
+def test_manova_agrees_with_r(cohort, shared_reference):
+    """R prints five decimals of Pillai's trace and Wilks' lambda, two of their F."""
+    theirs = reference(shared_reference("students_r.csv"))[list(MANOVA)]
+    assert len(theirs) == 20
+    table = manova(cohort).set_index(["factor", "criterion"])
+    for (method, _, factor, _, quantity), value in theirs.items():
+        row = table.loc[NAMES.get(factor, factor), MANOVA[method]]
+        ours, unit = (row["value"], 1e-5) if quantity == "stat" else (row["statistic"], 1e-2)
+        assert ours == pytest.approx(value, rel=0, abs=unit * .5001)
 
 
 def test_games_howell_p_values_agree_with_scipy(cohort):
@@ -165,7 +198,19 @@ def test_agrees_with_r_on_real_pupils(shared_data, shared_reference):
     schema = Schema(factors={"Minority": ["No", "Yes"], "Sex": ["Female", "Male"]}, scores=["MathAch"],
                     covariates=["SES", "MEANSES"], cluster="School")
     theirs = pd.read_csv(shared_reference("mathachieve_r.csv")).set_index(["q", "term"])["value"]
-    assert set(theirs.index.get_level_values("q")) == {"coef", *NOT_YET_PUPILS}
-    coefficients = regress(Cohort.summarize(shared_data("MathAchieve.csv"), schema), "MathAch").coefficients
-    ours = dict(zip(coefficients["term"].map(r_term), coefficients["estimate"], strict=True))
-    assert ours == pytest.approx(theirs["coef"].to_dict(), rel=TOLERANCE)
+    assert len(theirs) == 18
+    cohort = Cohort.summarize(shared_data("MathAchieve.csv"), schema)
+    for vcov, quantity in (("cluster", "cluster_HC1"), ("cluster HC0", "cluster_HC0")):
+        coefficients = regress(cohort, "MathAch", vcov=vcov).coefficients.set_index("term")
+        coefficients.index = coefficients.index.map(r_term)
+        assert (coefficients["df"] == 159).all()  # 160 schools
+        assert coefficients["estimate"].to_dict() == pytest.approx(theirs["coef"].to_dict(), rel=TOLERANCE)
+        assert coefficients["std_error"].to_dict() == pytest.approx(theirs[quantity].to_dict(), rel=TOLERANCE)
+    model = mixed(cohort, "MathAch")
+    coefficients = model.coefficients.set_index("term")
+    coefficients.index = coefficients.index.map(r_term)
+    for quantity, name in (("lmer_coef", "estimate"), ("lmer_se", "std_error")):
+        assert coefficients[name].to_dict() == pytest.approx(theirs[quantity].to_dict(), rel=TOLERANCE)
+    variances = {"School": model.cluster_variance, "Residual": model.residual_variance}
+    assert variances == pytest.approx(theirs["lmer_var"].to_dict(), rel=TOLERANCE)
+    assert mixed(cohort, "MathAch", factors=[]).icc == pytest.approx(theirs["icc"].item(), rel=TOLERANCE)
