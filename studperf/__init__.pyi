@@ -1,6 +1,6 @@
 from .adjust import MixedModel, Regression, ceiling, interactions, manova, mixed, regress
 from .cohort import Cohort
-from .comparison import compare, pairs
+from .comparison import compare, equivalence, pairs, ranks, spread, trend
 from .data import GENERATOR, Generator, load_students, simulate_students
 from .explore import correlations, describe, missing_values, plot_correlations, plot_distribution, plot_means
 from .model import ScorePredictor, compare_models, fit_predictor, plot_models
@@ -10,8 +10,9 @@ from .reporting import report
 from .schema import STUDENTS, DataError, DataWarning, Schema
 
 __all__ = [
-    "GENERATOR", "STUDENTS", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator", "MixedModel", "Predictor", "PredictorFileError", "Regression",
-    "Schema", "ScorePredictor", "ceiling", "compare", "compare_models", "correlations", "describe", "fit_predictor",
-    "interactions", "load_predictor", "load_students", "manova", "missing_values", "mixed", "pairs", "plot_correlations", "plot_distribution", "plot_means",
-    "plot_models", "regress", "report", "serve", "simulate_students",
+    "GENERATOR", "STUDENTS", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator", "MixedModel",
+    "Predictor", "PredictorFileError", "Regression", "Schema", "ScorePredictor", "ceiling", "compare",
+    "compare_models", "correlations", "describe", "equivalence", "fit_predictor", "interactions", "load_predictor",
+    "load_students", "manova", "missing_values", "mixed", "pairs", "plot_correlations", "plot_distribution",
+    "plot_means", "plot_models", "ranks", "regress", "report", "serve", "simulate_students", "spread", "trend",
 ]

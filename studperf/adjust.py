@@ -23,9 +23,9 @@ from scipy.optimize import brentq
 from scipy.special import fdtrc, ncfdtr, stdtr, stdtrit
 
 from .cohort import Cohort, Moments
-from .comparison import adjusted, bisect, check_conf_level, names_or_all, rounding_variance, spread_nodes
+from .comparison import adjusted, bisect, names_or_all, rounding_variance, spread_nodes
 from .data import as_frame
-from .schema import Schema, check_table
+from .schema import Schema, check_conf_level, check_table
 
 # %% ../nbs/05_adjust.ipynb #647d87d1
 @dataclass(frozen=True)

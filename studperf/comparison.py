@@ -5,8 +5,10 @@
 # %% auto #0
 __all__ = ['COMPARISON_COLUMNS', 'TEXT_COLUMNS', 'comparison_table', 'Groups', 'score_groups', 'rounding_variance', 'welch_t',
            'spread_nodes', 'bisect', 'noncentral_t_limits', 'hedges_g', 'welch_anova', 'noncentral_f_limits',
-           'omega_squared', 'adjusted', 'cannot_compare', 'compare', 'names_or_all', 'check_conf_level', 'range_sf',
-           'studentized_range_sf', 'studentized_range_isf', 'pairs']
+           'omega_squared', 'adjusted', 'cannot_compare', 'compare', 'names_or_all', 'range_sf', 'studentized_range_sf',
+           'studentized_range_isf', 'pairs', 'LevelCounts', 'level_counts', 'rank_sums', 'mann_whitney',
+           'kruskal_wallis', 'rank_biserial', 'ranks', 'one_way_anova', 'median_distances', 'spread', 'trend',
+           'linear_trend', 'equivalence']
 
 # %% ../nbs/04_compare.ipynb #858a3d34
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +20,7 @@ import pandas as pd
 from scipy.special import chdtrc, chdtri, fdtrc, ncfdtr, ndtr, ndtri, poch, stdtr, stdtrit
 
 from .cohort import Cohort
+from .schema import check_conf_level, listed
 
 # %% ../nbs/04_compare.ipynb #c946b3ec
 COMPARISON_COLUMNS = ("score", "factor", "group_a", "group_b", "n_a", "n_b", "estimate", "ci_low", "ci_high", "conf_level",
@@ -224,15 +227,11 @@ def cannot_compare(groups: Groups,
         found = f"only {groups.levels[0]!r} occurs" if groups.levels else "no level occurs"
         return f"not tested: two levels of {groups.factor!r} with {groups.score!r} are needed, {found}"
     if single := [groups.levels[i] for i in among if groups.n[i] < 2]:
-        return f"not tested: only one student in {_listed(single)}"
+        return f"not tested: only one student in {listed(single)}"
     constant = [groups.levels[i] for i in among if groups.var[i] == 0]
     if len(constant) == len(among) or (constant and len(among) > 2):
-        return f"not tested: the scores do not vary in {_listed(constant)}"
+        return f"not tested: the scores do not vary in {listed(constant)}"
     return ""
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names)
 
 # %% ../nbs/04_compare.ipynb #acdaaa27
 def compare(cohort: Cohort,
@@ -260,13 +259,6 @@ def names_or_all(names: str | Sequence[str] | None,  # None: all
                  ) -> list[str]:
     "One name, several, or all of them."
     return [names] if isinstance(names, str) else list(everything if names is None else names)
-
-
-def check_conf_level(conf_level: float,  # such as .95
-                     ) -> None:
-    "Raise ValueError if this is no confidence level."
-    if not 0 < conf_level < 1:
-        raise ValueError(f"conf_level: found {conf_level}, expected a number between 0 and 1, such as .95")
 
 # %% ../nbs/04_compare.ipynb #b927f7b9
 def _two(groups: Groups, conf_level: float) -> dict[str, Any]:
@@ -371,3 +363,235 @@ def pairs(cohort: Cohort,
         score=score, factor=factor, ci_low=difference - margin, ci_high=difference + margin, conf_level=conf_level,
         statistic=t, df2=df, p_value=p_value, p_adjusted=p_value, effect=effect, effect_low=low, effect_high=high,
         effect_name="Hedges' g", method=[reason or f"Games-Howell, {k} levels" for reason in reasons]))
+
+# %% ../nbs/04_compare.ipynb #c60c6217
+@dataclass(frozen=True)
+class LevelCounts:
+    "How often each value of a score occurs, by the levels of a factor."
+    levels: tuple[str, ...]  # the k levels that occur, in the Schema's order
+    values: np.ndarray  # (V,) points, ascending
+    counts: np.ndarray  # (k, V) students; floats, since their cubes leave 64 bits
+
+
+def level_counts(cohort: Cohort,
+                 score: str,  # a discrete score
+                 factor: str,  # a factor
+                 ) -> LevelCounts:
+    "Value counts as a matrix; raises ValueError for a continuous score."
+    table = cohort.value_counts(score, by=[factor])
+    wide = table.pivot(index=factor, columns="value", values="count").fillna(0)
+    wide = wide.reindex([level for level in cohort.levels(factor) if level in set(wide.index)])
+    return LevelCounts(tuple(wide.index.astype(str)), wide.columns.to_numpy(float), wide.to_numpy(float))
+
+
+def rank_sums(groups: LevelCounts) -> tuple[np.ndarray, float]:  # (k,) sums of ranks; the sum of t^3 - t over ties
+    "Sums of the ranks in each level, where equal scores share the mean of their ranks."
+    ties = groups.counts.sum(axis=0)
+    return groups.counts @ (ties.cumsum() - (ties - 1) / 2), float((ties ** 3 - ties).sum())
+
+
+def mann_whitney(groups: LevelCounts,  # of two levels, with more than one value
+                 ) -> tuple[float, float]:  # U of the first level, p
+    "Mann-Whitney U, two-sided p by the normal approximation with ties and continuity correction."
+    (n_a, n_b), (sums, ties) = groups.counts.sum(axis=1), rank_sums(groups)
+    n, u = n_a + n_b, sums[0] - n_a * (n_a + 1) / 2
+    sigma = np.sqrt(n_a * n_b / 12 * (n + 1 - ties / (n * (n - 1))))
+    return float(u), float(2 * ndtr(-max(abs(u - n_a * n_b / 2) - .5, 0) / sigma))
+
+
+def kruskal_wallis(groups: LevelCounts,  # with more than one value
+                   ) -> tuple[float, float, float, float]:  # H, df, p, epsilon squared
+    "Kruskal-Wallis H corrected for ties, and epsilon squared, H / (n - 1) (Kelley, 1935)."
+    size, (sums, ties) = groups.counts.sum(axis=1), rank_sums(groups)
+    n, df = size.sum(), len(size) - 1
+    h = 12 / (n * (n + 1)) * (size @ (sums / size - (n + 1) / 2) ** 2) / (1 - ties / (n ** 3 - n))
+    return float(h), float(df), float(chdtrc(df, h)), float(h / (n - 1))
+
+# %% ../nbs/04_compare.ipynb #252bc8f8
+def rank_biserial(groups: LevelCounts,  # of two levels with two students each or more
+                  conf_level: float = .95,  # of the interval
+                  ) -> tuple[float, float, float]:  # estimate, lower and upper limit
+    "Rank-biserial correlation with an interval for unequal spread. Cureton (1956), Brunner and Munzel (2000)."
+    size = groups.counts.sum(axis=1)
+    below = (groups.counts.cumsum(axis=1) - groups.counts / 2) / size[:, None]  # share below, plus half of the equal
+    placements, share = below[::-1], groups.counts / size[:, None]
+    means = (share * placements).sum(axis=1)
+    variances = (share * (placements - means[:, None]) ** 2).sum(axis=1) * size / (size - 1)
+    r, error = 2 * means[0] - 1, variances / size
+    if not (error.sum() > 0 and abs(r) < 1):
+        return float(r), np.nan, np.nan
+    df = error.sum() ** 2 / (error ** 2 / (size - 1)).sum()
+    margin = stdtrit(df, (1 + conf_level) / 2) * 2 * np.sqrt(error.sum()) / (1 - r ** 2)
+    return float(r), float(np.tanh(np.arctanh(r) - margin)), float(np.tanh(np.arctanh(r) + margin))
+
+# %% ../nbs/04_compare.ipynb #4d89501b
+def ranks(cohort: Cohort,
+          scores: str | Sequence[str] | None = None,  # default: all of the Schema
+          factors: str | Sequence[str] | None = None,  # default: all of the Schema
+          *,
+          conf_level: float = .95,  # of the intervals of two groups
+          adjust: str = "holm",  # for the number of rows: "holm", "bonferroni", "fdr_bh" or "none"
+          ) -> pd.DataFrame:  # a row per score and factor, with the COMPARISON_COLUMNS
+    "Mann-Whitney U for two levels, Kruskal-Wallis H for more; NaN for scores without value counts."
+    return _by_counts(cohort, scores, factors, conf_level, adjust, _ranks_row)
+
+
+def _by_counts(cohort: Cohort, scores: str | Sequence[str] | None, factors: str | Sequence[str] | None,
+               conf_level: float, adjust: str, test: Callable[[LevelCounts, float], dict[str, Any]]) -> pd.DataFrame:
+    "A table of a test that needs value counts."
+    check_conf_level(conf_level)
+    rows = []
+    for score in names_or_all(scores, cohort.schema.scores):
+        for factor in names_or_all(factors, cohort.schema.factors):
+            groups = score_groups(cohort, score, factor)
+            row = {"score": score, "factor": factor,
+                   **(_group_columns(groups, *range(len(groups.n))) if len(groups.n) < 3 else {}), "estimate": np.nan}
+            reason = _cannot_count(cohort, groups)
+            rows.append(row | ({"method": reason} if reason else test(level_counts(cohort, score, factor), conf_level)))
+    table = comparison_table(rows).assign(conf_level=conf_level)
+    return table.assign(p_adjusted=adjusted(table["p_value"], adjust))
+
+
+def _cannot_count(cohort: Cohort, groups: Groups) -> str:
+    "Why a test on value counts cannot be done; empty if it can."
+    if groups.score not in cohort.schema.scores:
+        raise ValueError(f"no score {groups.score!r}; the Cohort has {', '.join(map(repr, cohort.schema.scores))}")
+    if len(groups.n) < 2 or (groups.n < 2).any():
+        return cannot_compare(groups, range(len(groups.n)))
+    if not cohort.scales[groups.score].discrete:
+        return f"not tested: {groups.score!r} is continuous, its values are not counted"
+    if (groups.var == 0).all() and np.ptp(groups.mean) == 0:
+        return f"not tested: all students have the same {groups.score!r}"
+    return ""
+
+
+def _ranks_row(groups: LevelCounts, conf_level: float) -> dict[str, Any]:
+    "The test columns of a row of `ranks`."
+    if len(groups.levels) == 2:
+        columns, values = ("statistic", "p_value"), mann_whitney(groups)
+        effects = dict(zip(("effect", "effect_low", "effect_high"), rank_biserial(groups, conf_level), strict=True))
+        return {**dict(zip(columns, values, strict=True)), **effects,
+                "effect_name": "rank-biserial correlation", "method": "Mann-Whitney U"}
+    columns = ("statistic", "df1", "p_value", "effect")
+    return {**dict(zip(columns, kruskal_wallis(groups), strict=True)),
+            "effect_name": "epsilon squared", "method": "Kruskal-Wallis H"}
+
+# %% ../nbs/04_compare.ipynb #bb18826e
+def one_way_anova(groups: Groups,  # of scores that vary within at least one group
+                  ) -> tuple[float, float, float, float, float]:  # F, df1, df2, p, eta squared
+    "The classical analysis of variance, which presumes equal spread, and the share of variance between groups."
+    n, df1 = groups.n.sum(), len(groups.n) - 1
+    between = groups.n @ (groups.mean - groups.n @ groups.mean / n) ** 2
+    within, df2 = ((groups.n - 1) * groups.var).sum(), n - len(groups.n)
+    f = between / df1 / (within / df2)
+    return float(f), float(df1), float(df2), float(fdtrc(df1, df2, f)), float(between / (between + within))
+
+
+def median_distances(groups: LevelCounts) -> Groups:  # of the distances
+    "Counts, means and variances of the distances of scores from the medians of their groups."
+    n = groups.counts.sum(axis=1)
+    upto = groups.counts.cumsum(axis=1)
+    middle = [(upto < place[:, None]).sum(axis=1) for place in ((n + 1) // 2, n // 2 + 1)]
+    medians = (groups.values[middle[0]] + groups.values[middle[1]]) / 2
+    distances, share = np.abs(groups.values - medians[:, None]), groups.counts / n[:, None]
+    mean = (share * distances).sum(axis=1)
+    var = (share * (distances - mean[:, None]) ** 2).sum(axis=1) * n / (n - 1)
+    var[var <= 1e-24 * mean ** 2] = 0  # what rounding leaves of equal distances
+    return Groups("", "", groups.levels, n, mean, var)
+
+
+def spread(cohort: Cohort,
+           scores: str | Sequence[str] | None = None,  # default: all of the Schema
+           factors: str | Sequence[str] | None = None,  # default: all of the Schema
+           *,
+           conf_level: float = .95,  # for the column conf_level; the test gives no interval
+           adjust: str = "holm",  # for the number of rows: "holm", "bonferroni", "fdr_bh" or "none"
+           ) -> pd.DataFrame:  # a row per score and factor, with the COMPARISON_COLUMNS
+    "Compare the spread of groups: Brown-Forsythe test; estimate is the difference of mean distances from the median."
+    return _by_counts(cohort, scores, factors, conf_level, adjust, _spread_row)
+
+
+def _spread_row(groups: LevelCounts, conf_level: float) -> dict[str, Any]:
+    "The test columns of a row of `spread`."
+    distances = median_distances(groups)
+    estimate = distances.mean[0] - distances.mean[1] if len(distances.n) == 2 else np.nan
+    if (distances.var == 0).all():
+        return {"estimate": estimate, "method": "not tested: distances from the median do not vary in any level"}
+    columns = ("statistic", "df1", "df2", "p_value", "effect")
+    return {**dict(zip(columns, one_way_anova(distances), strict=True)), "estimate": estimate,
+            "effect_name": "eta squared", "method": "Brown-Forsythe"}
+
+# %% ../nbs/04_compare.ipynb #dc3ec625
+def trend(cohort: Cohort,
+          score: str,  # a score
+          factor: str,  # an ordered factor
+          *,
+          conf_level: float = .95,  # of the interval of the contrast
+          ) -> pd.DataFrame:  # one row, with the COMPARISON_COLUMNS
+    "Linear trend of the means over ordered levels that occur; raises ValueError for a factor without order."
+    check_conf_level(conf_level)
+    groups = score_groups(cohort, score, factor)
+    if factor not in cohort.schema.ordered:
+        raise ValueError(f"factor {factor!r} has no order, expected one of the Schema's ordered: {list(cohort.schema.ordered)}")
+    row = {"score": score, "factor": factor, "conf_level": conf_level, "effect_name": "contrast r",
+           "method": f"linear trend over {len(groups.n)} levels"}
+    if reason := _no_trend(groups):
+        return comparison_table([row | {"method": reason}])
+    estimate, std_error, df = linear_trend(groups)
+    t, margin = estimate / std_error, stdtrit(df, (1 + conf_level) / 2) * std_error
+    return comparison_table([row | {
+        "estimate": estimate, "ci_low": estimate - margin, "ci_high": estimate + margin, "statistic": t, "df2": df,
+        "p_value": 2 * stdtr(df, -abs(t)), "p_adjusted": 2 * stdtr(df, -abs(t)), "effect": t / np.sqrt(t ** 2 + df)}])
+
+
+def linear_trend(groups: Groups,  # two or more, in order
+                 ) -> tuple[float, float, float]:  # contrast, standard error, degrees of freedom
+    "The linear contrast of the means, with the pooled variance."
+    k, df = len(groups.n), groups.n.sum() - len(groups.n)
+    weights = (np.arange(k) - (k - 1) / 2) / np.sqrt(k * (k ** 2 - 1) / 12)
+    variance = np.where(groups.n > 1, (groups.n - 1) * groups.var, 0).sum() / df
+    return float(weights @ groups.mean), float(np.sqrt(variance * (weights ** 2 / groups.n).sum())), float(df)
+
+
+def _no_trend(groups: Groups) -> str:
+    "Why there is no test for trend; a level with one student is no obstacle, since the variance is pooled."
+    if len(groups.n) < 2:
+        return cannot_compare(groups, range(len(groups.n)))
+    if groups.n.max() < 2:
+        return "not tested: no level has two students"
+    return "" if np.nansum(groups.var) > 0 else "not tested: the scores do not vary within the levels"
+
+# %% ../nbs/04_compare.ipynb #1a9ff204
+def equivalence(cohort: Cohort,
+                scores: str | Sequence[str] | None = None,  # default: all of the Schema
+                factors: str | Sequence[str] | None = None,  # default: all of the Schema
+                *,
+                margin: float,  # points; smaller differences do not matter
+                conf_level: float = .95,  # of the intervals of differences and effects
+                adjust: str = "holm",  # for the number of rows: "holm", "bonferroni", "fdr_bh" or "none"
+                ) -> pd.DataFrame:  # a row per score, factor and pair of levels, with the COMPARISON_COLUMNS
+    "Two one-sided Welch tests that two means differ by less than the margin. Schuirmann (1987)."
+    check_conf_level(conf_level)
+    if not 0 < margin < np.inf:
+        raise ValueError(f"margin: found {margin}, expected points above 0, such as 5")
+    rows = []
+    for score in names_or_all(scores, cohort.schema.scores):
+        for factor in names_or_all(factors, cohort.schema.factors):
+            groups = score_groups(cohort, score, factor)
+            chosen = list(zip(*np.triu_indices(len(groups.n), 1), strict=True)) or [tuple(range(len(groups.n)))]
+            rows += [_equivalent(groups, pair, margin, conf_level) for pair in chosen]
+    table = comparison_table(rows).assign(conf_level=conf_level)
+    return table.assign(p_adjusted=adjusted(table["p_value"], adjust))
+
+
+def _equivalent(groups: Groups, pair: tuple[int, ...], margin: float, conf_level: float) -> dict[str, Any]:
+    "A row of `equivalence`: that of `compare` for two levels, with the test exchanged."
+    two = Groups(groups.score, groups.factor, tuple(groups.levels[i] for i in pair),
+                 *(values[list(pair)] for values in (groups.n, groups.mean, groups.var)))
+    row = _two(two, conf_level)
+    if "statistic" not in row:
+        return row
+    difference, std_error, df = (value.item() for value in welch_t(two, np.array(0), np.array(1)))
+    weaker = (abs(difference) - margin) / std_error  # of the side that the difference is nearer to
+    return row | {"statistic": weaker if difference > 0 else -weaker, "p_value": stdtr(df, weaker),
+                  "method": f"equivalence within {margin:g} points, two one-sided Welch tests"}
