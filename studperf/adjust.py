@@ -127,7 +127,7 @@ def _levels_present(cohort: Cohort, keys: pd.DataFrame, factors: Sequence[str]) 
     found = {factor: set(keys[factor]) for factor in factors}
     return {factor: tuple(level for level in cohort.levels(factor) if level in found[factor]) for factor in factors}
 
-
+# %% ../nbs/05_adjust.ipynb #859daba6
 def _centred(cohort: Cohort, moments: Moments) -> tuple[Moments, float]:
     "The moments with constant columns made exactly constant, and the last column's rounding as a sum of squares."
     n, center = moments.n.sum(), moments.n @ moments.mean / moments.n.sum()
@@ -210,7 +210,7 @@ def least_squares(rows: CellRows,  # from `cell_rows`
     residual_ss = ((target - matrix[:, kept] @ coef) ** 2).sum()
     return Fit(rows, kept, express, coef, inverse @ inverse.T, float(residual_ss), float(target @ target))
 
-
+# %% ../nbs/05_adjust.ipynb #b8bc4d22
 def independent_columns(matrix: np.ndarray,  # (R, p)
                         tolerance: float = 1e-7,  # of a column's length: what may be left of it by rounding
                         ) -> np.ndarray:  # (p,)
@@ -718,7 +718,7 @@ def cluster_sums(fit: Fit,  # of rows that are split by cluster
     within[np.ix_(numeric, numeric)] += rows.products.sum(axis=0)[np.ix_(kept, kept)]
     return ClusterSums(within, n, mean)
 
-
+# %% ../nbs/05_adjust.ipynb #6034af12
 def _solved(products: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     "Inverse of the columns' products, coefficients, and squares about the fit."
     scale = 1 / np.sqrt(np.diagonal(products)[:-1])
