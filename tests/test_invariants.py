@@ -36,7 +36,7 @@ ANALYSES = {
     **{f"regress {vcov}": lambda cohort, vcov=vcov: regression_tables(cohort, vcov=vcov)
        for vcov in COVARIANCES + CLUSTER_COVARIANCES},
     "regress interacting": lambda cohort: regression_tables(cohort, interactions=[("class", "sex")]),
-    "regress numeric": lambda cohort: regression_tables(cohort, covariates=["age", "essay"], vcov="classical"),
+    "regress numeric": lambda cohort: regression_tables(cohort, covariates=["age"], vcov="classical"),
     "mixed": lambda cohort: {"coefficients": mixed(cohort, "mark").coefficients},
 }
 
@@ -86,7 +86,7 @@ def odd_tables(draw):
     twin = {"class": np.array(list("ABCD"))[place], "sex": np.char.upper(sex), "own": random.choice(["x", "y"], n)}
     frame = pd.DataFrame({"class": np.array(SCHEMA.factors["class"])[place], "sex": sex, "twin": twin[draw(st.sampled_from(list(twin)))],
                           "mark": scores_of(draw(KINDS), random, n, place), "essay": scores_of(draw(KINDS), random, n, place),
-                          "age": scores_of(draw(KINDS), random, n, place),
+                          "age": scores_of(draw(KINDS.filter(lambda kind: kind not in ("integers", "two values"))), random, n, place),
                           "school": random.choice([f"s{i}" for i in range(draw(st.integers(1, 9)))], n)})
     if draw(st.booleans()):
         frame = frame.mask(random.random(frame.shape) < .1)
@@ -128,7 +128,7 @@ def check(where, table):
             assert not row.get(name, 0) < 0, (where, row)
 
 
-@settings(max_examples=30)
+@settings(max_examples=24)
 @given(odd_tables())
 def test_every_number_can_be_right_or_its_absence_is_explained(frame):
     for where, table in results(Cohort.summarize(frame, SCHEMA)).items():
@@ -162,7 +162,7 @@ SCALED = ("estimate", "std_error", "ci_low", "ci_high")
 SHIFTED = ["compare", "pairs", "ranks", "spread", "trend", "equivalence"]
 
 
-@settings(max_examples=6)
+@settings(max_examples=5)
 @given(odd_tables().filter(lambda frame: len(frame) > 1), st.integers(0, 10**6))
 def test_neither_the_order_of_rows_nor_merging_matters(frame, seed):
     whole = Cohort.summarize(frame, SCHEMA)
@@ -173,8 +173,8 @@ def test_neither_the_order_of_rows_nor_merging_matters(frame, seed):
     assert_same(results(whole, names), results(merged, names), rtol=precision(whole))
 
 
-@settings(max_examples=6)
-@given(odd_tables(), st.sampled_from([0, -7, 40, 1000]), st.sampled_from([1, 4, 10]))
+@settings(max_examples=5)
+@given(odd_tables(), st.sampled_from([0, -7.25, 40, 1000]), st.sampled_from([1, 4, 10]))
 def test_the_scale_of_the_scores_does_not_matter(frame, shift, factor):
     """Differences take the factor; statistics, p-values and effect sizes stay."""
     first = Cohort.summarize(frame, SCHEMA)
@@ -208,3 +208,37 @@ def test_a_score_that_follows_from_a_covariate_is_told():
     regression = regress(cohort, "mark", covariates=["essay"], vcov="classical")
     assert regression.coefficients["std_error"].isna().all() and regression.tests["p_value"].isna().all()
     assert regression.coefficients["method"].str.startswith("no standard error: the fit is exact").all()
+
+
+def small_cohort(n=40):
+    random = np.random.default_rng(3)
+    frame = pd.DataFrame({"class": random.choice(["7a", "7b"], n), "sex": random.choice(["f", "m"], n),
+                          "mark": random.integers(0, 9, n), "essay": random.integers(0, 9, n), "age": random.integers(9, 12, n)})
+    return Cohort.summarize(frame, Schema(["class", "sex"], ["mark", "essay"], covariates=["age"]))
+
+
+@pytest.mark.xfail(strict=True, reason="correlations(): two or three students get r without an interval or with [1, 1], and no reason")
+@pytest.mark.parametrize("n", [2, 3])
+def test_correlations_of_few_students_say_why_there_is_no_interval(n):
+    row = correlations(small_cohort(n)).iloc[0]
+    assert row[["ci_low", "ci_high"]].isna().all() and row["method"] != "Pearson, Fisher's interval"
+
+
+@pytest.mark.xfail(strict=True, reason="describe(): the letters of a single name are taken for names; names_or_all() is meant")
+@pytest.mark.parametrize("options", [{"scores": "mark"}, {"factors": "sex"}])
+def test_describe_takes_a_single_name(options):
+    expected = describe(small_cohort(), **{name: [value] for name, value in options.items()})
+    pd.testing.assert_frame_equal(describe(small_cohort(), **options), expected)
+
+
+@pytest.mark.xfail(strict=True, reason="regress(): a name given twice ends in pandas' or NumPy's message")
+@pytest.mark.parametrize("options", [{"factors": ["sex", "sex"]}, {"covariates": ["age", "age"]}])
+def test_regress_refuses_a_name_given_twice(options):
+    with pytest.raises(ValueError, match="twice|more than once|each once"):
+        regress(small_cohort(), "mark", vcov="classical", **options)
+
+
+@pytest.mark.xfail(strict=True, reason="ranks(), spread(): suppressed value counts are told of as a continuous score")
+def test_suppressed_value_counts_are_not_called_continuous():
+    method = ranks(small_cohort().suppress(min_n=1, counts=False), "mark", "sex")["method"].item()
+    assert method.startswith("not tested") and "suppressed" in method

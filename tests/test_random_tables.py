@@ -1,4 +1,4 @@
-"""Forty random tables, each analysed from its rows by SciPy and statsmodels, and from its Cohort by us.
+"""Thirty random tables, each analysed from its rows by SciPy and statsmodels, and from its Cohort by us.
 
 Other names, missing values, uneven and dependent factors, unequal spread; scores are whole, decimal, negative or far from 0.
 """
@@ -32,7 +32,7 @@ def random_table(seed):
     return frame.mask(random.random(frame.shape) < .04 * (seed % 3)).astype({"score": float, "second": float, "number": float})
 
 
-TABLES = {seed: random_table(seed) for seed in range(40)}
+TABLES = {seed: random_table(seed) for seed in range(30)}
 
 
 @pytest.fixture(params=TABLES, ids=str)
@@ -89,7 +89,7 @@ def test_comparisons_of_means(table):
             assert within[score, factor, pair.group_a, pair.group_b] == pytest.approx(max(lower, upper), rel=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(0, 40, 6))  # SciPy's quantiles take seconds
+@pytest.mark.parametrize("seed", range(0, 30, 6))  # SciPy's quantiles take seconds
 def test_games_howell_agrees_with_scipy(seed):
     frame = TABLES[seed]
     cohort = Cohort.summarize(frame, Schema(FACTORS, ["score"]))
@@ -119,17 +119,16 @@ def by_statsmodels(frame, formula):
 
 def test_regressions(table):
     frame, cohort = table
-    for score in ("score", "second"):
-        model = by_statsmodels(frame, f"{score} ~ area + kind")
-        for vcov, name in [("classical", "nonrobust"), ("HC0", "HC0"), ("HC1", "HC1"), ("HC2", "HC2"), ("HC3", "HC3")]:
-            theirs, ours = model.fit(cov_type=name, use_t=True), regress(cohort, score, vcov=vcov)
-            for ours_name, expected in [("estimate", theirs.params), ("std_error", theirs.bse), ("p_value", theirs.pvalues)]:
-                assert ours.coefficients[ours_name].to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-8, abs=1e-280)
-            assert ours.coefficients[["ci_low", "ci_high"]].to_numpy() == pytest.approx(theirs.conf_int().to_numpy(), rel=1e-7)
-        assert (ours.r2, ours.adj_r2, ours.sigma) == pytest.approx((theirs.rsquared, theirs.rsquared_adj, theirs.mse_resid ** .5))
-        plain, robust = anova_lm(model.fit(), typ=2), anova_lm(model.fit(), typ=2, robust="hc3")
-        assert ours.tests["statistic"].to_numpy() == pytest.approx([*plain["F"][:2], *robust["F"][:2]], rel=1e-8)
-        assert ours.tests["p_value"].to_numpy() == pytest.approx([*plain["PR(>F)"][:2], *robust["PR(>F)"][:2]], rel=1e-7)
+    model = by_statsmodels(frame, "score ~ area + kind")
+    for vcov, name in [("classical", "nonrobust"), ("HC0", "HC0"), ("HC1", "HC1"), ("HC2", "HC2"), ("HC3", "HC3")]:
+        theirs, ours = model.fit(cov_type=name, use_t=True), regress(cohort, "score", vcov=vcov)
+        for ours_name, expected in [("estimate", theirs.params), ("std_error", theirs.bse), ("p_value", theirs.pvalues)]:
+            assert ours.coefficients[ours_name].to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-8, abs=1e-280)
+        assert ours.coefficients[["ci_low", "ci_high"]].to_numpy() == pytest.approx(theirs.conf_int().to_numpy(), rel=1e-7)
+    assert (ours.r2, ours.adj_r2, ours.sigma) == pytest.approx((theirs.rsquared, theirs.rsquared_adj, theirs.mse_resid ** .5))
+    plain, robust = anova_lm(model.fit(), typ=2), anova_lm(model.fit(), typ=2, robust="hc3")
+    assert ours.tests["statistic"].to_numpy() == pytest.approx([*plain["F"][:2], *robust["F"][:2]], rel=1e-8)
+    assert ours.tests["p_value"].to_numpy() == pytest.approx([*plain["PR(>F)"][:2], *robust["PR(>F)"][:2]], rel=1e-7)
 
 
 def test_a_numeric_column_and_an_interaction(table):
