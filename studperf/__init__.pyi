@@ -1,4 +1,4 @@
-from .adjust import MixedModel, Regression, ceiling, interactions, manova, mixed, regress
+from .adjust import Regression, interactions, regress
 from .cohort import Cohort
 from .comparison import compare, equivalence, pairs, ranks, spread, trend
 from .data import GENERATOR, Generator, load_students, simulate_students
@@ -8,6 +8,7 @@ from .predictor import ExpectedScore, Predictor, serve
 from .registry import PredictorFileError, load_predictor
 from .reporting import report
 from .schema import STUDENTS, DataError, DataWarning, Schema
+from .variation import MixedModel, ceiling, manova, mixed
 
 __all__ = [
     "GENERATOR", "STUDENTS", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator", "MixedModel",
