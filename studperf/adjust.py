@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COVARIANCES', 'CLUSTER_COVARIANCES', 'SURVEY_COVARIANCES', 'TEST_COLUMNS', 'INTERACTION_COLUMNS',
-           'DECOMPOSITION_COLUMNS', 'Design', 'interaction_name', 'CellRows', 'Survey', 'cell_rows', 'levels_present',
-           'centred', 'level_shares', 'Fit', 'least_squares', 'independent_columns', 'covariance', 'cluster_covariance',
+           'DECOMPOSITION_COLUMNS', 'Design', 'interaction_name', 'CellRows', 'cell_rows', 'levels_present', 'centred',
+           'level_shares', 'Fit', 'least_squares', 'independent_columns', 'covariance', 'cluster_covariance',
            'Estimates', 'type_2_tests', 'adjusted_means', 'Regression', 'regress', 'default_covariance', 'predict',
            'interactions', 'gap_parts', 'decompose']
 
@@ -89,7 +89,8 @@ class CellRows:
     score_mean: float  # points
     rounding: float  # a sum of squares of the score that cannot be told from 0
     clusters: np.ndarray | None = None  # (G,) number of the cluster, if the cells are split by cluster
-    survey: "Survey | None" = None  # if the Schema has survey weights
+    squared: Moments | None = None  # if the Schema has survey weights: with their squares; the score is the last column
+    sampled: int = 0  # then: students of the whole sample, or clusters, whether or not they count in the regression
 
     @property
     def ss(self) -> np.ndarray:  # (G,)
@@ -97,15 +98,6 @@ class CellRows:
         return self.products[:, -1, -1]
 
 
-@dataclass(frozen=True)
-class Survey:
-    "What the errors of a weighted regression need beside its rows."
-    sampled: int  # students of the whole sample, or clusters, whether or not they count in the regression
-    n: np.ndarray  # (G,) sum of squared weights
-    mean: np.ndarray  # (G,) score with squared weights, as difference from its mean over all students
-    ss: np.ndarray  # (G,) squares of the score within the cells, with squared weights
-
-# %% ../nbs/05_adjust.ipynb #2b725da8
 def cell_rows(cohort: Cohort,
               score: str,  # the score to be explained
               factors: Sequence[str],
@@ -127,17 +119,13 @@ def cell_rows(cohort: Cohort,
     center = moments.n @ moments.mean / moments.n.sum()
     design = Design(present, dict(zip(numbers, center[:-1].tolist(), strict=True)), tuple(interactions))
     shares = level_shares(moments.keys, present)
-    return CellRows(design, shares, design.matrix(shares, moments.mean[:, :-1]), counted.n, moments.n,
+    rows = CellRows(design, shares, design.matrix(shares, moments.mean[:, :-1]), counted.n, moments.n,
                     moments.mean[:, -1] - center[-1], moments.ss, float(center[-1]), rounding,
-                    pd.factorize(moments.keys[groups[-1]])[0] if cluster else None,
-                    _survey(cohort, columns, groups, center[-1], cluster) if cohort.schema.weight else None)
-
-
-def _survey(cohort: Cohort, columns: Sequence[str], groups: Sequence[str], center: float, cluster: bool) -> Survey:
-    "The squared weights; the last of the columns is the score."
-    squared = cohort.moments(columns, groups, power=2)
-    sampled = cohort.cells[cohort.schema.cluster].nunique() if cluster else cohort.n
-    return Survey(sampled, squared.n, squared.mean[:, -1] - center, squared.ss[:, -1, -1])
+                    pd.factorize(moments.keys[groups[-1]])[0] if cluster else None)
+    if not cohort.schema.weight:
+        return rows
+    return replace(rows, squared=cohort.moments(columns, groups, power=2),
+                   sampled=cohort.cells[cohort.schema.cluster].nunique() if cluster else cohort.n)
 
 
 def levels_present(cohort: Cohort, keys: pd.DataFrame, factors: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -197,8 +185,19 @@ class Fit:
     @property
     def df_errors(self) -> int:
         "Degrees of freedom of standard errors: of the clusters if the rows are split by them, or else of the residuals."
-        used = len(self.coef) if self.rows.survey or not self.clusters else 1
+        used = len(self.coef) if self.rows.squared or not self.clusters else 1
         return (self.clusters or self.n) - used
+
+    @property
+    def residual(self) -> np.ndarray:  # (G,) points
+        "Mean of each cell less what the fit expects."
+        return self.rows.mean - self.rows.matrix[:, self.kept] @ self.coef
+
+    @property
+    def leverage(self) -> np.ndarray:  # (G,)
+        "Mean leverage of each cell's students, for designs of factors; without weights all have the same."
+        matrix = self.rows.matrix[:, self.kept]
+        return ((matrix @ self.bread) * matrix).sum(axis=1) * self.rows.weight / self.rows.n
 
     @property
     def r2(self) -> float:
@@ -210,7 +209,7 @@ class Fit:
         "Standard deviation about the fit; NaN without degrees of freedom."
         if self.df_resid < 1:
             return np.nan
-        divisor = self.rows.weight.sum() * (self.n - 1) / self.n if self.rows.survey else self.df_resid
+        divisor = self.rows.weight.sum() * (self.n - 1) / self.n if self.rows.squared else self.df_resid
         return float(np.sqrt(self.residual_ss / divisor))
 
     @property
@@ -278,7 +277,7 @@ def covariance(fit: Fit,
                ) -> tuple[np.ndarray, np.ndarray]:  # (r, r) of the kept coefficients; (r, b) where it is not known
     "Covariance matrix of the coefficients; raises ValueError if it cannot be computed from sums."
     nothing = np.zeros((len(fit.coef), 0))
-    weighted, known = ("with", SURVEY_COVARIANCES) if fit.rows.survey else ("without", COVARIANCES + CLUSTER_COVARIANCES)
+    weighted, known = ("with", SURVEY_COVARIANCES) if fit.rows.squared else ("without", COVARIANCES + CLUSTER_COVARIANCES)
     if vcov not in known:
         raise ValueError(f"vcov: found {vcov!r}, expected one of {', '.join(map(repr, known))}, {weighted} survey weights")
     if fit.no_errors:
@@ -290,7 +289,8 @@ def covariance(fit: Fit,
     if numbers := ", ".join(map(repr, fit.rows.design.numbers)):
         raise ValueError(f"vcov={vcov!r} cannot be computed from sums where there are numeric columns ({numbers}): {_REMEDY[weighted]}")
     matrix = fit.rows.matrix[:, fit.kept]
-    squares, exact = _squared_residuals(fit, vcov)
+    exact = fit.leverage > 1 - 1e-9 if vcov in ("HC2", "HC3", "linearized") else np.zeros(len(matrix), bool)
+    squares = _squared_residuals(fit, vcov, np.where(exact, 0, fit.leverage)) * np.where(exact, 0, 1)
     return fit.bread @ (matrix.T * squares) @ matrix @ fit.bread, fit.bread @ matrix[exact].T
 
 
@@ -298,19 +298,14 @@ _REMEDY = {"without": "use vcov='classical', or vcov='cluster' where the Schema 
            "with": "use factors alone, or vcov='linearized cluster' where the Schema names a cluster"}
 
 
-def _squared_residuals(fit: Fit, vcov: str) -> tuple[np.ndarray, np.ndarray]:  # (G,) and (G,)
-    "Sums over the students of each cell of omega times the squared residual; and which students are fitted exactly."
-    rows, matrix = fit.rows, fit.rows.matrix[:, fit.kept]
-    fitted, form = matrix @ fit.coef, np.einsum("ij,jk,ik->i", matrix, fit.bread, matrix)
-    leverage = form * rows.weight / rows.n
-    exact = leverage > 1 - 1e-9 if vcov in ("HC2", "HC3", "linearized") else np.zeros(len(fitted), bool)
-    if rows.survey:
-        squares = rows.survey.ss + rows.survey.n * (rows.survey.mean - fitted) ** 2
-        return squares * rows.survey.sampled / (rows.survey.sampled - 1), exact
-    squares = rows.ss + rows.n * (rows.mean - fitted) ** 2
-    power = {"HC2": 1, "HC3": 2}.get(vcov, 0)
-    squares = squares / np.where(exact, 1, 1 - leverage) ** power * np.where(exact, 0, 1)
-    return squares * fit.n / fit.df_resid if vcov == "HC1" else squares, exact
+def _squared_residuals(fit: Fit, vcov: str, leverage: np.ndarray) -> np.ndarray:  # (G,)
+    "Sums over the students of each cell of omega times the squared residual."
+    rows, squared = fit.rows, fit.rows.squared
+    if squared:
+        about = squared.mean[:, -1] - rows.score_mean - rows.mean + fit.residual
+        return (squared.ss[:, -1, -1] + squared.n * about ** 2) * rows.sampled / (rows.sampled - 1)
+    squares = (rows.ss + rows.n * fit.residual ** 2) / (1 - leverage) ** {"HC2": 1, "HC3": 2}.get(vcov, 0)
+    return squares * fit.n / fit.df_resid if vcov == "HC1" else squares
 
 # %% ../nbs/05_adjust.ipynb #17274c0a
 def cluster_covariance(fit: Fit,  # of rows that are split by cluster
@@ -321,14 +316,14 @@ def cluster_covariance(fit: Fit,  # of rows that are split by cluster
     if not count:
         raise ValueError(f"vcov={vcov!r}: the rows of this fit are not split by cluster")
     matrix = rows.matrix[:, fit.kept]
-    scores = matrix * (rows.weight * (rows.mean - matrix @ fit.coef))[:, None]
+    scores = matrix * (rows.weight * fit.residual)[:, None]
     number = rows.design.is_number[fit.kept]
     kept = np.flatnonzero(fit.kept[rows.design.is_number])  # which numeric columns
     residual = np.append(-fit.coef[number], 1)  # within cells, what is left of the score
     scores[:, number] += rows.products[:, kept][:, :, [*kept, -1]] @ residual
     sums = np.zeros((count, len(fit.coef)))
     np.add.at(sums, rows.clusters, scores)
-    count = rows.survey.sampled if rows.survey else count
+    count = rows.sampled if rows.squared else count
     correction = count / (count - 1) * ((fit.n - 1) / fit.df_resid if vcov == "cluster" else 1)
     return correction * fit.bread @ (sums.T @ sums) @ fit.bread, _fitted_by_one_cluster(fit, matrix, number, kept)
 
@@ -391,7 +386,7 @@ class Estimates:
         design = self.fit.rows.design
         weights = np.eye(len(design.labels))
         weights[0, design.is_number] = [-mean for mean in design.numbers.values()]
-        method = f"{'weighted ' if self.fit.rows.survey else ''}least squares, {self.vcov} errors"
+        method = f"{'weighted ' if self.fit.rows.squared else ''}least squares, {self.vcov} errors"
         table = self.of(weights, method)
         confounded = table["estimate"].isna() & self.fit.kept
         table[confounded] = self.of(weights, f"{method}; holds an aliased coefficient too", aliased_are_zero=True)
@@ -413,7 +408,7 @@ def type_2_tests(estimates: Estimates,  # of a regression
                  ) -> pd.DataFrame:  # with the TEST_COLUMNS
     "A plain row per term (not with survey weights) and, unless the errors are classical, a robust row per term."
     fit, terms = estimates.fit, estimates.fit.rows.design.terms
-    rows = [] if fit.rows.survey else [_plain_test(fit, term) for term in terms]
+    rows = [] if fit.rows.squared else [_plain_test(fit, term) for term in terms]
     if estimates.vcov != "classical":
         rows += [_robust_test(estimates, term) for term in terms]
     table = pd.DataFrame(rows, columns=list(TEST_COLUMNS))
@@ -556,7 +551,7 @@ def regress(cohort: Cohort,
 
 
 def default_covariance(cohort: Cohort) -> str:
-    "HC3; linearised where the Schema has survey weights, by cluster if it names one too: that is how students were sampled."
+    "HC3; with survey weights linearised, by cluster if the Schema names one: it tells how students were sampled."
     if not cohort.schema.weight:
         return "HC3"
     return "linearized cluster" if cohort.schema.cluster else "linearized"
@@ -617,13 +612,11 @@ def gap_parts(fit: Fit,  # of a regression on factors alone, no column of it ali
     matrix, coef, students = rows.matrix[:, columns], fit.coef[columns], rows.n @ own
     shares = (own.T * rows.n) @ matrix / students[:, None]
     gaps = shares[1:] - shares[0]
-    leverage = np.einsum("ij,jk,ik->i", rows.matrix, fit.bread, rows.matrix)
-    exact = leverage > 1 - 1e-9
+    exact = fit.leverage > 1 - 1e-9
     by_mean = own / np.maximum(students - 1, 1) * (matrix @ coef - own @ shares @ coef)[:, None]
     by_mean = by_mean[:, 1:] - by_mean[:, :1]
-    by_coef = rows.matrix @ fit.bread[:, columns] @ gaps.T / np.where(exact, 1, 1 - leverage)[:, None]
-    residual = (rows.mean - rows.matrix @ fit.coef)[:, None]
-    variance = rows.n @ (by_mean + by_coef * residual) ** 2 + rows.ss @ by_coef ** 2
+    by_coef = rows.matrix @ fit.bread[:, columns] @ gaps.T / np.where(exact, 1, 1 - fit.leverage)[:, None]
+    variance = rows.n @ (by_mean + by_coef * fit.residual[:, None]) ** 2 + rows.ss @ by_coef ** 2
     single = (exact[:, None] & (np.abs(by_coef) > 1e-9)).any(axis=0) | (students[1:] == 1) | (students[0] == 1)
     return gaps @ coef, np.sqrt(variance), single
 
@@ -635,25 +628,23 @@ def _gap_fits(cohort: Cohort, score: str, factor: str, others: Sequence[str]) ->
     rows = cell_rows(cohort, score, [factor, *others])
     levels = rows.design.factors[factor]
     if len(levels) == 1:
-        raise ValueError(f"factor {factor!r}: only {levels[0]!r} occurs among the {rows.n.sum()} students who have all "
-                         "values, expected two levels or more")
+        raise ValueError(f"factor {factor!r}: only {levels[0]!r} occurs among {rows.n.sum()} students, expected two levels or more")
     long = least_squares(rows)
     if not long.kept.all():
-        names = [name for (_, name), kept in zip(rows.design.labels, long.kept, strict=True) if not kept]
-        raise ValueError(f"factors: {names[0]!r} is aliased with the other factors, so their parts cannot be told apart; "
-                         "leave one of them out")
+        _, name = rows.design.labels[int(np.argmin(long.kept))]
+        raise ValueError(f"factors: {name!r} is aliased with the other factors, so their parts cannot be told apart; leave one out")
     return least_squares(replace(rows, design=Design({factor: levels}, {}), matrix=rows.matrix[:, :len(levels)])), long
 
 
 def _part_rows(fit: Fit, factor: str, terms: Sequence[str], conf_level: float) -> pd.DataFrame:
     "The part of these terms in each gap, with intervals."
     estimate, std_error, single = gap_parts(fit, factor, terms)
-    reason = np.where(std_error > 0, "Gelbach decomposition, HC3 errors", "no standard error: nothing varies in this part")
-    reason = np.where(single, "no standard error: it rests on a single student", reason)
+    method = np.where(std_error > 0, "Gelbach decomposition, HC3 errors", "no standard error: nothing varies in this part")
+    method = np.where(single, "no standard error: it rests on a single student", method)
     std_error = np.where(single | (std_error == 0) | bool(fit.no_errors), np.nan, std_error)
-    margin = stdtrit(fit.df_errors, (1 + conf_level) / 2) * std_error if fit.df_errors > 0 else std_error
+    margin = stdtrit(fit.df_errors, (1 + conf_level) / 2) * std_error
     return pd.DataFrame({"estimate": estimate, "std_error": std_error, "ci_low": estimate - margin,
-                         "ci_high": estimate + margin, "method": fit.no_errors or reason})
+                         "ci_high": estimate + margin, "method": fit.no_errors or method})
 
 # %% ../nbs/05_adjust.ipynb #20aa8d4f
 DECOMPOSITION_COLUMNS = ("score", "factor", "group_a", "group_b", "part", "estimate", "std_error", "ci_low", "ci_high",
@@ -672,12 +663,13 @@ def decompose(cohort: Cohort,
     others = [name for name in names_or_all(factors, cohort.schema.factors) if name != factor]
     short, long = _gap_fits(cohort, score, factor, others)
     first, *levels = long.rows.design.factors[factor]
-    gaps = [Estimates(fit, "HC3", *covariance(fit), conf_level).coefficients()[1:len(levels) + 1] for fit in (short, long)]
-    parts = dict(zip(("raw", "adjusted"), (gap.reset_index(drop=True) for gap in gaps), strict=True))
-    parts |= {name: _part_rows(long, factor, terms, conf_level)
-              for name, terms in [("explained", others), *((other, [other]) for other in others)]}
-    table = pd.concat(parts, names=["part", "level"]).reset_index().sort_values("level", kind="stable", ignore_index=True)
-    raw = parts["raw"].iloc[table["level"]].reset_index(drop=True)
+    raw, left = (Estimates(fit, "HC3", *covariance(fit), conf_level).coefficients()[1:len(levels) + 1]
+                 for fit in (short, long))
+    parts = [("raw", raw), ("adjusted", left), ("explained", _part_rows(long, factor, others, conf_level)),
+             *((other, _part_rows(long, factor, [other], conf_level)) for other in others)]
+    table = pd.concat([rows.assign(part=name, level=range(len(levels))) for name, rows in parts])
+    table = table.sort_values("level", kind="stable", ignore_index=True)
+    raw = raw.iloc[table["level"]].reset_index(drop=True)
     clear = (raw["ci_low"] > 0) | (raw["ci_high"] < 0)
     table = table.assign(score=score, factor=factor, group_a=np.array(levels, object)[table["level"]], group_b=first,
                          conf_level=conf_level, share=(table["estimate"] / raw["estimate"]).where(clear),
