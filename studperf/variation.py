@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 from scipy.special import fdtrc, ncfdtr
 
 from .adjust import Design, Estimates, Fit, cell_rows, centred, independent_columns, least_squares, level_shares, levels_present
-from .cohort import Cohort, Moments
+from .cohort import Cohort, Moments, unweighted
 from .comparison import bisect, names_or_all, spread_nodes
 from .schema import check_conf_level
 
@@ -31,6 +31,7 @@ def manova(cohort: Cohort,
            factors: Sequence[str] | None = None,  # default: all of the Schema
            ) -> pd.DataFrame:  # two rows per factor (Pillai, Wilks), with the MANOVA_COLUMNS; `statistic` is F
     "Test all scores together, each factor given the others (type II)."
+    unweighted(cohort, "manova")
     scores, factors = names_or_all(scores, cohort.schema.scores), names_or_all(factors, cohort.schema.factors)
     moments = cohort.moments(scores, factors)
     if not moments.n.sum():
@@ -140,6 +141,7 @@ def mixed(cohort: Cohort,
           ) -> MixedModel:
     "Estimate a random intercept per cluster by restricted maximum likelihood; raises ValueError without a cluster."
     check_conf_level(conf_level)
+    unweighted(cohort, "mixed")
     factors, covariates = names_or_all(factors, cohort.schema.factors), names_or_all(covariates, ())
     if score in covariates:
         raise ValueError(f"covariates: {score!r} is the score to be explained")
@@ -240,6 +242,7 @@ def ceiling(cohort: Cohort,
             ) -> pd.DataFrame:  # a row per score, see above
     "Estimate the share of each score's variance that any model of these factors can explain on new students."
     check_conf_level(conf_level)
+    unweighted(cohort, "ceiling")
     factors = names_or_all(factors, cohort.schema.factors)
     rows = [_ceiling_of(cohort, score, factors, conf_level) for score in names_or_all(scores, cohort.schema.scores)]
     return pd.DataFrame(rows, columns=["score", "n", "cells", "ceiling", "ci_low", "ci_high", "conf_level", "additive_r2",

@@ -12,6 +12,7 @@ import pytest
 from studperf.adjust import DECOMPOSITION_COLUMNS, decompose, interactions, regress
 from studperf.cohort import Cohort
 from studperf.schema import STUDENTS, Schema
+from studperf.variation import ceiling, manova, mixed
 
 REFERENCE = Path(__file__).parent / "reference"
 BACKGROUND = {name: STUDENTS.factors[name] for name in ("gender", "parental_education", "lunch", "test_prep")}
@@ -109,13 +110,13 @@ def test_proportional_means_weigh_students(students):
 @pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
 def test_what_weights_cannot_have_is_refused(students):
     weighted, by_school = (Cohort.summarize(students, schema) for schema in (WEIGHTED, BY_SCHOOL))
-    for ask, message in [(lambda: regress(weighted, "math", vcov="HC3"), "expected one of 'linearized', 'linearized cluster', with survey weights"),
-                         (lambda: regress(by_school, "math", vcov="cluster"), "with survey weights"),
+    for ask, message in [(lambda: regress(weighted, "math", vcov="HC3"), "expected one of 'linearized', 'linearized cluster' .with survey"),
+                         (lambda: regress(by_school, "math", vcov="cluster"), "expected one of 'linearized'"),
                          (lambda: regress(weighted, "math", vcov="linearized cluster"), "the Schema names no cluster"),
-                         (lambda: regress(weighted, "math", covariates=["reading"]), "use factors alone, or vcov='linearized cluster'"),
+                         (lambda: regress(weighted, "math", covariates=["reading"]), "leave them out, or errors by cluster"),
                          (lambda: regress(Cohort.summarize(students, PLAIN), "math", vcov="linearized"), "without survey weights"),
                          (lambda: regress(Cohort.summarize(students, PLAIN), "math", covariates=["reading"]),
-                          "use vcov='classical', or vcov='cluster'")]:
+                          "use vcov='classical', or errors by cluster")]:
         with pytest.raises(ValueError, match=message):
             ask()
     table = interactions(weighted, "math")
@@ -140,6 +141,30 @@ def test_an_only_student_with_weights_has_no_error(students):
     table = regress(Cohort.summarize(alone, schema), "math").coefficients.set_index("term")
     assert table.loc["test_prep: rare", "method"] == "no standard error: it rests on a single student"
     assert table["std_error"].isna().sum() == 1
+
+
+@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+def test_groups_whose_weights_are_all_0_stand_for_nobody(students):
+    """The fit is that without them; they remain part of the sample."""
+    nobody = (students["lunch"] == "standard") & (students["parental_education"] == "high school")
+    weighted = [regress(Cohort.summarize(frame, WEIGHTED), "math")
+                for frame in (students.assign(weight=students["weight"].mask(nobody, 0)), students[~nobody])]
+    assert weighted[0].n == weighted[1].n and weighted[0].r2 == pytest.approx(weighted[1].r2)
+    errors = [model.coefficients["std_error"] for model in weighted]
+    sampled = [len(students), (~nobody).sum()]
+    ratio = np.sqrt(sampled[0] / (sampled[0] - 1) / (sampled[1] / (sampled[1] - 1)))
+    assert (errors[0] / errors[1]).tolist() == pytest.approx([ratio] * 9)
+    with pytest.raises(ValueError, match="no student has a value"):
+        regress(Cohort.summarize(students.assign(weight=0), WEIGHTED), "math")
+
+
+@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+def test_what_has_no_form_for_weights_says_so(students):
+    by_school = Cohort.summarize(students, BY_SCHOOL)
+    for name, ask in {"decompose": lambda: decompose(by_school, "math", "lunch"), "manova": lambda: manova(by_school),
+                      "mixed": lambda: mixed(by_school, "math"), "ceiling": lambda: ceiling(by_school)}.items():
+        with pytest.raises(ValueError, match=f"{name} has no form for survey weights"):
+            ask()
 
 
 # ----------------------------------------------------------------------------------------------------- decompose
