@@ -13,12 +13,13 @@ import pytest
 from agreement import read_values, relative_difference, table_lines
 from scipy.stats import studentized_range
 
-from studperf.adjust import COVARIANCES, interactions, manova, mixed, regress
+from studperf.adjust import COVARIANCES, interactions, regress
 from studperf.cohort import Cohort
 from studperf.comparison import (compare, kruskal_wallis, level_counts, omega_squared, one_way_anova, pairs, ranks,
                                  score_groups, spread, trend, welch_anova)
 from studperf.explore import correlations, describe
 from studperf.schema import Schema
+from studperf.variation import manova, mixed
 
 TOLERANCE = 1e-6
 MANOVA = {"manova_pillai": "Pillai's trace", "manova_wilks": "Wilks' lambda"}  # printed, see test_manova_agrees_with_r
