@@ -1,7 +1,8 @@
-from .adjust import Regression, decompose, interactions, regress
+from .adjust import Regression, interactions, regress
 from .cohort import Cohort
 from .comparison import compare, equivalence, pairs, ranks, spread, trend
 from .data import GENERATOR, Generator, load_students, simulate_students
+from .decomposition import decompose
 from .explore import correlations, describe, missing_values, plot_correlations, plot_distribution, plot_means
 from .model import ScorePredictor, compare_models, fit_predictor, plot_models
 from .predictor import ExpectedScore, Predictor, serve

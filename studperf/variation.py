@@ -270,7 +270,7 @@ def _ceiling_of(cohort: Cohort, score: str, factors: Sequence[str], conf_level: 
     lack = cells - len(fit.coef)
     if lack < 1:
         return row | {"method": f"{method}; not tested: the additive model has as many coefficients as there are cells"}
-    f = (fit.residual_ss - within) / lack / (within / df2)
+    f = max(fit.residual_ss - within, 0) / lack / (within / df2)
     return row | {"statistic": f, "df1": lack, "p_value": float(fdtrc(lack, df2, f)),
                   "method": f"{method}; lack-of-fit F test of the additive model"}
 

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studperf.adjust import DECOMPOSITION_COLUMNS, decompose, interactions, regress
+from studperf.adjust import interactions, regress
 from studperf.cohort import Cohort
+from studperf.decomposition import DECOMPOSITION_COLUMNS, decompose
 from studperf.schema import STUDENTS, Schema
 from studperf.variation import ceiling, manova, mixed
 
