@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['COMPARISON_COLUMNS', 'TEXT_COLUMNS', 'Pair', 'comparison_table', 'Groups', 'score_groups', 'rounding_variance',
-           'names_or_all', 'all_groups', 'welch_t', 'spread_nodes', 'spread_range', 'in_parts', 'bisect',
-           'noncentral_t_limits', 'noncentral_t', 'hedges_g', 'welch_anova', 'noncentral_f_limits', 'omega_squared',
-           'adjusted', 'cannot_compare', 'compare', 'welch_rows', 'column_of', 'with_test', 'range_sf',
-           'studentized_range_sf', 'studentized_range_isf', 'pairs', 'pairs_of_levels', 'LevelCounts', 'level_counts',
-           'rank_sums', 'mann_whitney', 'kruskal_wallis', 'rank_biserial', 'ranks', 'one_way_anova', 'median_distances',
-           'spread', 'trend', 'linear_trend', 'equivalence']
+           'names_or_all', 'all_groups', 'welch_t', 'hedges_g', 'welch_anova', 'omega_squared', 'adjusted',
+           'cannot_compare', 'compare', 'welch_rows', 'column_of', 'with_test', 'weighted_row', 'wald_f', 'pairs',
+           'pairs_of_levels', 'LevelCounts', 'level_counts', 'rank_sums', 'mann_whitney', 'kruskal_wallis',
+           'rank_biserial', 'ranks', 'one_way_anova', 'median_distances', 'spread', 'trend', 'linear_trend',
+           'equivalence']
 
 # %% ../nbs/04_compare.ipynb #858a3d34
 from collections.abc import Callable, Mapping, Sequence
@@ -19,10 +18,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import chdtrc, chdtri, fdtrc, ncfdtr, ndtr, ndtri, poch, stdtr, stdtrit
+from scipy.special import chdtrc, fdtrc, ndtr, poch, stdtr, stdtrit
 
 from .cohort import Cohort, Moments
+from .distributions import (bisect, noncentral_f_limits, noncentral_t_limits, spread_nodes,  # noqa: F401 (adjust)
+                                    studentized_range_isf, studentized_range_sf)
 from .schema import check_conf_level, listed
+from .weights import group_means
 
 # %% ../nbs/04_compare.ipynb #c946b3ec
 COMPARISON_COLUMNS = ("score", "factor", "group_a", "group_b", "n_a", "n_b", "estimate", "ci_low", "ci_high", "conf_level",
@@ -104,110 +106,6 @@ def welch_t(groups: Groups,
         df = (a + b) ** 2 / (a ** 2 / (groups.n[first] - 1) + b ** 2 / (groups.n[second] - 1))
     return groups.mean[first] - groups.mean[second], np.sqrt(a + b), df
 
-# %% ../nbs/04_compare.ipynb #41ea2424
-def spread_nodes(df: np.ndarray,  # (...) degrees of freedom, from 1 to any number
-                 *,
-                 tail: np.ndarray = 0.0,  # (...) for functions that fall off like exp(-(tail u)^2 / 4)
-                 slope: np.ndarray = 0.0,  # (...) for functions that change by as much as this when log u changes by 1
-                 ) -> tuple[np.ndarray, np.ndarray]:  # (..., N) u and weights; the mean of g(u) is sum(weights * g(u))
-    "Points and weights for averages over u = s / sigma, where df * u^2 has a chi-squared distribution."
-    df, tail, slope = (np.asarray(value, float)[..., None] for value in (df, tail, slope))
-    left, width, count = spread_range(df, slope)
-    log_u = np.linspace(0, 1, int(np.max(count))) * width - left
-    # Written so that neither a large df nor a small difference from the peak at log u = 0 costs digits.
-    weights = np.exp(df * (log_u - np.expm1(2 * log_u) / 2))
-    shifted = log_u - np.log1p(tail ** 2 / (2 * df)) / 2  # the peak of density times tail
-    shifted_weights = np.exp(df * (shifted - np.expm1(2 * shifted) / 2))
-    return np.exp(shifted), shifted_weights / weights.sum(axis=-1, keepdims=True)
-
-
-def spread_range(df: np.ndarray,  # (...)
-                 slope: np.ndarray = 0.0,  # (...) as in `spread_nodes`
-                 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # (...) how far left of 0, how wide, how many points
-    "The range of log u that matters, and how many points it takes."
-    right = 6.3 / np.sqrt(df)  # beyond it the density is below 1e-17 of its peak
-    width = 2 * right + 39 / df
-    step = np.minimum(np.minimum(.13, .45 / np.sqrt(df)), .4 / (slope + 1))
-    return width - right, width, np.ceil(width / step) + 1
-
-
-def in_parts(count: np.ndarray,  # (P,) how many points each of P values takes; NaN for none
-             most: int = 2000,  # points in one part
-             ) -> list[np.ndarray]:  # positions of the values of each part
-    "Parts of values that take about as many points, so that a thousand need no more memory than a few."
-    known = np.flatnonzero(np.isfinite(count))
-    magnitude = np.ceil(np.log2(count[known]))
-    alike = [(known[magnitude == one], 2 ** one) for one in np.unique(magnitude)]
-    return [part for values, size in alike for part in np.array_split(values, min(len(values), -(-len(values) * size // most)))]
-
-# %% ../nbs/04_compare.ipynb #2e072bc4
-def bisect(falling: Callable[[np.ndarray], np.ndarray],  # a probability that falls; works on whole arrays
-           target: np.ndarray,  # (...) the probability that it should have
-           low: np.ndarray,  # (...) where it is above the target
-           high: np.ndarray,  # (...) where it is below the target
-           steps: int = 100,  # at most; about ten are needed
-           ) -> np.ndarray:  # (...)
-    "Where a falling probability reaches its target: halving, or a bolder step where a parabola fits. Chandrupatla (1997)."
-    x2, x1, answer = (np.array(np.broadcast_to(value, np.shape(target)), float) for value in (low, high, np.nan))
-    f2, f1, share, smallest = 1 - target, -target, np.full(x1.shape, .5), 1e-15 * (x1 - x2)
-    for _ in range(steps):
-        x = x1 + share * (x2 - x1)
-        f = falling(x) - target
-        same = (f > 0) == (f1 > 0)
-        (x3, f3), (x2, f2) = np.where(same, (x1, f1), (x2, f2)), np.where(same, (x2, f2), (x1, f1))
-        x1, f1 = x, f
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            best = np.where(np.abs(f2) < np.abs(f1), x2, x1)
-            least = (4e-16 * np.abs(best) + smallest) / np.abs(x2 - x1)
-            answer = np.where(np.isnan(answer) & ((least > .5) | (f1 == 0)), best, answer)
-            if np.all(np.isfinite(answer) | np.isnan(f1)):
-                break
-            xi, phi = (x1 - x2) / (x3 - x2), (f1 - f2) / (f3 - f2)
-            bold = f1 / (f2 - f1) * f3 / (f2 - f3) + (x3 - x1) / (x2 - x1) * f1 / (f3 - f1) * f2 / (f3 - f2)
-            share = np.where((phi ** 2 < xi) & ((1 - phi) ** 2 < 1 - xi), bold, .5)
-        share = np.where(np.isfinite(answer), 0, np.clip(share, least, 1 - least))
-    return np.where(np.isnan(f1), np.nan, np.where(np.isnan(answer), best, answer))
-
-# %% ../nbs/04_compare.ipynb #bbc8b585
-def noncentral_t_limits(t: np.ndarray,  # (P,)
-                        df: np.ndarray,  # (P,)
-                        conf_level: float,  # such as .95
-                        ) -> np.ndarray:  # (P, 2) lower and upper limit of the noncentrality
-    "Confidence limits of the noncentrality of a t statistic (Steiger and Fouladi, 1997)."
-    t, df = np.broadcast_arrays(np.atleast_1d(np.asarray(t, float)), np.asarray(df, float))
-    limits, size = np.full((len(t), 2), np.nan), np.abs(t)
-    upper = np.array([(1 + conf_level) / 2, (1 - conf_level) / 2])  # P(T <= t) at the lower and the upper limit
-    # The upper limit cannot lie beyond the sum of what the spread and the normal part can reach.
-    u_most, z_most = np.sqrt(chdtri(df, upper[1] / 2) / df), -ndtri(upper[1] / 2)
-    for part in in_parts(spread_range(df, np.where(_is_far(size, df), 0, size * u_most))[-1]):
-        limits[part] = bisect(noncentral_t(size[part], df[part], u_most[part]), np.broadcast_to(upper, (len(part), 2)),
-                              -z_most, (size * u_most + z_most)[part, None])
-    return np.where(t[:, None] < 0, -limits[:, ::-1], limits)
-
-
-def noncentral_t(t: np.ndarray,  # (P,) from 0 up
-                 df: np.ndarray,  # (P,)
-                 u_most: np.ndarray,  # (P,) what u = s / sigma hardly exceeds
-                 ) -> Callable[[np.ndarray], np.ndarray]:  # (P, m) noncentralities to (P, m) probabilities
-    "P(T <= t) as a function of the noncentrality."
-    far = _is_far(t, df)
-    u, weights = spread_nodes(df, slope=np.where(far, 0, t * u_most))
-    z = np.arange(-9, 9.25, .25)
-    density = np.exp(-z * z / 2) / np.sqrt(2 * np.pi) * .25
-
-    def distribution(delta: np.ndarray) -> np.ndarray:
-        over_u = (ndtr(np.where(far, 0, t)[:, None, None] * u[:, None] - delta[..., None]) * weights[:, None]).sum(axis=-1)
-        if far.any():
-            u_of_z = np.maximum(delta[far][..., None] + z, 0) / t[far, None, None]
-            over_u[far] = chdtrc(df[far, None, None], df[far, None, None] * u_of_z ** 2) @ density
-        return over_u
-    return distribution
-
-
-def _is_far(t: np.ndarray, df: np.ndarray) -> np.ndarray:
-    "Where the spread u matters far more than the normal part z, so that z is averaged over instead."
-    return t > 400 * np.sqrt(df)
-
 # %% ../nbs/04_compare.ipynb #221770d4
 def hedges_g(groups: Groups,
              first: np.ndarray,  # (P,) positions among the levels
@@ -239,22 +137,6 @@ def welch_anova(groups: Groups,  # each with two students or more, and with scor
     return float(f), float(df1), float(df2), float(fdtrc(df1, df2, f))
 
 # %% ../nbs/04_compare.ipynb #d4cd831d
-def noncentral_f_limits(f: np.ndarray,  # (R,) the statistic; below 0 counts as 0
-                        df1: np.ndarray,  # (R,) degrees of freedom between
-                        df2: np.ndarray,  # (R,) degrees of freedom within
-                        conf_level: float,  # such as .95
-                        ) -> np.ndarray:  # (R, 2) lower and upper limit of the noncentrality
-    "Confidence limits of the noncentrality of an F statistic; 0 where even that is too much (Steiger, 2004)."
-    f, df1, df2 = (column[:, None] for column in np.broadcast_arrays(*map(np.atleast_1d, (np.maximum(f, 0.0), df1, df2))))
-    upper = np.array([(1 + conf_level) / 2, (1 - conf_level) / 2])
-    most = 2 * df1 * f + 100
-    while (low := ncfdtr(df1, df2, most, f) > upper[1]).any():
-        most = np.where(low, 2 * most, most)
-    targets = np.broadcast_to(upper, (len(f), 2))
-    limits = bisect(lambda noncentrality: ncfdtr(df1, df2, noncentrality, f), targets, 0, most)
-    return np.where(ncfdtr(df1, df2, 0, f) <= upper, 0, limits)
-
-
 def omega_squared(groups: Groups,
                   conf_level: float = .95,  # of the interval
                   ) -> tuple[float, float, float]:  # estimate, lower and upper limit
@@ -324,8 +206,11 @@ def compare(cohort: Cohort,
             ) -> pd.DataFrame:  # a row per score and factor, with the COMPARISON_COLUMNS
     """Compare the mean scores of groups that need not have equal spread, one factor at a time.
 
-    Two levels: Welch's t-test, group a is the first in the Schema's order. More: Welch's analysis of variance."""
+    Two levels: Welch's t-test, group a is the first in the Schema's order. More: Welch's analysis of variance.
+    With survey weights: a t-test or Wald test with linearised errors."""
     check_conf_level(conf_level)
+    if cohort.schema.weight:
+        return _weighted(cohort, scores, factors, conf_level, adjust)
     several = all_groups(cohort, scores, factors)
     rows = iter(_two_level_rows([groups for groups in several if len(groups.n) < 3], conf_level))
     further = iter(_many_level_rows([groups for groups in several if len(groups.n) > 2], conf_level))
@@ -394,68 +279,46 @@ def _group_columns(groups: Groups, first: int | None = None, second: int | None 
             columns |= {f"group_{letter}": groups.levels[i], f"n_{letter}": groups.n[i]}
     return columns | ({"estimate": groups.mean[first] - groups.mean[second]} if second is not None else {})
 
-# %% ../nbs/04_compare.ipynb #5ac48f23
-def range_sf(w: np.ndarray,  # (...) in standard deviations
-             k: int,  # from 2 up
-             ) -> np.ndarray:  # (...) a probability
-    "Probability that k independent standard normal values span more than w."
-    step = .6 * k ** -.3  # the more values, the narrower the peak of the integrand, which lies near w / 2
-    z = np.asarray(w)[..., None] / 2 + np.arange(-8.5, 8.5 + step, step)
-    below, too_low = ndtr(z), ndtr(z - np.asarray(w)[..., None])
-    return k * step / np.sqrt(2 * np.pi) * (np.exp(-z * z / 2) * too_low * _power_ratio(below, below - too_low, k - 1)).sum(axis=-1)
+# %% ../nbs/04_compare.ipynb #9afda94a
+def _weighted(cohort: Cohort, scores: str | Sequence[str] | None, factors: str | Sequence[str] | None, conf_level: float,
+              adjust: str) -> pd.DataFrame:
+    "`compare` with survey weights."
+    table = comparison_table([weighted_row(cohort, score, factor, conf_level)
+                              for score in names_or_all(scores, cohort.schema.scores)
+                              for factor in names_or_all(factors, cohort.schema.factors)])
+    return table.assign(conf_level=conf_level, p_adjusted=adjusted(table["p_value"], adjust))
 
 
-def _power_ratio(a: np.ndarray, b: np.ndarray, m: int) -> np.ndarray:
-    "(a^m - b^m) / (a - b), written as a sum, since a difference would lose the digits of what is small."
-    if m > 30:  # the sum is long, so the power of the ratio is taken instead
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(b < a, a ** m * -np.expm1(m * np.log1p(-np.minimum((a - b) / a, 1))) / (a - b), m * a ** (m - 1))
-    total, power = np.ones_like(a), np.ones_like(b)
-    for _ in range(m - 1):
-        power = power * b
-        total = total * a + power
-    return total
+def weighted_row(cohort: Cohort,
+                 score: str,  # a score or covariate
+                 factor: str,  # a factor
+                 conf_level: float,  # of the interval
+                 ) -> dict[str, Any]:
+    "A row of `compare` with survey weights: t-test or Wald test with linearised errors (Binder, 1983)."
+    means = group_means(cohort, score, [factor])
+    groups = Groups(score, factor, tuple(map(str, means.keys[factor])), means.n, means.mean, means.sd ** 2)
+    k, levels = len(groups.n), range(len(groups.n))
+    row = {"score": score, "factor": factor, **(_group_columns(groups, *levels) if k < 3 else {})}
+    if reason := cannot_compare(groups, levels):
+        return row | {"method": reason}
+    df = float(groups.n.sum() - k)
+    if k > 2:
+        statistic, p_value = wald_f(means.mean, means.std_error, df)
+        return row | {"statistic": statistic, "df1": k - 1, "df2": df, "p_value": p_value, "method": "Wald F test, survey weights"}
+    std_error = np.hypot(*means.std_error)
+    t, margin = row["estimate"] / std_error, stdtrit(df, (1 + conf_level) / 2) * std_error
+    return row | {"ci_low": row["estimate"] - margin, "ci_high": row["estimate"] + margin, "statistic": t, "df2": df,
+                  "p_value": 2 * stdtr(df, -abs(t)), "method": "t-test, survey weights"}
 
 
-def studentized_range_sf(q: np.ndarray,  # (P,) from 0 up
-                         k: np.ndarray,  # (P,) number of means
-                         df: np.ndarray,  # (P,) degrees of freedom
-                         ) -> np.ndarray:  # (P,) P(Q > q), with full relative precision
-    "Upper tail of the studentized range distribution."
-    q, k, df = np.broadcast_arrays(np.atleast_1d(np.asarray(q, float)), k, np.asarray(df, float))
-    result = np.full(q.shape, np.nan)
-    slope = 2.5 * np.sqrt(np.log(k))  # the probability falls from 1 to 0 more steeply where there are many means
-    for means in np.unique(k):
-        for part in in_parts(np.where((k == means) & np.isfinite(q), spread_range(df, slope)[-1], np.nan)):
-            u, weights = spread_nodes(df[part], tail=q[part], slope=slope[part])
-            result[part] = (weights * range_sf(q[part][:, None] * u, means)).sum(axis=-1)
-    return result
-
-# %% ../nbs/04_compare.ipynb #163ee817
-def studentized_range_isf(p: float,  # a probability
-                          k: np.ndarray,  # (P,) number of means
-                          df: np.ndarray,  # (P,) degrees of freedom
-                          ) -> np.ndarray:  # (P,) the q with P(Q > q) = p
-    "Upper quantile of the studentized range distribution."
-    df = np.atleast_1d(np.asarray(df, float))
-    one_of_all = p / (k * (k - 1))
-    bound = stdtrit(df, 1 - one_of_all)
-    old, near = (np.log1p((bound * more) ** 2 / df) for more in (1, 1.01))  # the scale: log(1 + q^2 / 2 df)
-    old_gap = _tail_gap(old, p, k, df)
-    new = old + old_gap * (near - old) / np.log(one_of_all / stdtr(df, -bound * 1.01))  # a straight line as steep as t's tail
-    for _ in range(50):
-        gap = _tail_gap(new, p, k, df)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            step = np.nan_to_num(gap * (new - old) / (gap - old_gap), posinf=0, neginf=0)
-        old, old_gap, new = new, gap, np.maximum(new - step, new / 4)
-        if np.all(np.abs(step) < 1e-6 * new):  # the next step would be below the last digits
-            break
-    return np.sqrt(2 * df * np.expm1(new))
-
-
-def _tail_gap(x: np.ndarray, p: float, k: np.ndarray, df: np.ndarray) -> np.ndarray:
-    "By how much the logarithm of the tail beyond q exceeds that of p, for x = log(1 + q^2 / 2 df)."
-    return np.log(studentized_range_sf(np.sqrt(2 * df * np.expm1(x)), k, df) / p)
+def wald_f(mean: np.ndarray,  # (k,) points
+           std_error: np.ndarray,  # (k,) points
+           df: float,  # of the errors
+           ) -> tuple[float, float]:  # F with k - 1 and df degrees of freedom, p
+    "Wald test that independent means are equal."
+    precision, df1 = std_error ** -2.0, len(mean) - 1
+    f = precision @ (mean - precision @ mean / precision.sum()) ** 2 / df1
+    return float(f), float(fdtrc(df1, df, f))
 
 # %% ../nbs/04_compare.ipynb #a32af9ee
 def pairs(cohort: Cohort,
@@ -535,7 +398,7 @@ def kruskal_wallis(groups: LevelCounts,  # with more than one value
 def rank_biserial(groups: LevelCounts,  # of two levels with two students each or more
                   conf_level: float = .95,  # of the interval
                   ) -> tuple[float, float, float]:  # estimate, lower and upper limit
-    "Rank-biserial correlation with an interval for unequal spread. Cureton (1956), Brunner and Munzel (2000)."
+    "Rank-biserial correlation with a score interval for unequal spread. Cureton (1956), Brunner and Munzel (2000)."
     size = groups.counts.sum(axis=1)
     below = (groups.counts.cumsum(axis=1) - groups.counts / 2) / size[:, None]  # share below, plus half of the equal
     placements, share = below[::-1], groups.counts / size[:, None]
@@ -545,8 +408,9 @@ def rank_biserial(groups: LevelCounts,  # of two levels with two students each o
     if not (error.sum() > 0 and abs(r) < 1):
         return float(r), np.nan, np.nan
     df = error.sum() ** 2 / (error ** 2 / (size - 1)).sum()
-    margin = stdtrit(df, (1 + conf_level) / 2) * 2 * np.sqrt(error.sum()) / (1 - r ** 2)
-    return float(r), float(np.tanh(np.arctanh(r) - margin)), float(np.tanh(np.arctanh(r) + margin))
+    pull = 4 * error.sum() / (1 - r ** 2) * stdtrit(df, (1 + conf_level) / 2) ** 2
+    limits = (r + np.array([-1, 1]) * np.sqrt(pull * (1 + pull - r ** 2))) / (1 + pull)
+    return float(r), *(float(limit) for limit in limits)
 
 # %% ../nbs/04_compare.ipynb #4d89501b
 def ranks(cohort: Cohort,
