@@ -410,5 +410,6 @@ d = { 'settings': { 'branch': 'main',
                                  'studperf.schema.whole_file': ('schema.html#whole_file', 'studperf/schema.py'),
                                  'studperf.schema.words': ('schema.html#words', 'studperf/schema.py')},
             'studperf.weights': { 'studperf.weights.GroupMeans': ('weights.html#groupmeans', 'studperf/weights.py'),
+                                  'studperf.weights._those_of': ('weights.html#_those_of', 'studperf/weights.py'),
                                   'studperf.weights.group_means': ('weights.html#group_means', 'studperf/weights.py'),
                                   'studperf.weights.linearised': ('weights.html#linearised', 'studperf/weights.py')}}}

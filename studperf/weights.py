@@ -31,8 +31,7 @@ def linearised(plain: Moments,  # of one column, each student counted once
                students: int,  # N: all of the survey, in a group or not
                ) -> GroupMeans:
     "Weighted means with linearised standard errors (Binder, 1983)."
-    total, mean = weighted.n, weighted.mean[:, 0]
-    n = np.where(plain.n > 1, plain.n, np.nan)
+    total, mean, n = weighted.n, weighted.mean[:, 0], np.where(plain.n > 1, plain.n, np.nan)
     squares = squared.ss[:, 0, 0] + squared.n * (squared.mean[:, 0] - mean) ** 2
     # What floats leave of a constant column is rounding, not variance.
     varies = weighted.ss[:, 0, 0] > 1e-14 * total * mean ** 2
@@ -48,6 +47,15 @@ def group_means(cohort: Cohort,
     plain = cohort.moments([column], by)
     if cohort.schema.weight:
         weighted, squared = (cohort.moments([column], by, power=power) for power in (1, 2))
-        return linearised(plain, weighted, squared, cohort.n)
+        return linearised(_those_of(plain, weighted), weighted, squared, cohort.n)
     sd = np.sqrt(plain.var[:, 0])
     return GroupMeans(plain.keys, plain.n, plain.mean[:, 0], sd, sd / np.sqrt(plain.n))
+
+
+def _those_of(plain: Moments, weighted: Moments) -> Moments:
+    "Without the groups whose weights are all 0: they stand for nobody."
+    if len(plain.n) == len(weighted.n):
+        return plain
+    both = plain.keys.assign(place=range(len(plain.n))).merge(weighted.keys, how="inner" if len(plain.keys.columns) else "cross")
+    chosen = np.sort(both["place"].to_numpy(int))
+    return Moments(plain.columns, plain.keys.iloc[chosen], plain.n[chosen], plain.mean[chosen], plain.ss[chosen])
