@@ -25,7 +25,7 @@ def t_power(noncentrality: np.ndarray,  # (P,) the true difference in standard e
     "Power of a two-sided t-test."
     critical, u_most = stdtrit(df, (1 + conf_level) / 2), np.sqrt(chdtri(df, .001) / df)
     within = noncentral_t(critical, df, u_most)(np.column_stack([noncentrality, -noncentrality]))
-    return (1 - within).sum(axis=1)
+    return np.minimum((1 - within).sum(axis=1), 1)  # rounding may leave a little more
 
 
 def welch_power(difference: np.ndarray,  # (P,) points
@@ -89,7 +89,7 @@ def power(cohort: Cohort,
           ) -> pd.DataFrame:  # a row per score, factor and pair of levels, with the POWER_COLUMNS
     "Power of Welch's t-test for a study like this one, the students needed, and the smallest detectable difference."
     check_conf_level(conf_level)
-    _check(difference=(difference, 0, np.inf), n=(n or 1, 0, np.inf), target=(target, 1 - conf_level, 1))
+    _check(difference=(difference, 0, np.inf), n=(1 if n is None else n, 0, np.inf), target=(target, 1 - conf_level, 1))
     chosen = [(groups, pair) for groups in all_groups(cohort, scores, factors)
               for pair in pairs_of_levels(groups) or [tuple(range(len(groups.n)))]]
     table = pd.DataFrame([_who(pair, n) for pair in chosen], columns=list(POWER_COLUMNS))
