@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import chdtrc, fdtrc, ndtr, poch, stdtr, stdtrit
 
-from .cohort import Cohort, Moments
+from .cohort import Cohort, Moments, unweighted
 from .distributions import (bisect, noncentral_f_limits, noncentral_t_limits, spread_nodes,  # noqa: F401 (adjust)
                                     studentized_range_isf, studentized_range_sf)
 from .schema import check_conf_level, listed
@@ -209,7 +209,7 @@ def compare(cohort: Cohort,
     Two levels: Welch's t-test, group a is the first in the Schema's order. More: Welch's analysis of variance.
     With survey weights: a t-test or Wald test with linearised errors."""
     check_conf_level(conf_level)
-    if cohort.schema.weight:
+    if cohort.weighted:
         return _weighted(cohort, scores, factors, conf_level, adjust)
     several = all_groups(cohort, scores, factors)
     rows = iter(_two_level_rows([groups for groups in several if len(groups.n) < 3], conf_level))
@@ -329,6 +329,7 @@ def pairs(cohort: Cohort,
           ) -> pd.DataFrame:  # a row per score, factor and pair of levels, with the COMPARISON_COLUMNS
     "Compare every pair of levels of a factor, allowing for their number (Games and Howell, 1976)."
     check_conf_level(conf_level)
+    unweighted(cohort, "pairs")
     chosen = [(groups, pair) for groups in all_groups(cohort, scores, factors) for pair in pairs_of_levels(groups)]
     rows, std_error, df = welch_rows(chosen, conf_level)
     k = np.array([len(groups.n) for groups, _ in chosen], int)
@@ -421,6 +422,7 @@ def ranks(cohort: Cohort,
           adjust: str = "holm",  # for the number of rows: "holm", "bonferroni", "fdr_bh" or "none"
           ) -> pd.DataFrame:  # a row per score and factor, with the COMPARISON_COLUMNS
     "Mann-Whitney U for two levels, Kruskal-Wallis H for more; NaN for scores without value counts."
+    unweighted(cohort, "ranks")
     return _by_counts(cohort, scores, factors, conf_level, adjust, _ranks_row)
 
 
@@ -495,6 +497,7 @@ def spread(cohort: Cohort,
            adjust: str = "holm",  # for the number of rows: "holm", "bonferroni", "fdr_bh" or "none"
            ) -> pd.DataFrame:  # a row per score and factor, with the COMPARISON_COLUMNS
     "Compare the spread of groups: Brown-Forsythe test; estimate is the difference of mean distances from the median."
+    unweighted(cohort, "spread")
     return _by_counts(cohort, scores, factors, conf_level, adjust, _spread_row)
 
 
@@ -517,6 +520,7 @@ def trend(cohort: Cohort,
           ) -> pd.DataFrame:  # one row, with the COMPARISON_COLUMNS
     "Linear trend of the means over ordered levels that occur; raises ValueError for a factor without order."
     check_conf_level(conf_level)
+    unweighted(cohort, "trend")
     groups = score_groups(cohort, score, factor)
     if factor not in cohort.schema.ordered:
         raise ValueError(f"factor {factor!r} has no order, expected one of the Schema's ordered: {list(cohort.schema.ordered)}")
@@ -559,6 +563,7 @@ def equivalence(cohort: Cohort,
                 ) -> pd.DataFrame:  # a row per score, factor and pair of levels, with the COMPARISON_COLUMNS
     "Two one-sided Welch tests that two means differ by less than the margin. Schuirmann (1987)."
     check_conf_level(conf_level)
+    unweighted(cohort, "equivalence")
     if not 0 < margin < np.inf:
         raise ValueError(f"margin: found {margin}, expected points above 0, such as 5")
     chosen = [(groups, pair) for groups in all_groups(cohort, scores, factors)

@@ -18,7 +18,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from scipy.special import ndtri, stdtrit
 
-from .cohort import Cohort, Moments
+from .cohort import Cohort, Moments, unweighted
 from .schema import check_conf_level, heading, words
 from .weights import group_means
 
@@ -89,7 +89,7 @@ def _students(cohort: Cohort, by: Sequence[str]) -> dict:
 
 def _from_counts(cohort: Cohort, score: str, by: Sequence[str], mark: float) -> dict[str | None, list[float]]:
     "By level, the quantiles and the share below the mark; empty where values are not counted, or not as they weigh."
-    if cohort.schema.weight or not cohort.scales[score].discrete:
+    if cohort.weighted or not cohort.scales[score].discrete:
         return {}
     counts, result = cohort.value_counts(score, by), {}
     for level, part in counts.groupby(by[0], observed=True) if by else [(None, counts)] if len(counts) else []:
@@ -129,6 +129,7 @@ def correlations(cohort: Cohort,
                  ) -> pd.DataFrame:  # a row per pair (and level), with the CORRELATION_COLUMNS
     "Pearson's correlations, plain or partial, with Fisher's intervals; each over the students who have all that it needs."
     check_conf_level(conf_level)
+    unweighted(cohort, "correlations")
     columns, given = list(columns or cohort.schema.scores), [given] if isinstance(given, str) else list(given)
     if twice := [name for name in given if name in {*columns, by}]:
         raise ValueError(f"given: {', '.join(map(repr, twice))} cannot be held alike and looked at, too; leave it out of the one")
@@ -194,6 +195,7 @@ def plot_distribution(cohort: Cohort,
                       min_n: int = 10,  # smaller groups are left out
                       ax: Axes | None = None) -> Axes:
     "Histograms of a score by level, one above the other, with a dot at each mean."
+    unweighted(cohort, "plot_distribution")
     groups, counts = cohort.moments([score], [factor] if factor else []), cohort.value_counts(score, [factor] if factor else [])
     levels = list(groups.keys[factor]) if factor else ["all students"]
     shown = [i for i, n in enumerate(groups.n) if n >= min_n]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import chdtri, stdtrit
 
-from .cohort import Cohort
+from .cohort import Cohort, unweighted
 from .comparison import Pair, all_groups, cannot_compare, pairs_of_levels
 from .distributions import bisect, noncentral_t
 from .schema import check_conf_level
@@ -89,6 +89,7 @@ def power(cohort: Cohort,
           ) -> pd.DataFrame:  # a row per score, factor and pair of levels, with the POWER_COLUMNS
     "Power of Welch's t-test for a study like this one, the students needed, and the smallest detectable difference."
     check_conf_level(conf_level)
+    unweighted(cohort, "power")
     _check(difference=(difference, 0, np.inf), n=(1 if n is None else n, 0, np.inf), target=(target, 1 - conf_level, 1))
     chosen = [(groups, pair) for groups in all_groups(cohort, scores, factors)
               for pair in pairs_of_levels(groups) or [tuple(range(len(groups.n)))]]

@@ -45,7 +45,7 @@ def group_means(cohort: Cohort,
                 ) -> GroupMeans:
     "Means by group, weighted if the Schema has a weight."
     plain = cohort.moments([column], by)
-    if cohort.schema.weight:
+    if cohort.weighted:
         weighted, squared = (cohort.moments([column], by, power=power) for power in (1, 2))
         return linearised(_those_of(plain, weighted), weighted, squared, cohort.n)
     sd = np.sqrt(plain.var[:, 0])

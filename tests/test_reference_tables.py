@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from studperf.cohort import Cohort
-from studperf.comparison import compare
-from studperf.explore import correlations, describe
+from studperf.comparison import compare, equivalence, pairs, ranks, spread, trend
+from studperf.explore import correlations, describe, plot_distribution
 from studperf.planning import POWER_COLUMNS, detectable_difference, needed_n, power, t_power, welch_power
 from studperf.schema import Schema
 
@@ -98,15 +98,11 @@ def test_power_of_odd_tables():
     assert len(nobody) == 1 and nobody["method"][0].startswith("not tested") and nobody["power"].isna().all()
 
 
-WEIGHTED = pytest.mark.skipif(not hasattr(Cohort, "weighted"), reason="Cohorts know no weights yet")
-
-
 @pytest.fixture(scope="module")
 def survey(rows):
     return Cohort.summarize(rows, Schema(["sex", "class"], ["math", "essay"], weight="weight"))
 
 
-@WEIGHTED
 def test_weighted_statistics_agree_with_r(survey):
     """svymean, svyvar, svyby; svyttest; svyglm with regTermTest."""
     described = describe(survey, factors=["sex", "class"], pass_mark=50)
@@ -122,7 +118,6 @@ def test_weighted_statistics_agree_with_r(survey):
     assert described["n"].tolist()[:3] == [73, 30, 43]  # students
 
 
-@WEIGHTED
 def test_equal_weights_change_no_mean_and_no_error(rows):
     """Overall, where nothing is missing."""
     complete = rows.dropna()
@@ -132,7 +127,6 @@ def test_equal_weights_change_no_mean_and_no_error(rows):
     pd.testing.assert_frame_equal(describe(weighted)[columns], describe(plain)[columns], rtol=1e-12)
 
 
-@WEIGHTED
 def test_odd_weighted_tables_say_why_not():
     frame = pd.DataFrame({"class": list("aaabbbcc"), "mark": [5, 5, 5, 1, 2, 4, 7, 8], "w": [1, 2, .5, 1, 1, 3, 0, 0]})
     row = compare(Cohort.summarize(frame, Schema(["class"], ["mark"], weight="w"))).iloc[0]
@@ -141,3 +135,15 @@ def test_odd_weighted_tables_say_why_not():
     assert constant["method"].startswith("not tested: the scores do not vary") and np.isnan(constant["p_value"])
     single = compare(Cohort.summarize(frame[2:6], Schema(["class"], ["mark"], weight="w"))).iloc[0]
     assert single["method"] == "not tested: only one student in 'a'" and np.isnan(single["statistic"])
+
+
+@pytest.mark.parametrize("function", [pairs, ranks, spread, power, correlations])
+def test_what_has_no_weighted_form_says_so(survey, function):
+    with pytest.raises(ValueError, match=f"{function.__name__} has no form for survey weights"):
+        function(survey)
+
+
+def test_what_needs_more_and_has_no_weighted_form_says_so(survey):
+    for call in (lambda: trend(survey, "math", "class"), lambda: equivalence(survey, margin=3), lambda: plot_distribution(survey, "math")):
+        with pytest.raises(ValueError, match="has no form for survey weights"):
+            call()
