@@ -5,6 +5,7 @@ from .data import GENERATOR, Generator, load_students, simulate_students
 from .decomposition import decompose
 from .explore import correlations, describe, missing_values, plot_correlations, plot_distribution, plot_means
 from .model import ScorePredictor, compare_models, fit_predictor, plot_models
+from .planning import power
 from .predictor import ExpectedScore, Predictor, serve
 from .registry import PredictorFileError, load_predictor
 from .reporting import report
@@ -16,5 +17,6 @@ __all__ = [
     "Predictor", "PredictorFileError", "Regression", "Schema", "ScorePredictor", "ceiling", "compare",
     "compare_models", "correlations", "decompose", "describe", "equivalence", "fit_predictor", "interactions", "load_predictor",
     "load_students", "manova", "missing_values", "mixed", "pairs", "plot_correlations", "plot_distribution",
-    "plot_means", "plot_models", "ranks", "regress", "report", "serve", "simulate_students", "spread", "trend",
+    "plot_means", "plot_models", "power", "ranks", "regress", "report", "serve", "simulate_students", "spread",
+    "trend",
 ]
