@@ -161,8 +161,10 @@ def level_shares(keys: pd.DataFrame,  # (R rows) columns of levels
     "Rows of levels as zeros and ones."
     shares = {}
     for factor, levels in factors.items():
-        codes = pd.Categorical(keys[factor].astype(object), categories=list(levels)).codes
-        shares[factor] = np.vstack([np.eye(len(levels)), np.full(len(levels), np.nan)])[codes]
+        rows = np.vstack([np.eye(len(levels)), np.full(len(levels), np.nan)])
+        place = {level: i for i, level in enumerate(levels)}
+        codes, found = pd.factorize(keys[factor])
+        shares[factor] = rows[np.array([*(place.get(level, -1) for level in found), -1])[codes]]
     return shares
 
 # %% ../nbs/05_adjust.ipynb #ff1b61e2

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import combinations_with_replacement
 from operator import add, mul
 from pathlib import Path
@@ -80,23 +80,29 @@ class FrameTable:
     "A frame of any library, asked through narwhals."
     frame: nw.LazyFrame
 
+    @cached_property
+    def types(self) -> nw.Schema:
+        "The type of each column."
+        return self.frame.collect_schema()
+
     def column(self, name: str) -> nw.Expr:
-        "A column's values, NULL where they are missing."
-        dtype = self.frame.collect_schema()[name]
-        return nw.when(~nw.col(name).is_nan()).then(nw.col(name)) if dtype.is_float() else nw.col(name)
+        "A column's values."
+        return nw.col(name)
+
+    def numbers(self, name: str) -> nw.Expr:
+        "A numeric column as whole numbers or doubles, NULL where they are missing or undefined."
+        if self.is_whole(name):
+            return nw.col(name)
+        number = nw.col(name).cast(nw.Float64)
+        return nw.when(~number.is_nan()).then(number) if self.types[name].is_float() else number
 
     def is_whole(self, name: str) -> bool:
         "Is the column of an integer type?"
-        return self.frame.collect_schema()[name].is_integer()
+        return self.types[name].is_integer()
 
     def not_numeric(self, name: str) -> str:
         "The type of a column that holds no numbers; empty if it does."
-        dtype = self.frame.collect_schema()[name]
-        return "" if dtype.is_numeric() else str(dtype)
-
-    def names(self) -> list[str]:
-        "The columns."
-        return self.frame.collect_schema().names()
+        return "" if self.types[name].is_numeric() else str(self.types[name])
 
     def plus(self, columns: Mapping[str, nw.Expr]) -> "FrameTable":
         "The table with further columns."
@@ -138,8 +144,12 @@ class QueryTable:
     rows: Any  # sqlalchemy.Subquery
 
     def column(self, name: str) -> Any:
-        "A column's values, NULL where they are missing."
+        "A column's values."
         return self.rows.c[name]
+
+    def numbers(self, name: str) -> Any:
+        "A numeric column as doubles."
+        return sa.cast(self.rows.c[name], sa.Double)
 
     def is_whole(self, name: str) -> bool:
         "Is the column known to be of an integer type? The types of a query's columns are not known."
@@ -148,10 +158,6 @@ class QueryTable:
     def not_numeric(self, name: str) -> str:
         "Nothing: the database itself refuses to take a text for a number."
         return ""
-
-    def names(self) -> list[str]:
-        "The columns."
-        return list(self.rows.c.keys())
 
     def plus(self, columns: Mapping[str, Any]) -> "QueryTable":
         "The table with further columns."
@@ -447,7 +453,7 @@ def sums_of_table(table: FrameTable | QueryTable,  # under the Schema's names
     if problems := [f"column {name!r}: holds {kind}, expected numbers; convert the column" for name in (*schema.numeric, *_weight(schema))
                     if (kind := table.not_numeric(name))]:
         raise DataError("the table", problems)
-    table = table.plus({name: table.real(table.column(name)) for name in (*schema.numeric, *_weight(schema)) if not table.is_whole(name)})
+    table = table.plus({name: table.numbers(name) for name in (*schema.numeric, *_weight(schema)) if not table.is_whole(name)})
     with tqdm(total=2 + len(schema.scores) * counts, desc="summing", unit="query", delay=2, leave=False, disable=None if progress else True) as bar:
         n, facts = column_facts(table, schema)
         bar.update()
@@ -619,10 +625,10 @@ def sums_of_frame(source: Any,  # a frame of any library; None: the embedded sam
 
 def under_schema_names(frame: nw.LazyFrame, schema: Schema) -> FrameTable:
     "The Schema's columns alone, under its names; raises DataError if one is not there."
-    found, problems = match_columns(frame.collect_schema().names(), schema)
+    types = frame.collect_schema()
+    found, problems = match_columns(types.names(), schema)
     if problems:
         raise DataError("the table", problems)
-    types = frame.collect_schema()
     as_text = (nw.Categorical, nw.Enum)  # whose numbers differ from part to part of a table
     return FrameTable(frame.select(*((nw.col(column).cast(nw.String) if types[column] in as_text else nw.col(column)).alias(name)
                                      for name, column in found.items())))

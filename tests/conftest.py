@@ -33,6 +33,14 @@ def shared_file(folder, name):
     return path
 
 
+@pytest.fixture(scope="module")
+def files_by_duckdb():
+    """Small files are summarised by DuckDB, too, which is else left to large ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("studperf.cohort.SMALL", 0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """`shared_data("StudentsPerformance.csv")` is the path of a real data file."""

@@ -14,6 +14,8 @@ import sqlalchemy
 from conftest import missing
 from studperf import STUDENTS, Cohort, DataError, Schema, simulate_students
 
+pytestmark = pytest.mark.usefixtures("files_by_duckdb")
+
 TRACKED = Schema({**STUDENTS.factors, "grade": ["7", "8", "9"]}, {**STUDENTS.scores, "essay": (-5, 20)}, STUDENTS.ordered,
                  covariates=["age"], cluster="school", aliases=STUDENTS.aliases)
 

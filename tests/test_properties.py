@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from studperf import STUDENTS, Cohort, DataError, DataWarning, Schema, load_students
 from studperf.schema import MISSING_TEXTS
 
+pytestmark = pytest.mark.usefixtures("files_by_duckdb")
+
 NAMES = {"gender": ["gender", "sex", "Gender"],
          "ethnicity": ["ethnicity", "race/ethnicity", "race_ethnicity", "race.ethnicity", "race", "EthnicGroup"],
          "parental_education": ["parental_education", "parental level of education", "parental_level_of_education",

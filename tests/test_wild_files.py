@@ -11,6 +11,8 @@ import pytest
 
 from studperf import STUDENTS, Cohort, DataError, DataWarning, Schema, load_students
 
+pytestmark = pytest.mark.usefixtures("files_by_duckdb")
+
 HEADINGS = {
     "published": "gender,race/ethnicity,parental level of education,lunch,test preparation course,math score,reading score,writing score",
     "underscores": "gender,race_ethnicity,parental_level_of_education,lunch,test_preparation_course,math_score,reading_score,writing_score",
