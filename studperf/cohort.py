@@ -28,7 +28,7 @@ from .data import load_students
 from .schema import (STUDENTS, DataError, DataWarning, Schema, natural_order, schema_from_dict, schema_to_dict,
                              whole_file)
 from .sums import (MOST_VALUES, NotForDuckDB, Scale, Sums, added_up, adder, files_of, group_places, key_columns, sum_columns,
-                           sum_of, sums_of_frame, sums_of_table, table_of_database, table_of_files, weight_powers)
+                           sum_of, sums_of_checked, sums_of_frame, sums_of_table, table_of_database, table_of_files, weight_powers)
 
 # %% ../nbs/02_cohort.ipynb #f683f584
 @dataclass(frozen=True, eq=False)
@@ -183,7 +183,8 @@ def _summarize_loaded(paths: Sequence[str], schema: Schema, options: Mapping[str
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DataWarning)
-                cohorts.append(summarize(load_students(path, schema=schema), schema, **options))
+                checked = load_students(path, schema=schema)
+            cohorts.append(_assemble(schema, sums_of_checked(checked, schema, **options)))
         except DataError as error:
             problems += [f"{path}: {problem}" for problem in error.problems] if len(paths) > 1 else error.problems
     if problems:

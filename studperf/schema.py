@@ -271,6 +271,8 @@ def _told_once(faults: pd.DataFrame,  # columns position, found, advice
                name: str, row_name: Callable[[int], str]) -> list[str]:
     "Sentences: equal faults of a column together, with the first rows where they stand."
     sentences = []
+    if faults.empty:  # the rule; grouping takes a while
+        return sentences
     for (found, advice), group in faults.groupby(["found", "advice"], sort=False):
         rows = [row_name(position) for position in group["position"].head(5)]
         where = f"row {rows[0]}" if len(group) == 1 else f"rows {', '.join(rows)}"

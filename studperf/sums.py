@@ -6,8 +6,8 @@
 __all__ = ['MOST_DECIMALS', 'MOST_VALUES', 'sa', 'WHITESPACE', 'Scale', 'sum_of', 'key_columns', 'weight_powers', 'sum_columns',
            'FrameTable', 'QueryTable', 'Facts', 'column_facts', 'scale_of', 'Column', 'summed_column', 'with_units',
            'cell_sums', 'cell_counts', 'Sums', 'group_places', 'adder', 'added_up', 'sums_of_table', 'NotForDuckDB',
-           'FileForm', 'file_form', 'table_of_files', 'files_of', 'sums_of_frame', 'under_schema_names',
-           'table_of_database']
+           'FileForm', 'file_form', 'table_of_files', 'files_of', 'sums_of_frame', 'sums_of_checked',
+           'under_schema_names', 'table_of_database']
 
 # %% ../nbs/01b_sums.ipynb #2d4c44a5
 import glob
@@ -616,7 +616,12 @@ def sums_of_frame(source: Any,  # a frame of any library; None: the embedded sam
     frame = None if source is None else nw.from_native(source, pass_through=True)
     if isinstance(frame, nw.LazyFrame):
         return sums_of_table(under_schema_names(frame, schema), schema, **options)
-    checked = check_table(as_frame(source), schema, warn=False)
+    return sums_of_checked(check_table(as_frame(source), schema, warn=False), schema, **options)
+
+
+def sums_of_checked(checked: pd.DataFrame,  # from `check_table` or `load_students`
+                    schema: Schema, **options) -> Sums:
+    "Reduce a checked table to sums."
     keys = checked[key_columns(schema)[:-1]]
     places, first = group_places(keys, list(keys))
     numbers = checked[[*schema.numeric, *_weight(schema)]].assign(cell=places)
