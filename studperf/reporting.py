@@ -26,7 +26,7 @@ from jinja2 import Environment
 from matplotlib.axes import Axes
 
 from .adjust import Regression, regress
-from .cohort import Cohort, as_cohort, select_cells
+from .cohort import Cohort, as_cohort, select_cells, unweighted
 from .comparison import adjusted, compare, pairs
 from .explore import correlations, describe, missing_values, plot_correlations, plot_distribution, plot_means
 from .schema import STUDENTS, DataError, Schema, heading, whole_file, words
@@ -365,6 +365,7 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
     if min_n < 1:
         raise ValueError(f"min_n: found {min_n}, expected at least 1")
     cohort = as_cohort(source, schema)
+    unweighted(cohort, "report")
     content = report_content(cohort, title=title, source=_source_name(source), min_n=min_n)
     template = Environment(autoescape=True).from_string((files("studperf") / "assets" / "report.html").read_text(encoding="utf-8"))
     argument = repr(Path(source).name) if isinstance(source, (str, Path)) else "None" if source is None else "rows"
