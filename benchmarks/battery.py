@@ -6,8 +6,8 @@
     python benchmarks/battery.py --full               up to a hundred million rows: about half an hour
     python benchmarks/battery.py --full --save        and keep the figures in benchmarks/results/battery.csv
 
-`contenders.py` says what the battery is. Each measurement is a fresh process, timed inside (imports left out) and as a whole;
-its peak of memory is what the system says of it. Up to 100,000 rows, where importing takes longer than working, the time
+`contenders.py` says what the battery is. Each measurement is a fresh process, timed inside (imports left out; on the clock, and
+the processors' time of all threads) and as a whole; its peak of memory is what the system says of it. Up to 100,000 rows, where importing takes longer than working, the time
 inside is the median of five runs after a first. The files are made by `studperf simulate`, and kept for the next time.
 This script imports the standard library alone: a process that is started here begins with this one's peak of memory.
 """
@@ -23,6 +23,8 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+from contenders import LEFT_OUT
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "battery.csv"
 OURS, BARE = ("studperf", "studperf without value counts"), "DuckDB's bare pass"
@@ -31,7 +33,8 @@ SIZES, ALL_SIZES = (1_000, 1_000_000), (1_000, 1_000_000, 10_000_000, 100_000_00
 MOST_ROWS = 10_000_000  # for the peers
 MOST_GB, MOST_SECONDS = 16, 600  # for each process
 ENOUGH_SECONDS = 30  # a contender that took so long is not measured again, else up to three times
-COLUMNS = ("contender", "rows", "part", "seconds_inside", "seconds_process", "peak_mb", "runs", "outcome")
+MEASURES = {"inside": "seconds_inside", "processor": "seconds_cpu", "process": "seconds_process", "memory": "peak_mb"}
+COLUMNS = ("contender", "rows", "part", "seconds_inside", "seconds_cpu", "seconds_process", "peak_mb", "runs", "outcome")
 
 
 def students(rows, folder):
@@ -52,7 +55,7 @@ def measured(contender, path, warm):
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=MOST_SECONDS, env=os.environ | {"MPLBACKEND": "agg"})
     except subprocess.TimeoutExpired:
-        return {}, float("nan"), f"stopped after {MOST_SECONDS // 60} minutes"
+        return {}, float("nan"), f"stopped after {MOST_SECONDS / 60:.0f} minutes"
     seconds = perf_counter() - start
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1]), seconds, "done"
@@ -80,8 +83,9 @@ def summary(contender, rows, found):
     if outcome != "done":
         return [line]
     runs = [run for answer, *_ in found for run in answer["seconds"]]
-    lines = [line | {"part": part, "seconds_inside": median(run[part] for run in runs)} for part in runs[0]]
-    lines[-1] |= {"seconds_process": median(seconds for _, seconds, _ in found), "peak_mb": median(answer["peak_mb"] for answer, *_ in found)}
+    lines = [line | {"part": part, "seconds_inside": median(run[part] for run in runs)} for part in runs[0] if part != "cpu"]
+    lines[-1] |= {"seconds_cpu": median(run["cpu"] for run in runs), "seconds_process": median(seconds for _, seconds, _ in found),
+                  "peak_mb": median(answer["peak_mb"] for answer, *_ in found)}
     return lines
 
 
@@ -112,11 +116,11 @@ def show(line, lines):
     """Print a contender's line, with ratios to studperf's of the same size."""
     ours = next(other for other in lines if other["rows"] == line["rows"] and other["part"] == "all")
     if line is ours:
-        print(f"\n{line['rows']:>11,} rows                inside      process       memory    times studperf's: inside, process, memory")
+        print(f"\n{line['rows']:>11,} rows                inside    processor      process       memory    times studperf's: {', '.join(MEASURES)}")
     if line["outcome"] != "done":
         return print(f"{line['contender']:30} {line['outcome']}", flush=True)
-    ratios = [line[what] / ours[what] for what in ("seconds_inside", "seconds_process", "peak_mb")]
-    print(f"{line['contender']:30} {line['seconds_inside']:9.4f} s {line['seconds_process']:10.3f} s {line['peak_mb']:9,.0f} MB"
+    ratios = [line[column] / ours[column] for column in MEASURES.values()]
+    print(f"{line['contender']:30} {line['seconds_inside']:9.4f} s {line['seconds_cpu']:10.4f} s {line['seconds_process']:10.3f} s {line['peak_mb']:9,.0f} MB"
           f"    {'  '.join(f'{ratio:8.2f}' for ratio in ratios)}", flush=True)
 
 
@@ -125,17 +129,17 @@ def machine():
     names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")] \
         if Path("/proc/cpuinfo").exists() else [platform.processor()]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return {"processor": names[0], "cores": os.cpu_count(), "memory_gb": round(memory), "system": platform.system(), "python": platform.python_version()}
+    return {"load_before": round(os.getloadavg()[0], 1), "processor": names[0], "cores": os.cpu_count(), "memory_gb": round(memory), "system": platform.system(), "python": platform.python_version()}
 
 
-def save(lines, versions, command):
+def save(lines, versions, found_on, command):
     """Write the table, and beside it what it was measured on."""
     RESULTS.parent.mkdir(exist_ok=True)
     with RESULTS.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: f"{value:.5g}" if isinstance(value, float) else value for name, value in line.items()} for line in lines)
-    record = {"command": command, "machine": machine(), "versions": versions}
+    record = {"command": command, "machine": found_on, "versions": versions, "left_out": LEFT_OUT}
     RESULTS.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     print(f"\nwrote {RESULTS.relative_to(HERE.parent)}")
 
@@ -148,9 +152,12 @@ def main():
     parser.add_argument("--data", type=Path, default=HERE / "data", help="folder for the files of students (default: benchmarks/data)")
     chosen = parser.parse_args()
     sizes = [int(float(size)) for size in chosen.rows.split(",")] if chosen.rows else ALL_SIZES if chosen.full else SIZES
+    found_on = machine()
+    if found_on["load_before"] > found_on["cores"] / 4:
+        print(f"This machine is busy (load {found_on['load_before']}): times on the clock are longer than they need be.", flush=True)
     lines, versions = battery(sizes, chosen.data)
     if chosen.save:
-        save(lines, versions, "python benchmarks/battery.py" + (" --full" if chosen.full else f" --rows {chosen.rows}" if chosen.rows else ""))
+        save(lines, versions, found_on, "python benchmarks/battery.py" + (" --full" if chosen.full else f" --rows {chosen.rows}" if chosen.rows else ""))
 
 
 if __name__ == "__main__":
