@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['SHOWN_PROBLEMS', 'RESERVED', 'STUDENTS', 'MISSING_TEXTS', 'MOST_LEVELS', 'MOST_CODES', 'DataError', 'DataWarning',
            'Schema', 'check_conf_level', 'listed', 'words', 'heading', 'normalized', 'match_columns', 'check_table',
-           'natural_order', 'infer_schema', 'schema_to_dict', 'schema_from_dict', 'read_toml', 'whole_file']
+           'read_levels', 'natural_order', 'infer_schema', 'schema_to_dict', 'schema_from_dict', 'read_toml',
+           'whole_file']
 
 # %% ../nbs/00_schema.ipynb #e726fa36
 import difflib
@@ -254,7 +255,7 @@ def check_table(frame: pd.DataFrame,  # a table with a row per student, under an
     for name in schema.columns:
         if name in found:
             raw = frame.iloc[:, list(map(str, frame.columns)).index(found[name])]
-            read = _read_numbers if name in (*schema.numeric, schema.weight) else _read_levels
+            read = _read_numbers if name in (*schema.numeric, schema.weight) else read_levels
             columns[name], faults = read(raw.reset_index(drop=True), name, schema)
             problems += _told_once(faults, found[name], row_name)
     if problems:
@@ -322,7 +323,9 @@ def _as_number(value: object) -> float:
         return np.nan
 
 # %% ../nbs/00_schema.ipynb #361acf38
-def _read_levels(raw: pd.Series, name: str, schema: Schema) -> tuple[pd.Series, pd.DataFrame]:
+def read_levels(raw: pd.Series,  # the values as they stand in the table
+                name: str,  # of a factor or the cluster
+                schema: Schema) -> tuple[pd.Series, pd.DataFrame]:  # a categorical of texts; faults: position, found, advice
     "A factor or cluster as a categorical of texts, and its faults."
     codes, found = pd.factorize(raw)
     declared = schema.factors.get(name)
