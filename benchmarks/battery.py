@@ -4,7 +4,7 @@
     python benchmarks/battery.py                      1,000 and a million rows: about three minutes
     python benchmarks/battery.py --rows 1e3,1e7       these sizes
     python benchmarks/battery.py --full               up to a hundred million rows: about half an hour
-    python benchmarks/battery.py --full --save        and keep the figures in benchmarks/results/battery.csv
+    python benchmarks/battery.py --full --save        and keep the figures in benchmarks/results/battery.csv, size by size
 
 `contenders.py` says what the battery is. Each measurement is a fresh process, timed inside (imports left out; on the clock, and
 the processors' time of all threads) and as a whole; its peak of memory is what the system says of it. Up to 100,000 rows, where importing takes longer than working, the time
@@ -32,9 +32,9 @@ PEERS = ("pingouin", "statsmodels", "SciPy + pyfixest")
 SIZES, ALL_SIZES = (1_000, 1_000_000), (1_000, 1_000_000, 10_000_000, 100_000_000)
 MOST_ROWS = 10_000_000  # for the peers
 MOST_GB, MOST_SECONDS = 16, 600  # for each process
-ENOUGH_SECONDS = 30  # a contender that took so long is not measured again, else up to three times
+ENOUGH_SECONDS = 30  # a peer that took so long is not measured again, else up to three times
 MEASURES = {"inside": "seconds_inside", "processor": "seconds_cpu", "process": "seconds_process", "memory": "peak_mb"}
-COLUMNS = ("contender", "rows", "part", "seconds_inside", "seconds_cpu", "seconds_process", "peak_mb", "runs", "outcome")
+COLUMNS = ("contender", "rows", "part", "seconds_inside", "seconds_cpu", "seconds_process", "peak_mb", "runs", "load", "outcome")
 
 
 def students(rows, folder):
@@ -67,8 +67,8 @@ def measured(contender, path, warm):
 def measurements(contender, rows, path):
     """One process after the other, until their number or the time is enough."""
     found, spent = [], 0
-    warm = 5 if rows <= 100_000 else 0
-    while len(found) < 3 and spent < ENOUGH_SECONDS:
+    warm, enough = 5 if rows <= 100_000 else 0, ENOUGH_SECONDS if contender in PEERS else MOST_SECONDS
+    while len(found) < 3 and spent < enough:
         found.append(measured(contender, path, warm))
         if found[-1][2] != "done":
             return found[-1:]
@@ -76,10 +76,10 @@ def measurements(contender, rows, path):
     return found
 
 
-def summary(contender, rows, found):
-    """The lines of the result for one contender and size: medians."""
+def summary(contender, rows, found, load):
+    """The lines of the result for one contender and size: medians; and how many processes wanted a processor before it ran."""
     outcome = found[0][2]
-    line = {"contender": contender, "rows": rows, "part": "all", "runs": len(found), "outcome": outcome}
+    line = {"contender": contender, "rows": rows, "part": "all", "runs": len(found), "load": load, "outcome": outcome}
     if outcome != "done":
         return [line]
     runs = [run for answer, *_ in found for run in answer["seconds"]]
@@ -96,25 +96,24 @@ def check(contender, rows, checks, expected):
             sys.exit(f"{contender}, {rows:,} rows: {name} is {value!r}, studperf finds {expected[name]!r}")
 
 
-def battery(sizes, folder):
-    """All lines, and the versions that were used."""
-    lines, versions = [], {}
-    for rows in sizes:
-        path, expected = students(rows, folder), {}
-        for contender in (*OURS, BARE, *(PEERS if rows <= MOST_ROWS else ())):
-            found = measurements(contender, rows, path)
-            for answer, *_ in found:
-                expected = expected or answer["checks"]
-                check(contender, rows, answer.get("checks", {}), expected)
-                versions |= answer.get("versions", {})
-            lines += summary(contender, rows, found)
-            show(lines[-1], lines)
+def battery(rows, folder):
+    """The lines of all contenders for one size, and the versions that were used."""
+    path, lines, versions, expected = students(rows, folder), [], {}, {}
+    for contender in (*OURS, BARE, *(PEERS if rows <= MOST_ROWS else ())):
+        load = os.getloadavg()[0]
+        found = measurements(contender, rows, path)
+        for answer, *_ in found:
+            expected = expected or answer["checks"]
+            check(contender, rows, answer.get("checks", {}), expected)
+            versions |= answer.get("versions", {})
+        lines += summary(contender, rows, found, load)
+        show(lines[-1], lines)
     return lines, versions
 
 
 def show(line, lines):
     """Print a contender's line, with ratios to studperf's of the same size."""
-    ours = next(other for other in lines if other["rows"] == line["rows"] and other["part"] == "all")
+    ours = next(other for other in lines if other["part"] == "all")
     if line is ours:
         print(f"\n{line['rows']:>11,} rows                inside    processor      process       memory    times studperf's: {', '.join(MEASURES)}")
     if line["outcome"] != "done":
@@ -129,19 +128,22 @@ def machine():
     names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")] \
         if Path("/proc/cpuinfo").exists() else [platform.processor()]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return {"load_before": round(os.getloadavg()[0], 1), "processor": names[0], "cores": os.cpu_count(), "memory_gb": round(memory), "system": platform.system(), "python": platform.python_version()}
+    return {"processor": names[0], "cores": os.cpu_count(), "memory_gb": round(memory), "system": platform.system(), "python": platform.python_version()}
 
 
-def save(lines, versions, found_on, command):
-    """Write the table, and beside it what it was measured on."""
+def save(lines, versions):
+    """Write the lines in the place of those of the same size, and what they were measured on."""
     RESULTS.parent.mkdir(exist_ok=True)
+    sizes = {str(line["rows"]) for line in lines}
+    kept = [line for line in csv.DictReader(RESULTS.open()) if line["rows"] not in sizes] if RESULTS.exists() else []
+    lines = [{name: f"{value:.5g}" if isinstance(value, float) else value for name, value in line.items()} for line in lines]
     with RESULTS.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows({name: f"{value:.5g}" if isinstance(value, float) else value for name, value in line.items()} for line in lines)
-    record = {"command": command, "machine": found_on, "versions": versions, "left_out": LEFT_OUT}
+        writer.writerows(sorted(kept + lines, key=lambda line: int(line["rows"])))
+    record = {"machine": machine(), "versions": versions, "left_out": LEFT_OUT}
     RESULTS.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    print(f"\nwrote {RESULTS.relative_to(HERE.parent)}")
+    print(f"wrote {RESULTS.relative_to(HERE.parent)}", flush=True)
 
 
 def main():
@@ -152,12 +154,12 @@ def main():
     parser.add_argument("--data", type=Path, default=HERE / "data", help="folder for the files of students (default: benchmarks/data)")
     chosen = parser.parse_args()
     sizes = [int(float(size)) for size in chosen.rows.split(",")] if chosen.rows else ALL_SIZES if chosen.full else SIZES
-    found_on = machine()
-    if found_on["load_before"] > found_on["cores"] / 4:
-        print(f"This machine is busy (load {found_on['load_before']}): times on the clock are longer than they need be.", flush=True)
-    lines, versions = battery(sizes, chosen.data)
-    if chosen.save:
-        save(lines, versions, found_on, "python benchmarks/battery.py" + (" --full" if chosen.full else f" --rows {chosen.rows}" if chosen.rows else ""))
+    if os.getloadavg()[0] > os.cpu_count() / 4:
+        print(f"This machine is busy (load {os.getloadavg()[0]:.1f}): times on the clock are longer than they need be.", flush=True)
+    for rows in sizes:
+        lines, versions = battery(rows, chosen.data)
+        if chosen.save:
+            save(lines, versions)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def test_contenders_do_the_same_work(battery, path):
 
 def test_a_process_is_measured(battery, path):
     answer, seconds, outcome = battery.measured("DuckDB's bare pass", Path(path), warm=2)
-    lines = battery.summary("DuckDB's bare pass", 500, [(answer, seconds, outcome)])
+    lines = battery.summary("DuckDB's bare pass", 500, [(answer, seconds, outcome)], load=.5)
     assert [line["part"] for line in lines] == ["read", "all"] and outcome == "done"
     assert 0 < lines[-1]["seconds_inside"] < lines[-1]["seconds_process"] and lines[-1]["peak_mb"] > 20
     assert len(answer["seconds"]) == 2
@@ -46,8 +46,8 @@ def test_a_process_is_measured(battery, path):
 def test_a_contender_that_takes_too_long_is_reported(battery, path, monkeypatch):
     monkeypatch.setattr(battery, "MOST_SECONDS", .01)
     found = battery.measurements("DuckDB's bare pass", 500, Path(path))
-    assert battery.summary("DuckDB's bare pass", 500, found) == [
-        {"contender": "DuckDB's bare pass", "rows": 500, "part": "all", "runs": 1, "outcome": "stopped after 0 minutes"}]
+    assert battery.summary("DuckDB's bare pass", 500, found, load=.5) == [
+        {"contender": "DuckDB's bare pass", "rows": 500, "part": "all", "runs": 1, "load": .5, "outcome": "stopped after 0 minutes"}]
 
 
 def test_a_contender_that_fails_ends_the_run(battery, tmp_path):
