@@ -1,18 +1,22 @@
-from .adjust import MixedModel, Regression, ceiling, interactions, manova, mixed, regress
+from .adjust import Regression, interactions, regress
 from .cohort import Cohort
 from .comparison import compare, equivalence, pairs, ranks, spread, trend
 from .data import GENERATOR, Generator, load_students, simulate_students
+from .decomposition import decompose
 from .explore import correlations, describe, missing_values, plot_correlations, plot_distribution, plot_means
 from .model import ScorePredictor, compare_models, fit_predictor, plot_models
+from .planning import power
 from .predictor import ExpectedScore, Predictor, serve
 from .registry import PredictorFileError, load_predictor
 from .reporting import report
 from .schema import STUDENTS, DataError, DataWarning, Schema
+from .variation import MixedModel, ceiling, manova, mixed
 
 __all__ = [
     "GENERATOR", "STUDENTS", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator", "MixedModel",
     "Predictor", "PredictorFileError", "Regression", "Schema", "ScorePredictor", "ceiling", "compare",
-    "compare_models", "correlations", "describe", "equivalence", "fit_predictor", "interactions", "load_predictor",
+    "compare_models", "correlations", "decompose", "describe", "equivalence", "fit_predictor", "interactions", "load_predictor",
     "load_students", "manova", "missing_values", "mixed", "pairs", "plot_correlations", "plot_distribution",
-    "plot_means", "plot_models", "ranks", "regress", "report", "serve", "simulate_students", "spread", "trend",
+    "plot_means", "plot_models", "power", "ranks", "regress", "report", "serve", "simulate_students", "spread",
+    "trend",
 ]

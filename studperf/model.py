@@ -32,10 +32,10 @@ from sklearn.tree import DecisionTreeRegressor
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from .adjust import ceiling
 from .cohort import Cohort
 from .data import load_students
 from .schema import STUDENTS, DataError, DataWarning, Schema
+from .variation import ceiling
 
 # %% ../nbs/06_model.ipynb #e032751d
 def input_columns(inputs: str | Sequence[str],  # "background", "all", or names of columns

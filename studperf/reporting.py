@@ -25,11 +25,12 @@ import pandas as pd
 from jinja2 import Environment
 from matplotlib.axes import Axes
 
-from .adjust import Regression, ceiling, regress
+from .adjust import Regression, regress
 from .cohort import Cohort, as_cohort, select_cells
 from .comparison import adjusted, compare, pairs
 from .explore import correlations, describe, missing_values, plot_correlations, plot_distribution, plot_means
 from .schema import STUDENTS, DataError, Schema, heading, whole_file, words
+from .variation import ceiling
 
 # %% ../nbs/09_report.ipynb #c0a57430
 BEYOND_CHANCE = .05  # an adjusted p-value below this is told as a difference

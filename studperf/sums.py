@@ -108,11 +108,12 @@ class FrameTable:
         frame = self.frame.group_by(*by).agg(*parts) if by else self.frame.select(*parts)
         return _python_values(frame.collect("pyarrow").to_native())
 
-    # How the engine writes: a whole number, a double, the nearest whole number, 1 where something is so, missing, a stand-in.
+    # How the engine writes: a whole number, a double, the nearest whole number, 1 where something is so, size, missing, a stand-in.
     whole = staticmethod(lambda value: value.cast(nw.Int64))
     real = staticmethod(lambda value: value.cast(nw.Float64))
     nearest = staticmethod(lambda value: value.round(0))
     one_where = staticmethod(lambda condition: condition.cast(nw.Int64))
+    size = staticmethod(lambda value: value.abs())
     absent = staticmethod(lambda value: value.is_null())
     filled = staticmethod(lambda value, other: value.fill_null(other))
 
@@ -169,6 +170,7 @@ class QueryTable:
     real = staticmethod(lambda value: sa.cast(value, sa.Double))
     nearest = staticmethod(lambda value: sa.func.round(value))
     one_where = staticmethod(lambda condition: sa.case((condition, 1), else_=0))
+    size = staticmethod(lambda value: sa.func.abs(value))
     absent = staticmethod(lambda value: value.is_(None))
     filled = staticmethod(lambda value, other: sa.func.coalesce(value, other))
 
@@ -190,9 +192,10 @@ class Facts:
 
 def _decimals(table: FrameTable | QueryTable, value: Any) -> Any:
     "An expression for the number of decimals of a value."
-    value = table.filled(table.real(value), 0)
-    return reduce(add, (table.one_where(table.nearest(value * 10 ** digits) / 10 ** digits != value)
-                        for digits in range(MOST_DECIMALS + 1)))
+    value = table.filled(value, 0)
+    # Not compared with a quotient, since some engines divide by multiplying with the inverse, which is not exact.
+    scaled = [value * 10 ** digits for digits in range(MOST_DECIMALS + 1)]
+    return reduce(add, (table.one_where(table.size(table.nearest(other) - other) > table.size(other) * 2.0 ** -52) for other in scaled))
 
 
 def column_facts(table: FrameTable | QueryTable, schema: Schema) -> tuple[int, dict[str, Facts]]:  # rows; by column
@@ -435,6 +438,7 @@ def sums_of_table(table: FrameTable | QueryTable,  # under the Schema's names
     if problems := [f"column {name!r}: holds {kind}, expected numbers; convert the column" for name in (*schema.numeric, *_weight(schema))
                     if (kind := table.not_numeric(name))]:
         raise DataError("the table", problems)
+    table = table.plus({name: table.real(table.column(name)) for name in (*schema.numeric, *_weight(schema)) if not table.is_whole(name)})
     with tqdm(total=2 + len(schema.scores) * counts, desc="summing", unit="query", delay=2, leave=False, disable=None if progress else True) as bar:
         n, facts = column_facts(table, schema)
         bar.update()

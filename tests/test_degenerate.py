@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.oneway import anova_oneway
 
-from studperf.adjust import CLUSTER_COVARIANCES, ceiling, interactions, manova, mixed, regress
+from studperf.adjust import CLUSTER_COVARIANCES, interactions, regress
 from studperf.cohort import Cohort
 from studperf.comparison import (COMPARISON_COLUMNS, compare, equivalence, hedges_g, noncentral_t_limits, pairs, ranks,
                                  score_groups, spread, trend)
 from studperf.schema import DataError, Schema
+from studperf.variation import ceiling, manova, mixed
 
 TESTED = ["ci_low", "ci_high", "statistic", "df2", "p_value", "p_adjusted", "effect", "effect_low", "effect_high"]
 

@@ -10,14 +10,16 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from agreement import read_values, relative_difference, table_lines
 from scipy.stats import studentized_range
 
-from studperf.adjust import COVARIANCES, interactions, manova, mixed, regress
+from studperf.adjust import COVARIANCES, interactions, regress
 from studperf.cohort import Cohort
 from studperf.comparison import (compare, kruskal_wallis, level_counts, omega_squared, one_way_anova, pairs, ranks,
                                  score_groups, spread, trend, welch_anova)
 from studperf.explore import correlations, describe
 from studperf.schema import Schema
+from studperf.variation import manova, mixed
 
 TOLERANCE = 1e-6
 MANOVA = {"manova_pillai": "Pillai's trace", "manova_wilks": "Wilks' lambda"}  # printed, see test_manova_agrees_with_r
@@ -121,10 +123,10 @@ def adjusted(cohort, score):
 
 
 def reference(path):
-    table = pd.read_csv(path, keep_default_na=False).astype({"value": float})
-    rounded = (table["method"] == "games_howell") & (table["quantity"] == "p")
-    table["method"] = table["method"].mask(rounded, "games_howell p")
-    return table.set_index(["method", "score", "factor", "term", "quantity"])["value"]
+    values = read_values(path)
+    return values.set_axis(pd.MultiIndex.from_tuples(
+        [("games_howell p" if (method, quantity) == ("games_howell", "p") else method, *rest, quantity)
+         for method, *rest, quantity in values.index], names=values.index.names)).sort_index()
 
 
 def test_agrees_with_r(cohort, shared_reference, capsys, artefacts):
@@ -138,16 +140,14 @@ def test_agrees_with_r(cohort, shared_reference, capsys, artefacts):
     assert ours.index.is_unique and set(ours.index) == set(theirs.index[~methods.isin(list(MANOVA))])
 
     both = pd.DataFrame({"r": theirs[ours.index], "ours": ours}).rename_axis(theirs.index.names)
-    difference = (both["ours"] / both["r"].where(both["r"] != 0) - 1).abs()
+    difference = relative_difference(both["ours"], both["r"])
     allowed = pd.Series(TOLERANCE, both.index)
     rounded = both.index.get_level_values("method") == "games_howell p"
     difference[rounded], allowed[rounded] = rounded_p(both[rounded])
 
-    table = difference.groupby(level="method").agg(["size", "max"])
-    lines = [f"{method:24} {row['size']:6.0f} values   largest relative difference {row['max']:.1e}"
-             for method, row in table.iterrows() if method != "games_howell p"]
-    lines.append(f"{'games_howell p':24} {rounded.sum():6} values   within R's rounding to 3 digits, and 1e-8")
-    lines += [f"{method:24} {(methods == method).sum():6} values   within R's rounding, see test_manova_agrees_with_r"
+    lines = table_lines(difference[~rounded])
+    lines.append(f"{'games_howell p':26} {rounded.sum():6} values   within R's rounding to 3 digits, and 1e-8")
+    lines += [f"{method:26} {(methods == method).sum():6} values   within R's rounding, see test_manova_agrees_with_r"
               for method in MANOVA]
     (artefacts / "reference_r.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     with capsys.disabled():
