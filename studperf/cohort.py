@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from .data import load_students
 from .schema import (STUDENTS, DataError, DataWarning, Schema, natural_order, schema_from_dict, schema_to_dict,
                              whole_file)
-from .sums import (MOST_VALUES, NotForDuckDB, Scale, Sums, added_up, files_of, group_places, key_columns, sum_columns,
+from .sums import (MOST_VALUES, NotForDuckDB, Scale, Sums, added_up, adder, files_of, group_places, key_columns, sum_columns,
                            sum_of, sums_of_frame, sums_of_table, table_of_database, table_of_files, weight_powers)
 
 # %% ../nbs/02_cohort.ipynb #f683f584
@@ -215,26 +215,36 @@ def moments(cohort: Cohort,
     if power and not cohort.weighted:
         raise ValueError("weighted moments: the Schema names no weight; name one, Schema(..., weight='weight')")
     weights = (cohort.schema.weight,) * power
-    count = sum_of(*weights) if power else "n"
-    names = {pair: sum_of(*weights, *_in_order(cohort, pair)) for pair in combinations_with_replacement(columns, 2)}
-    totals = [sum_of(*weights, name) for name in columns]
-    sums = added_up(_complete(cohort, columns, by)[list(dict.fromkeys([*by, count, *totals, *names.values()]))], by)
-    if power:  # a group whose weights are all 0 stands for nobody
-        sums = sums[sums[count] > 0].reset_index(drop=True)
-    n, totals = sums[count].to_numpy(), [sums[name].to_numpy() for name in totals]
+    complete = np.flatnonzero(reduce(np.logical_and, map(cohort.has, (*columns, *by)), np.ones(len(cohort.cells), bool)))
+    keys = cohort.cells[by].take(complete)
+    places, first = group_places(keys, by)
+    total = adder(places)
+
+    def summed(*names: str) -> np.ndarray:
+        return total(cohort.cells[sum_of(*weights, *names) if weights or names else "n"].to_numpy()[complete])
+
+    n, totals = summed(), [summed(name) for name in columns]
+    there = np.flatnonzero(n > 0)  # a group whose weights are all 0 stands for nobody
+    products = {pair: summed(*_in_order(cohort, pair))[there] for pair in combinations_with_replacement(columns, 2)}
+    mean, ss = _centred(cohort, columns, n[there], [values[there] for values in totals], products, bool(power))
+    return Moments(tuple(columns), keys.take(first[there]).reset_index(drop=True), n[there] if power else n[there].astype("int64"), mean, ss)
+
+
+def _centred(cohort: Cohort, columns: Sequence[str], n: np.ndarray, totals: Sequence[np.ndarray],
+             products: Mapping[tuple[str, str], np.ndarray], weighted: bool) -> tuple[np.ndarray, np.ndarray]:  # (G, p), (G, p, p)
+    "Means and products about them, in points, from sums."
     mean, ss = np.empty((len(n), len(columns))), np.empty((len(n), len(columns), len(columns)))
+    units = [1.0 if weighted else cohort.scales[name].unit for name in columns]
     for i, first in enumerate(columns):
         scale = cohort.scales[first]
-        origin, unit = (scale.center, 1) if power else (scale.origin, scale.unit)
-        mean[:, i] = origin + (totals[i] / n * unit).astype(float)
+        mean[:, i] = (scale.center if weighted else scale.origin) + (totals[i] / n * units[i]).astype(float)
         for j, second in enumerate(columns[i:], start=i):
-            products = sums[names[first, second]].to_numpy()
-            centred = (_exact(n, products) - _exact(totals[i], totals[j])) / n
-            ss[:, i, j] = ss[:, j, i] = centred.astype(float) * unit * (1 if power else cohort.scales[second].unit)
-        if scale.decimals is None or power:  # what floats leave of a constant column is rounding, not variance
-            constant = ss[:, i, i] <= 1e-14 * sums[names[first, first]].to_numpy(float)
+            centred = (_exact(n, products[first, second]) - _exact(totals[i], totals[j])) / n
+            ss[:, i, j] = ss[:, j, i] = centred.astype(float) * units[i] * units[j]
+        if scale.decimals is None or weighted:  # what floats leave of a constant column is rounding, not variance
+            constant = ss[:, i, i] <= 1e-14 * products[first, first].astype(float)
             ss[constant, i, :] = ss[constant, :, i] = 0
-    return Moments(tuple(columns), sums[by], n if power else n.astype("int64"), mean, ss)
+    return mean, ss
 
 
 def _exact(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -252,11 +262,6 @@ def _require(cohort: Cohort, names: Sequence[str], known: Sequence[str], role: s
 
 def _in_order(cohort: Cohort, pair: Sequence[str]) -> list[str]:
     return sorted(pair, key=cohort.schema.numeric.index)
-
-
-def _complete(cohort: Cohort, columns: Sequence[str], by: Sequence[str]) -> pd.DataFrame:
-    "The cells whose rows have all of these numeric columns and levels."
-    return cohort.cells[reduce(np.logical_and, map(cohort.has, (*columns, *by)), np.ones(len(cohort.cells), bool))]
 
 
 def unweighted(cohort: Cohort,

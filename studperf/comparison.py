@@ -21,8 +21,7 @@ import pandas as pd
 from scipy.special import chdtrc, fdtrc, ndtr, poch, stdtr, stdtrit
 
 from .cohort import Cohort, Moments, unweighted
-from .distributions import (bisect, noncentral_f_limits, noncentral_t_limits, spread_nodes,  # noqa: F401 (adjust)
-                                    studentized_range_isf, studentized_range_sf)
+from .distributions import noncentral_f_limits, noncentral_t_limits, studentized_range_isf, studentized_range_sf
 from .schema import check_conf_level, listed
 from .weights import group_means
 
@@ -448,7 +447,7 @@ def _cannot_count(cohort: Cohort, groups: Groups) -> str:
     if len(groups.n) < 2 or (groups.n < 2).any():
         return cannot_compare(groups, range(len(groups.n)))
     if not cohort.scales[groups.score].discrete:
-        return f"not tested: {groups.score!r} is continuous, its values are not counted"
+        return f"not tested: the values of {groups.score!r} are not counted, since it is continuous or they were suppressed"
     if (groups.var == 0).all() and np.ptp(groups.mean) == 0:
         return f"not tested: all students have the same {groups.score!r}"
     return ""
@@ -459,8 +458,9 @@ def _ranks_row(groups: LevelCounts, conf_level: float) -> dict[str, Any]:
     if len(groups.levels) == 2:
         columns, values = ("statistic", "p_value"), mann_whitney(groups)
         effects = dict(zip(("effect", "effect_low", "effect_high"), rank_biserial(groups, conf_level), strict=True))
+        told = "; no interval of the effect: the groups do not overlap" if np.isnan(effects["effect_low"]) else ""
         return {**dict(zip(columns, values, strict=True)), **effects,
-                "effect_name": "rank-biserial correlation", "method": "Mann-Whitney U"}
+                "effect_name": "rank-biserial correlation", "method": f"Mann-Whitney U{told}"}
     columns = ("statistic", "df1", "p_value", "effect")
     return {**dict(zip(columns, kruskal_wallis(groups), strict=True)),
             "effect_name": "epsilon squared", "method": "Kruskal-Wallis H"}
@@ -471,7 +471,7 @@ def one_way_anova(groups: Groups,  # of scores that vary within at least one gro
     "The classical analysis of variance, which presumes equal spread, and the share of variance between groups."
     n, df1 = groups.n.sum(), len(groups.n) - 1
     between = groups.n @ (groups.mean - groups.n @ groups.mean / n) ** 2
-    within, df2 = ((groups.n - 1) * groups.var).sum(), n - len(groups.n)
+    within, df2 = np.where(groups.n > 1, (groups.n - 1) * groups.var, 0).sum(), n - len(groups.n)
     f = between / df1 / (within / df2)
     return float(f), float(df1), float(df2), float(fdtrc(df1, df2, f)), float(between / (between + within))
 
@@ -564,8 +564,8 @@ def equivalence(cohort: Cohort,
     "Two one-sided Welch tests that two means differ by less than the margin. Schuirmann (1987)."
     check_conf_level(conf_level)
     unweighted(cohort, "equivalence")
-    if not 0 < margin < np.inf:
-        raise ValueError(f"margin: found {margin}, expected points above 0, such as 5")
+    if not (isinstance(margin, (int, float, np.number)) and 0 < margin < np.inf):
+        raise ValueError(f"margin: found {margin!r}, expected points above 0, such as 5")
     chosen = [(groups, pair) for groups in all_groups(cohort, scores, factors)
               for pair in pairs_of_levels(groups) or [tuple(range(len(groups.n)))]]
     rows, std_error, df = welch_rows(chosen, conf_level)

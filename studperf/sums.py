@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['MOST_DECIMALS', 'MOST_VALUES', 'sa', 'WHITESPACE', 'Scale', 'sum_of', 'key_columns', 'weight_powers', 'sum_columns',
            'FrameTable', 'QueryTable', 'Facts', 'column_facts', 'scale_of', 'Column', 'summed_column', 'with_units',
-           'cell_sums', 'cell_counts', 'Sums', 'group_places', 'added_up', 'sums_of_table', 'NotForDuckDB', 'FileForm',
-           'file_form', 'table_of_files', 'files_of', 'sums_of_frame', 'under_schema_names', 'table_of_database']
+           'cell_sums', 'cell_counts', 'Sums', 'group_places', 'adder', 'added_up', 'sums_of_table', 'NotForDuckDB',
+           'FileForm', 'file_form', 'table_of_files', 'files_of', 'sums_of_frame', 'under_schema_names',
+           'table_of_database']
 
 # %% ../nbs/01b_sums.ipynb #2d4c44a5
 import glob
 import gzip
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import reduce
@@ -376,19 +377,27 @@ def group_places(frame: pd.DataFrame, keys: Sequence[str]) -> tuple[np.ndarray, 
     return places, np.unique(places, return_index=True)[1]
 
 
-def added_up(frame: pd.DataFrame,  # columns of keys and of numbers
-             keys: Sequence[str]) -> pd.DataFrame:  # a row per combination of keys, in their order
-    "Sums by key, exact: int64 that could overflow is added as Python integers."
-    places, first = group_places(frame, keys)
+def adder(places: np.ndarray,  # (rows,) number of each row's group
+          ) -> Callable[[np.ndarray], np.ndarray]:  # (rows,) to (groups,)
+    "A function that adds a column up by group, exact: int64 that could overflow is added as Python integers."
     order = np.argsort(places, kind="stable")
     starts = np.flatnonzero(np.diff(places[order], prepend=-1))
-    result = {name: frame[name].take(first).reset_index(drop=True) for name in keys}
-    for name in frame.columns.difference(keys, sort=False):
-        values = frame[name].to_numpy()
+
+    def total(values: np.ndarray) -> np.ndarray:
         if values.dtype == "int64" and len(values) and np.abs(values).max() >= 2**62 // len(values):
             values = values.astype(object)
-        result[name] = np.add.reduceat(values[order], starts) if len(values) else values
-    return pd.DataFrame(result)
+        return np.add.reduceat(values[order], starts) if len(values) else values
+
+    return total
+
+
+def added_up(frame: pd.DataFrame,  # columns of keys and of numbers
+             keys: Sequence[str]) -> pd.DataFrame:  # a row per combination of keys, in their order
+    "Sums by key."
+    places, first = group_places(frame, keys)
+    total = adder(places)
+    return pd.DataFrame({name: frame[name].take(first).reset_index(drop=True) for name in keys}
+                        | {name: total(frame[name].to_numpy()) for name in frame.columns.difference(keys, sort=False)})
 
 # %% ../nbs/01b_sums.ipynb #684dcb24
 def _numbered(parts: Sequence[pd.DataFrame], names: Sequence[str]) -> tuple[list[pd.DataFrame], pd.DataFrame]:

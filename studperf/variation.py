@@ -19,7 +19,8 @@ from scipy.special import fdtrc, ncfdtr
 
 from .adjust import Design, Estimates, Fit, cell_rows, centred, independent_columns, least_squares, level_shares, levels_present
 from .cohort import Cohort, Moments, unweighted
-from .comparison import bisect, names_or_all, spread_nodes
+from .comparison import names_or_all
+from .distributions import bisect, spread_nodes
 from .schema import check_conf_level
 
 # %% ../nbs/05b_variation.ipynb #cfe2475a

@@ -217,7 +217,7 @@ def test_further_tests_say_why_not(test, marks, levels, reason):
 def test_ranks_and_spread_of_odd_tables():
     continuous = summarized(np.random.default_rng(7).normal(size=20), ["7a", "7b"] * 10)
     for test in (ranks, spread):
-        assert test(continuous)["method"].item() == "not tested: 'mark' is continuous, its values are not counted"
+        assert test(continuous)["method"].item() == "not tested: the values of 'mark' are not counted, since it is continuous or they were suppressed"
         single = test(summarized([1, 2, 3, 9], ["7a", "7a", "7a", "7b"])).iloc[0]
         assert single["method"] == "not tested: only one student in '7b'" and single[TESTED].isna().all()
     row = ranks(summarized([1, 1, 1, 2, 2, 2], list("aaabbb"))).iloc[0]  # apart, and each group constant
@@ -232,7 +232,7 @@ def test_trend_and_equivalence_check_their_arguments():
     cohort = summarized([1, 2, 3, 5], ["7a", "7a", "7b", "7b"])
     with pytest.raises(ValueError, match="factor 'class' has no order"):
         trend(cohort, "mark", "class")
-    for margin in (0, -1, np.nan, np.inf):
+    for margin in (0, -1, np.nan, np.inf, "5"):
         with pytest.raises(ValueError, match="margin: found"):
             equivalence(cohort, margin=margin)
     assert trend(summarized([1, 2, 3, 5, 9], ["7a", "7a", "7b", "7b", "7c"], **ORDERED), "mark", "class")["df2"].item() == 2

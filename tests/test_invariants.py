@@ -213,14 +213,12 @@ def small_cohort(n=40):
     return Cohort.summarize(frame, Schema(["class", "sex"], ["mark", "essay"], covariates=["age"]))
 
 
-@pytest.mark.xfail(strict=True, reason="correlations(): two or three students get r without an interval or with [1, 1], and no reason")
 @pytest.mark.parametrize("n", [2, 3])
 def test_correlations_of_few_students_say_why_there_is_no_interval(n):
     row = correlations(small_cohort(n)).iloc[0]
     assert row[["ci_low", "ci_high"]].isna().all() and row["method"] != "Pearson, Fisher's interval"
 
 
-@pytest.mark.xfail(strict=True, reason="describe(): the letters of a single name are taken for names; names_or_all() is meant")
 @pytest.mark.parametrize("options", [{"scores": "mark"}, {"factors": "sex"}])
 def test_describe_takes_a_single_name(options):
     expected = describe(small_cohort(), **{name: [value] for name, value in options.items()})
@@ -233,7 +231,6 @@ def test_regress_refuses_a_name_given_twice(options):
         regress(small_cohort(), "mark", vcov="classical", **options)
 
 
-@pytest.mark.xfail(strict=True, reason="ranks(), spread(): suppressed value counts are told of as a continuous score")
 def test_suppressed_value_counts_are_not_called_continuous():
     method = ranks(small_cohort().suppress(min_n=1, counts=False), "mark", "sex")["method"].item()
     assert method.startswith("not tested") and "suppressed" in method
