@@ -50,21 +50,22 @@ docs: .venv/.installed-dev  ## build the docs site into _docs (needs Quarto)
 	@cd _proc && quarto render --no-cache
 	@rm -rf _docs && mv _proc/_docs . && echo "Written: _docs/index.html"
 
-bench: .venv/.installed-dev  ## measure speed and memory beside the peers
-	@for script in $(wildcard benchmarks/[a-z]*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+# The peers have an environment of their own, so that they change no version of ours. BENCH=--full for all sizes.
+bench: .venv-bench/.installed  ## measure speed and memory beside the peers, about three minutes
+	@.venv-bench/bin/python benchmarks/battery.py $(BENCH)
 
 constraints:  ## update constraints.txt to the newest versions, then: make prepare test
 	@PYTHON=$(PYTHON) tools/update_constraints.sh
 
-clean:  ## remove what the tools made, except .venv
-	@rm -rf _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis tests/artefacts nbs/nbdev.yml report.html
-	@find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -print | while read -r folder; do rm -rf "$$folder"; done
+clean:  ## remove what the tools made, except .venv and .venv-bench
+	@rm -rf _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis tests/artefacts nbs/nbdev.yml report.html benchmarks/data
+	@find . -name '.venv*' -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -print | while read -r folder; do rm -rf "$$folder"; done
 
-.venv/bin/python:
+.venv/bin/python .venv-bench/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "studperf needs Python 3.11 or later, and $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another one: make PYTHON=python3.12 ..."; exit 1; }
-	@echo "Making the environment in .venv"
-	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	@echo "Making the environment in $(@:/bin/python=)"
+	@$(PYTHON) -m venv $(@:/bin/python=) || { rm -rf $(@:/bin/python=); \
 	  echo "$(PYTHON) could not make an environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 
 # The stamps are files, so that a second start installs nothing, and a change of the requirements installs again.
@@ -77,3 +78,8 @@ clean:  ## remove what the tools made, except .venv
 	@echo "Installing studperf, what it needs and the tools to test it into .venv (some minutes the first time) ..."
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch .venv/.installed $@
+
+.venv-bench/.installed: settings.ini setup.py pyproject.toml constraints.txt | .venv-bench/bin/python
+	@echo "Installing studperf and the peers into .venv-bench (some minutes the first time) ..."
+	@.venv-bench/bin/python -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt --editable '.[bench]'
+	@touch $@

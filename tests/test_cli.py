@@ -155,3 +155,17 @@ def test_a_failure_in_the_middle_leaves_what_was_there(tmp_path):
         temporary.write_text("half of today's")
         raise RuntimeError("power cut")
     assert path.read_text() == "yesterday's" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_students_are_simulated_in_chunks_of_one_stream(kind, tmp_path, monkeypatch):
+    from numpy.random import default_rng
+
+    from studperf import cli, load_students, simulate_students
+
+    monkeypatch.setattr(cli, "CHUNK", 100)
+    cli.simulate(250, tmp_path / f"students.{kind}", seed=7)
+    random = default_rng(7)
+    expected = pd.concat([simulate_students(n, seed=random) for n in (100, 100, 50)], ignore_index=True)
+    pd.testing.assert_frame_equal(load_students(tmp_path / f"students.{kind}"), expected)
+    pd.testing.assert_frame_equal(expected[:100], simulate_students(100, seed=7))

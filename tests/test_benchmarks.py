@@ -1,0 +1,62 @@
+"""The instruments of benchmarks/ measure the work that they say; their figures are in the docs, not here."""
+from pathlib import Path
+
+import pytest
+
+from studperf import simulate_students
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def battery(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import battery
+    return battery
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "students.parquet"
+    simulate_students(500, seed=4).to_parquet(path)
+    return str(path)
+
+
+def test_contenders_do_the_same_work(battery, path):
+    import contenders
+
+    seconds, expected = contenders.run(contenders.StudperfWithoutCounts(), path)
+    assert list(seconds) == ["read", "compare", "pairs", "regress", "all", "cpu"]
+    peer = contenders.Statsmodels()
+    rows = peer.read(path)
+    found = peer.compare(rows) | peer.regress(rows)
+    battery.check("statsmodels", 500, found, expected)
+    with pytest.raises(SystemExit, match="HC3 error of lunch in math is 9.0"):
+        battery.check("statsmodels", 500, found | {"HC3 error of lunch in math": 9.0}, expected)
+
+
+def test_a_process_is_measured(battery, path):
+    answer, seconds, outcome = battery.measured("DuckDB's bare pass", Path(path), warm=2)
+    lines = battery.summary("DuckDB's bare pass", 500, [(answer, seconds, outcome)], load=.5)
+    assert [line["part"] for line in lines] == ["read", "all"] and outcome == "done"
+    assert 0 < lines[-1]["seconds_inside"] < lines[-1]["seconds_process"] and lines[-1]["peak_mb"] > 20
+    assert len(answer["seconds"]) == 2
+
+
+def test_a_contender_that_takes_too_long_is_reported(battery, path, monkeypatch):
+    monkeypatch.setattr(battery, "MOST_SECONDS", .01)
+    found = battery.measurements("DuckDB's bare pass", 500, Path(path))
+    assert battery.summary("DuckDB's bare pass", 500, found, load=.5) == [
+        {"contender": "DuckDB's bare pass", "rows": 500, "part": "all", "runs": 1, "load": .5, "outcome": "stopped after 0 minutes"}]
+
+
+def test_a_contender_that_fails_ends_the_run(battery, tmp_path):
+    with pytest.raises(SystemExit, match="failed on absent.parquet"):
+        battery.measured("DuckDB's bare pass", tmp_path / "absent.parquet", warm=0)
+
+
+def test_files_of_students_are_made_once(battery, tmp_path):
+    path = battery.students(50, tmp_path / "data")
+    before = path.stat().st_mtime_ns
+    assert battery.students(50, tmp_path / "data") == path and path.stat().st_mtime_ns == before
+    assert len(path.read_text().splitlines()) == 51
