@@ -44,8 +44,8 @@ class Studperf:
                 "t of math by lunch": abs(table.loc[("math", "lunch"), "statistic"])}
 
     def pairs(self, cohort):
-        tables = {(score, factor): self.pairs_of(cohort, score, factor) for score in SCORES for factor in FACTORS}
-        return {"p of groups A and B in math": tables["math", "ethnicity"]["p_adjusted"].iloc[0]}
+        table = self.pairs_of(cohort).set_index(["score", "factor"])
+        return {"p of groups A and B in math": table.loc[("math", "ethnicity"), "p_adjusted"].iloc[0]}
 
     def regress(self, cohort):
         fits = {score: self.regress_on(cohort, score) for score in SCORES}

@@ -107,13 +107,19 @@ def write_csv(table, path: Path, *, unlike: str | Path | None = None) -> None:
 
 # %% ../nbs/11_cli.ipynb #ba9c6323
 @app.command()
-def summarize(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="CSV or Parquet files, or globs in quotes.")],
+def summarize(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="CSV or Parquet files, or globs in quotes; a table or query of --database.")],
               out: Annotated[Path, typer.Option("--out", "-o", help="The Cohort file (Parquet) to write.")] = Path("cohort.parquet"),
               schema: SchemaFile = None,
-              min_n: Annotated[int, typer.Option(help="Leave out cells of fewer students; 1 keeps all.")] = 10) -> None:
+              min_n: Annotated[int, typer.Option(help="Leave out cells of fewer students; 1 keeps all.")] = 10,
+              database: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A database that holds the rows, such as postgresql+psycopg://user@host/name.")] = None,
+              counts: Annotated[bool, typer.Option(help="Keep how often each score occurs, which medians and rank tests need.")] = True,
+              memory_limit: Annotated[str, typer.Option(help="For reading files; what does not fit goes to temporary files.")] = "1GB") -> None:
     "Reduce tables to sums by group, which can be shared in their stead."
-    check_output(out, schema, *files, kinds=(".parquet",))
-    everyone = studperf.Cohort.summarize(files, chosen_schema(None, schema, None))
+    if database and len(files) > 1:
+        raise ValueError("--database: give one table or query, in quotes")
+    check_output(out, schema, *([] if database else files), kinds=(".parquet",))
+    everyone = studperf.Cohort.summarize(files[0] if database else files, chosen_schema(None, schema, None), database=database,
+                                         counts=counts, memory_limit=memory_limit)
     tell_missing(everyone)
     cohort = everyone.suppress(min_n=min_n)
     cohort.save(out)
@@ -214,8 +220,8 @@ def main(arguments: list[str] | None = None,  # default: those of the process
         typer.echo("\n".join(str(error).splitlines()[1:]), err=True)
         typer.echo(f"error: {str(error).splitlines()[0]}; mend the table and run this again", err=True)
         sys.exit(2)
-    except MemoryError:
-        typer.echo("error: not enough memory; read fewer rows, or summarize the file", err=True)
+    except MemoryError as error:
+        typer.echo(f"error: {error or 'not enough memory; read fewer rows, or summarize the file'}", err=True)
         sys.exit(2)
     except (ValueError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
