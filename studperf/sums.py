@@ -644,7 +644,7 @@ def table_of_database(source: Any,  # name of a table ("scores" or "schema.score
                       database: Any,  # an SQLAlchemy Engine or Connection, or its address, such as "postgresql+psycopg://user@host/name"
                       schema: Schema) -> Iterator[QueryTable]:  # under the Schema's names
     "A table or query of a database; raises DataError if it lacks a column, or if the database refuses."
-    engine = sa.create_engine(database) if isinstance(database, (str, sa.URL)) else database
+    engine = _engine(database)
     try:
         with (engine.connect() if isinstance(engine, sa.Engine) else nullcontext(engine)) as connection:
             rows = _subquery(source, connection)
@@ -657,6 +657,17 @@ def table_of_database(source: Any,  # name of a table ("scores" or "schema.score
     finally:
         if engine is not database:
             engine.dispose()
+
+
+def _engine(database: Any) -> Any:
+    "An Engine for an address, which is not repeated in errors, since it may hold a password."
+    if not isinstance(database, (str, sa.URL)):
+        return database
+    try:
+        return sa.create_engine(database)
+    except (sa.exc.ArgumentError, ImportError) as error:
+        raise ValueError(f"database: {error}; expected an address such as 'postgresql+psycopg://user@host/name', and its driver "
+                         "installed") from error
 
 
 def _subquery(source: Any, connection: Any) -> Any:
