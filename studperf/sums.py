@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from importlib.util import find_spec
 from itertools import combinations_with_replacement
 from operator import add, mul
 from pathlib import Path
@@ -661,6 +662,8 @@ def table_of_database(source: Any,  # name of a table ("scores" or "schema.score
 
 def _engine(database: Any) -> Any:
     "An Engine for an address, which is not repeated in errors, since it may hold a password."
+    if find_spec("sqlalchemy") is None:
+        raise ValueError("database: SQLAlchemy is not installed; pip install 'studperf[sql]', and the database's driver")
     if not isinstance(database, (str, sa.URL)):
         return database
     try:
