@@ -42,7 +42,7 @@ class Cohort:
 
     @classmethod
     def summarize(cls,
-                  source: Any = None,  # a frame of any library; path, list of paths or glob of CSV or Parquet files; a workbook or address; an iterator of chunks; None: the embedded sample
+                  source: Any = None,  # a frame of any library; path, list of paths or glob of CSV or Parquet files; a workbook or address; an iterator or list of chunks; None: the embedded sample
                   schema: Schema = STUDENTS,  # what the columns are
                   *,
                   database: Any = None,  # where source is a table's name or a query: SQLAlchemy Engine, Connection or address
@@ -151,7 +151,7 @@ def summarize(source: Any, schema: Schema, *, database: Any = None, memory_limit
             return _assemble(schema, sums_of_table(table, schema, **options))
     if isinstance(source, (str, Path)) or (isinstance(source, (list, tuple)) and all(isinstance(path, (str, Path)) for path in source)):
         return _summarize_files(files_of(source), schema, memory_limit, options)
-    if isinstance(source, Iterator):
+    if isinstance(source, (Iterator, list, tuple)):
         chunks = tqdm(source, desc="summing", unit="chunk", delay=2, leave=False, disable=None if options.get("progress", True) else True)
         cohorts = (summarize(chunk, schema, memory_limit=memory_limit, **options | {"progress": False}) for chunk in chunks)
         if (first := next(cohorts, None)) is None:

@@ -64,6 +64,7 @@ def arrow(rows):
     pytest.param(lambda rows: rows.astype({"lunch": "category", "grade": "float64"}), id="pandas categories"),
     pytest.param(lambda rows: pl.from_arrow(arrow(rows)).with_columns(pl.col("lunch").cast(pl.Categorical)).lazy(), id="polars lazy categories"),
     pytest.param(lambda rows: (rows[start:start + 700] for start in range(0, len(rows), 700)), id="chunks"),
+    pytest.param(lambda rows: [rows[:1000], pl.from_arrow(arrow(rows[1000:])).lazy()], id="a list of chunks of two kinds"),
 ])
 def test_frames(rows, expected, given):
     assert Cohort.summarize(given(rows), TRACKED) == expected
@@ -235,6 +236,8 @@ def test_memory_is_limited(tmp_path):
 def test_an_empty_iterator_and_an_empty_frame_are_told():
     with pytest.raises(DataError, match="it gave no chunk"):
         Cohort.summarize(iter([]))
+    with pytest.raises(FileNotFoundError, match="no file given"):
+        Cohort.summarize([])
     with pytest.raises(DataError, match="no rows"):
         Cohort.summarize(pl.from_pandas(simulate_students(3)).filter(pl.col("math") > 200).lazy())
     with pytest.raises(TypeError):
