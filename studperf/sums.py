@@ -606,7 +606,8 @@ def files_of(source: str | Path | Iterable[str | Path]) -> list[str]:
     "The files that a path, a glob, an address or a list of them stands for, each once; raises FileNotFoundError if there is none."
     patterns = [str(pattern) for pattern in ([source] if isinstance(source, (str, Path)) else source)]
     found = [[pattern] if "://" in pattern or Path(pattern).exists() else sorted(glob.glob(pattern)) for pattern in patterns]
-    if absent := [pattern for pattern, group in zip(patterns, found, strict=True) if not group]:
+    absent = [pattern for pattern, group in zip(patterns, found, strict=True) if not group]
+    if absent or not patterns:
         raise FileNotFoundError(f"no file {', '.join(absent) or 'given'}")
     return list(dict.fromkeys(path for group in found for path in group))
 
