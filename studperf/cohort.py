@@ -400,9 +400,9 @@ def select_cells(cohort: Cohort,
 def _recentred(cohort: Cohort, name: str) -> Scale:
     "The scale about the mean of the students who are still there: that of all would tell of those who were left out."
     scale, moments = cohort.scales[name], cohort.moments([name])
-    if not len(moments.n) or not (scale.decimals is None or cohort.weighted):
+    if not (scale.decimals is None or cohort.weighted):
         return scale
-    center = float(np.round(moments.mean[0, 0]))
+    center = float(np.round(moments.mean[0, 0])) if len(moments.n) else 0.0
     return replace(scale, origin=center if scale.decimals is None else 0.0, center=center if cohort.weighted else 0.0)
 
 # %% ../nbs/02_cohort.ipynb #b7c14f96
