@@ -599,7 +599,11 @@ def table_of_files(paths: Sequence[str],  # Parquet and CSV files
     for path in paths:
         forms.setdefault(file_form(path, schema), []).append(path)
     with tempfile.TemporaryDirectory(prefix="studperf-") as folder, duckdb.connect(config={
-            "memory_limit": memory_limit, "temp_directory": f"{folder}/duckdb", "preserve_insertion_order": False}) as connection:
+            "temp_directory": f"{folder}/duckdb", "preserve_insertion_order": False}) as connection:
+        try:
+            connection.execute(f"SET memory_limit = {_literal(str(memory_limit))}")
+        except duckdb.ParserException as error:
+            raise ValueError(f"memory_limit: found {memory_limit!r}, expected a size such as '1GB' or '800MB'") from error
         queries = []
         for form, group in forms.items():
             query = form.select(group, schema)
@@ -623,7 +627,7 @@ def files_of(source: str | Path | Iterable[str | Path]) -> list[str]:
 def sums_of_frame(source: Any,  # a frame of any library; None: the embedded sample
                   schema: Schema, **options) -> Sums:
     "Reduce a frame to sums; raises DataError with all that is wrong with it, TypeError for what is no frame."
-    frame = None if source is None else nw.from_native(source, pass_through=True)
+    frame = source if source is None or isinstance(source, pd.DataFrame) else nw.from_native(source, pass_through=True)
     if isinstance(frame, nw.LazyFrame):
         return sums_of_table(under_schema_names(frame, schema), schema, **options)
     return sums_of_checked(check_table(as_frame(source), schema, warn=False), schema, **options)

@@ -344,3 +344,16 @@ def test_columns_that_only_sound_alike_are_taken():
     rows = pd.DataFrame({"total score": [1, 2, 3, 4.5], "units of alcohol": [0, 1, 0, 2], "Count of visits": [1, 2, 1, 1], "class": list("abab")})
     schema = Schema(["class", "Count of visits"], ["total score"], covariates=["units of alcohol"])
     assert Cohort.summarize(duckdb.from_df(rows), schema) == Cohort.summarize(rows, schema)
+
+
+def test_a_memory_limit_that_is_none_is_told(rows, tmp_path):
+    rows[:10].to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(ValueError, match="memory_limit: found 'lots', expected a size such as '1GB'"):
+        Cohort.summarize(tmp_path / "rows.parquet", TRACKED, memory_limit="lots")
+
+
+def test_columns_of_the_same_name_matter_only_if_they_are_asked_for():
+    rows = pd.DataFrame([["7a", 50, 1, 2], ["7b", 60, 3, 4]], columns=["class", "exam", "note", "note"])
+    assert Cohort.summarize(rows, Schema(["class"], ["exam"])) == Cohort.summarize(rows.iloc[:, :2], Schema(["class"], ["exam"]))
+    with pytest.raises(DataError, match="column 'note' stands there 2 times"):
+        Cohort.summarize(rows, Schema(["class"], ["exam", "note"]))
