@@ -357,3 +357,23 @@ def test_columns_of_the_same_name_matter_only_if_they_are_asked_for():
     assert Cohort.summarize(rows, Schema(["class"], ["exam"])) == Cohort.summarize(rows.iloc[:, :2], Schema(["class"], ["exam"]))
     with pytest.raises(DataError, match="column 'note' stands there 2 times"):
         Cohort.summarize(rows, Schema(["class"], ["exam", "note"]))
+
+
+@pytest.mark.parametrize("weight", [None, "weight"])
+def test_a_school_where_nobody_is_left_takes_no_digits_from_another(weight):
+    """Scores about 1e8 with SD 1: summed about 0 they would have no variance."""
+    schema = Schema(["class"], ["exam"], weight=weight)
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame({"class": "a", "exam": 1e8 + random.normal(0, 1, 50), "weight": 2.0})
+    none_left = Cohort.summarize(rows[:5].assign(exam=lambda frame: frame["exam"] - 1e8), schema).suppress()
+    for exams in (rows, rows.round()):
+        for merged in (none_left + Cohort.summarize(exams, schema), Cohort.summarize(exams, schema) + none_left):
+            assert merged.moments(["exam"]).var[0, 0] == pytest.approx(exams["exam"].var(), rel=1e-6)
+            if weight:
+                assert merged.moments(["exam"], power=1).ss[0, 0, 0] == pytest.approx(2 * 49 * exams["exam"].var(), rel=1e-6)
+
+
+def test_only_cohorts_are_added():
+    cohort = Cohort.summarize(simulate_students(5))
+    with pytest.raises(TypeError, match="unsupported operand"):
+        cohort + 5
