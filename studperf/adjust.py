@@ -208,8 +208,9 @@ class Fit:
     @property
     def leverage(self) -> np.ndarray:  # (G,)
         "Mean leverage of each cell's students, for designs of factors."
-        matrix = self.rows.matrix[:, self.kept]
-        return ((matrix @ self.bread) * matrix).sum(axis=1) * self.rows.weight / self.rows.n
+        matrix, rows = self.rows.matrix[:, self.kept], self.rows
+        squares = rows.squared.n if rows.squared else rows.weight  # students count as they weigh: one may have all the weight of a cell
+        return ((matrix @ self.bread) * matrix).sum(axis=1) * squares / rows.weight
 
     @property
     def r2(self) -> float:

@@ -11,6 +11,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from functools import reduce
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -98,7 +99,7 @@ class Cohort:
         return load_cohort(path)
 
     def __add__(self, other: "Cohort") -> "Cohort":
-        return merge(self, other)
+        return merge(self, other) if isinstance(other, Cohort) else NotImplemented
 
     def __radd__(self, other: int) -> "Cohort":  # sum() begins with 0
         return self if other == 0 else NotImplemented
@@ -320,10 +321,12 @@ def _regrouped(schema: Schema, cells: pd.DataFrame, counts: pd.DataFrame, scales
 def _common_scale(first: Cohort, second: Cohort, name: str) -> Scale:
     "The scale that holds both: the more decimals, or floats if either has those."
     scales = first.scales[name], second.scales[name]
-    center = min(scale.center for scale in scales)
+    filled = [cohort for cohort in (first, second) if cohort.has(name).any()]  # where nobody has a value, origin and center say nothing
+    center = min((cohort.scales[name].center for cohort in filled), default=0.0)
     if any(scale.decimals is None for scale in scales):
-        origin = min(scale.origin for scale in scales if scale.decimals is None)
-        return Scale(None, origin, discrete=False, center=center)
+        floats = [cohort.scales[name] for cohort in filled if cohort.scales[name].decimals is None]
+        origins = [scale.origin for scale in floats] or [float(np.round(cohort.moments([name]).mean[0, 0])) for cohort in filled]
+        return Scale(None, min(origins, default=0.0), discrete=False, center=center)
     decimals = max(scale.decimals for scale in scales)
     if not all(scale.discrete for scale in scales):
         return Scale(decimals, discrete=False, center=center)
@@ -368,8 +371,10 @@ def _conversion(old: Scale, new: Scale, weighted: bool) -> tuple[float, float]:
     "(factor, shift) so that new units = factor * old units + shift; weighted sums are of points about a center."
     if weighted:
         return 1.0, old.center - new.center
-    if new.decimals is None:
-        return old.unit, old.origin - new.origin
+    if new.decimals is None and old.decimals is None:
+        return 1.0, old.origin - new.origin
+    if new.decimals is None:  # fractions, since sums of large whole numbers have more digits than floats
+        return Fraction(1, 10 ** old.decimals), Fraction(-new.origin)
     return 10 ** (new.decimals - old.decimals), 0
 
 # %% ../nbs/02_cohort.ipynb #1505ca11
@@ -400,9 +405,9 @@ def select_cells(cohort: Cohort,
 def _recentred(cohort: Cohort, name: str) -> Scale:
     "The scale about the mean of the students who are still there: that of all would tell of those who were left out."
     scale, moments = cohort.scales[name], cohort.moments([name])
-    if not len(moments.n) or not (scale.decimals is None or cohort.weighted):
+    if not (scale.decimals is None or cohort.weighted):
         return scale
-    center = float(np.round(moments.mean[0, 0]))
+    center = float(np.round(moments.mean[0, 0])) if len(moments.n) else 0.0
     return replace(scale, origin=center if scale.decimals is None else 0.0, center=center if cohort.weighted else 0.0)
 
 # %% ../nbs/02_cohort.ipynb #b7c14f96

@@ -300,6 +300,8 @@ def weighted_row(cohort: Cohort,
     row = {"score": score, "factor": factor, **(_group_columns(groups, *levels) if k < 3 else {})}
     if reason := cannot_compare(groups, levels):
         return row | {"method": reason}
+    if alone := [level for level, sd in zip(groups.levels, means.sd, strict=True) if np.isnan(sd)]:
+        return row | {"method": f"not tested: only one student in {listed(alone)} has a weight above 0"}
     df = float(groups.n.sum() - k)
     if k > 2:
         statistic, p_value = wald_f(means.mean, means.std_error, df)

@@ -146,6 +146,16 @@ def _check_forms(schema: Schema) -> None:
             raise ValueError(f"Schema: {name!r} has {texts!r}, expected a list of texts")
 
 
+def _is_reserved(name: str) -> bool:
+    return name in RESERVED or name.casefold() in ("n", "missing", "weight as number")  # DuckDB's names have no case
+
+
+def _is_made_of(name: str, schema: Schema) -> bool:
+    "Is this the name of a column that is made of a numeric one when rows are summed or sums are saved?"
+    made = re.match(r"(total )?(sum of |(units of|centred|digit \d+ of|decimals of|values of|counts of) (.*))", name, re.IGNORECASE)
+    return bool(made and (not made[4] or any(made[4].casefold().startswith(other.casefold()) for other in schema.numeric)))
+
+
 def listed(names: Iterable) -> str:
     "Names in quotes, with commas between them."
     return ", ".join(repr(name) for name in names)
@@ -167,7 +177,7 @@ def _contradictions(schema: Schema) -> list[str]:
         if schema.factors.get(name) is None:
             problems.append(f"{name!r} is ordered, so factors must give its levels, lowest first")
     problems += [f"{name!r} is a name that result tables need for themselves: call the column otherwise and list {name!r} among its aliases"
-                 for name in columns if name in RESERVED or name.startswith("sum of ")]
+                 for name in columns if _is_reserved(name) or _is_made_of(name, schema)]
     problems += [f"aliases names {name!r}, which is no column" for name in schema.aliases if name not in columns]
     return problems
 
@@ -289,14 +299,17 @@ def _faults(values: Iterable, positions: np.ndarray, advise: Callable[[object], 
 
 
 def _means_missing(value: object, levels: Sequence[str] = ()) -> bool:
-    "Is this a text that stands for a missing value and is not itself a level?"
-    return isinstance(value, str) and value.strip() in MISSING_TEXTS and value not in levels
+    "Is this NaN, or a text that stands for a missing value and is not itself a level?"
+    if isinstance(value, str):
+        return value.strip() in MISSING_TEXTS and value not in levels
+    return isinstance(value, float) and value != value  # Arrow tells NaN from missing
 
 # %% ../nbs/00_schema.ipynb #6cb889e8
 def _read_numbers(raw: pd.Series, name: str, schema: Schema) -> tuple[pd.Series, pd.DataFrame]:
     "A score, covariate or weight as int64 where every value is a whole number, else float64; and its faults."
     if pd.api.types.is_numeric_dtype(raw) and not pd.api.types.is_bool_dtype(raw):
-        missing, values = raw.isna().to_numpy(), raw.to_numpy(float, na_value=np.nan)
+        values = raw.to_numpy(float, na_value=np.nan)
+        missing = np.isnan(values)
     else:
         codes, found = pd.factorize(raw)
         missing = np.array([*map(_means_missing, found), True])[codes]
@@ -341,8 +354,8 @@ def read_levels(raw: pd.Series,  # the values as they stand in the table
 
 
 def _level_text(value: object) -> str:
-    "A level as text; 7.0 is '7', since a column with missing values turns whole numbers into floats."
-    return re.sub(r"^(-?\d+)\.0$", r"\1", str(value))
+    "A level as text; 7.0 is '7', since a column with missing values turns whole numbers into floats; so is a date with the time 0."
+    return re.sub(r"^(-?\d+)\.0$|^(\d{4}-\d\d-\d\d) 00:00:00$", r"\1\2", str(value))
 
 
 def natural_order(texts: Iterable[str]) -> list[str]:
@@ -415,7 +428,7 @@ def _likely_role(column: pd.Series, name: str) -> tuple[str | None, str]:
     whole = numbers and bool((values == np.floor(values)).all())
     if not name or name.startswith("Unnamed:"):
         return None, "it has no name"
-    if name in RESERVED:
+    if _is_reserved(name):
         return None, "result tables need this name for themselves; rename it to use it"
     if distinct < 2:
         return None, "it has fewer than two different values"

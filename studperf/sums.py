@@ -12,7 +12,9 @@ __all__ = ['MOST_DECIMALS', 'MOST_VALUES', 'sa', 'WHITESPACE', 'Scale', 'sum_of'
 # %% ../nbs/01b_sums.ipynb #2d4c44a5
 import glob
 import gzip
+import re
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -102,8 +104,10 @@ class FrameTable:
         return self.types[name].is_integer()
 
     def not_numeric(self, name: str) -> str:
-        "The type of a column that holds no numbers; empty if it does."
-        return "" if self.types[name].is_numeric() else str(self.types[name])
+        "The type of a column that holds no numbers; empty if it does, or if it holds nothing."
+        if self.types[name].is_numeric() or (self.types[name] == nw.Unknown and not self.totals([], {"values": ("count", name)})["values"][0]):
+            return ""
+        return str(self.types[name])
 
     def plus(self, columns: Mapping[str, nw.Expr]) -> "FrameTable":
         "The table with further columns."
@@ -113,8 +117,10 @@ class FrameTable:
         "By group the number of rows, `n`, and for each name a function (sum, min, max, mean, count) of a column."
         parts = [nw.len().alias("n"), *(getattr(nw.col(column), function)().alias(name)
                                          for name, (function, column) in wanted.items())]
-        frame = self.frame.group_by(*by).agg(*parts) if by else self.frame.select(*parts)
-        return _python_values(frame.collect("pyarrow").to_native())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # of narwhals, where there are many sums
+            frame = self.frame.group_by(*by).agg(*parts) if by else self.frame.select(*parts)
+            return _python_values(frame.collect("pyarrow").to_native())
 
     # How the engine writes: a whole number, a double, the nearest whole number, 1 where something is so, size, missing, a stand-in.
     whole = staticmethod(lambda value: value.cast(nw.Int64))
@@ -157,8 +163,11 @@ class QueryTable:
         return False
 
     def not_numeric(self, name: str) -> str:
-        "Nothing: the database itself refuses to take a text for a number."
-        return ""
+        "What a column holds that is no number, where the database would take a text for 0; others refuse it themselves."
+        if self.connection.dialect.name not in ("sqlite", "mysql", "mariadb"):
+            return ""
+        highest = self.connection.execute(sa.select(sa.func.max(self.rows.c[name]))).scalar()  # texts are above numbers
+        return f"texts such as {highest!r}" if isinstance(highest, (str, bytes)) else ""
 
     def plus(self, columns: Mapping[str, Any]) -> "QueryTable":
         "The table with further columns."
@@ -312,7 +321,7 @@ def cell_sums(table: FrameTable | QueryTable,  # from `with_units`
     found = table.plus(products).totals(by, {f"total {name}": ("sum", name) for name in wanted})
     cells = found[list(keys)].assign(missing=_integers(found["missing"]) if "missing" in by else 0, n=_integers(found["n"]))
     weighted = {name: _numbers(found[f"total {name}"], float) for name in products if name.startswith("sum of ")}
-    return cells.assign(**_restored(found, columns, cells), **weighted)
+    return pd.concat([cells, pd.DataFrame(_restored(found, columns, cells) | weighted, index=cells.index)], axis=1)
 
 
 def _integers(values: pd.Series) -> np.ndarray:
@@ -432,11 +441,10 @@ def _joined(keys: pd.DataFrame, cells: pd.DataFrame, counts: Sequence[pd.DataFra
     "Sums of numbered parts, from the keys as levels."
     names = list(keys)
     places, first = group_places(keys, names)
-    bits = len(schema.numeric)
     cells = added_up(cells.assign(cell=places[cells["cell"]])[["cell", "missing", "n", *sum_columns(schema)]], ["cell", "missing"])
-    codes = cells["cell"].to_numpy() << bits | cells["missing"].to_numpy()
     counts = pd.concat([pd.DataFrame(columns=["cell", "missing", "score", "units", "count"]), *counts]) if not counts else pd.concat(counts)
-    own = places[counts["cell"].to_numpy("int64")] << bits | counts["missing"].to_numpy("int64")
+    counts = counts.assign(cell=places[counts["cell"].to_numpy("int64")]).astype({"missing": "int64"})
+    codes, own = np.split(group_places(pd.concat([cells, counts]), ["cell", "missing"])[0], [len(cells)])
     place = np.searchsorted(codes, own)
     if not np.array_equal(codes.take(place, mode="clip"), own):
         raise DataError("the table", ["its rows changed while they were read; read it again"])
@@ -454,6 +462,8 @@ def sums_of_table(table: FrameTable | QueryTable,  # under the Schema's names
     if problems := [f"column {name!r}: holds {kind}, expected numbers; convert the column" for name in (*schema.numeric, *_weight(schema))
                     if (kind := table.not_numeric(name))]:
         raise DataError("the table", problems)
+    if len(schema.numeric) > 62:
+        raise ValueError(f"the Schema has {len(schema.numeric)} scores and covariates, expected at most 62: leave some out")
     table = table.plus({name: table.numbers(name) for name in (*schema.numeric, *_weight(schema)) if not table.is_whole(name)})
     with tqdm(total=2 + len(schema.scores) * counts, desc="summing", unit="query", delay=2, leave=False, disable=None if progress else True) as bar:
         n, facts = column_facts(table, schema)
@@ -514,7 +524,7 @@ def _number_sql(column: str, kind: str) -> str:
     "A number, with empty cells and NaN as NULL; a text that is no number becomes infinite, so that it is found."
     if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"):
         return column
-    number = f"coalesce(TRY_CAST({column} AS DOUBLE), 'inf'::DOUBLE)"
+    number = f"coalesce(nullif(TRY_CAST({column} AS DOUBLE), 'nan'::DOUBLE), 'inf'::DOUBLE)"
     if kind == "BOOLEAN":
         return f"CASE WHEN {column} IS NOT NULL THEN 'inf'::DOUBLE END"
     if kind in ("FLOAT", "DOUBLE"):
@@ -590,7 +600,11 @@ def table_of_files(paths: Sequence[str],  # Parquet and CSV files
     for path in paths:
         forms.setdefault(file_form(path, schema), []).append(path)
     with tempfile.TemporaryDirectory(prefix="studperf-") as folder, duckdb.connect(config={
-            "memory_limit": memory_limit, "temp_directory": f"{folder}/duckdb", "preserve_insertion_order": False}) as connection:
+            "temp_directory": f"{folder}/duckdb", "preserve_insertion_order": False}) as connection:
+        try:
+            connection.execute(f"SET memory_limit = {_literal(str(memory_limit))}")
+        except duckdb.ParserException as error:
+            raise ValueError(f"memory_limit: found {memory_limit!r}, expected a size such as '1GB' or '800MB'") from error
         queries = []
         for form, group in forms.items():
             query = form.select(group, schema)
@@ -615,7 +629,7 @@ def files_of(source: str | Path | Iterable[str | Path]) -> list[str]:
 def sums_of_frame(source: Any,  # a frame of any library; None: the embedded sample
                   schema: Schema, **options) -> Sums:
     "Reduce a frame to sums; raises DataError with all that is wrong with it, TypeError for what is no frame."
-    frame = None if source is None else nw.from_native(source, pass_through=True)
+    frame = source if source is None or isinstance(source, pd.DataFrame) else nw.from_native(source, pass_through=True)
     if isinstance(frame, nw.LazyFrame):
         return sums_of_table(under_schema_names(frame, schema), schema, **options)
     return sums_of_checked(check_table(as_frame(source), schema, warn=False), schema, **options)
@@ -678,10 +692,11 @@ def _subquery(source: Any, connection: Any) -> Any:
     "What is meant, as a subquery whose columns are known."
     if not isinstance(source, str):
         return (source if isinstance(source, sa.sql.Select) else sa.select(source)).subquery()
-    if source.lstrip()[:6].upper() in ("SELECT", "WITH", "WITH "):
-        rows = sa.text(f"SELECT * FROM ({source.strip().rstrip(';')}) AS rows")
-    else:
-        *place, name = source.split(".")
-        rows = sa.select(sa.text("*")).select_from(sa.table(name, schema=".".join(place) or None))
-    names = list(connection.execute(sa.text(f"SELECT * FROM ({rows.compile(connection.engine)}) AS rows WHERE 1 = 0")).keys())
-    return sa.text(str(rows.compile(connection.engine))).columns(*map(sa.column, names)).subquery()
+    if re.match(r"(\s|\(|--.*\n|/\*(.|\n)*?\*/)*(SELECT|WITH)\b", source, re.IGNORECASE):
+        query = source.strip().rstrip(";").replace(":", r"\:") + "\n"  # no parameters; the query may end with a comment
+        names = connection.execute(sa.text(f"SELECT * FROM ({query}) AS rows WHERE 1 = 0")).keys()
+        return sa.text(query).columns(*map(sa.column, names)).subquery()
+    *place, name = source.split(".")
+    table = sa.table(name, schema=".".join(place) or None)
+    names = connection.execute(sa.select(sa.text("*")).select_from(table).where(sa.text("1 = 0"))).keys()
+    return sa.select(*map(sa.column, names)).select_from(table).subquery()

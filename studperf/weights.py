@@ -21,8 +21,8 @@ class GroupMeans:
     keys: pd.DataFrame  # G rows: the groups' levels
     n: np.ndarray  # (G,) students who have a value
     mean: np.ndarray  # (G,)
-    sd: np.ndarray  # (G,) NaN for a single student
-    std_error: np.ndarray  # (G,) of the mean; NaN for a single student
+    sd: np.ndarray  # (G,) NaN for a single student, or if only one has a weight above 0
+    std_error: np.ndarray  # (G,) of the mean; NaN where sd is
 
 
 def linearised(plain: Moments,  # of one column, each student counted once
@@ -31,7 +31,8 @@ def linearised(plain: Moments,  # of one column, each student counted once
                students: int,  # N: all of the survey, in a group or not
                ) -> GroupMeans:
     "Weighted means with linearised standard errors (Binder, 1983)."
-    total, mean, n = weighted.n, weighted.mean[:, 0], np.where(plain.n > 1, plain.n, np.nan)
+    total, mean = weighted.n, weighted.mean[:, 0]
+    n = np.where(total ** 2 > (1 + 1e-9) * squared.n, plain.n, np.nan)  # equal: a single student has all the weight
     squares = squared.ss[:, 0, 0] + squared.n * (squared.mean[:, 0] - mean) ** 2
     # What floats leave of a constant column is rounding, not variance.
     varies = weighted.ss[:, 0, 0] > 1e-14 * total * mean ** 2

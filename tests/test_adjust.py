@@ -11,7 +11,9 @@ import pytest
 
 from studperf.adjust import interactions, regress
 from studperf.cohort import Cohort
+from studperf.comparison import compare
 from studperf.decomposition import DECOMPOSITION_COLUMNS, decompose
+from studperf.explore import describe
 from studperf.schema import STUDENTS, Schema
 from studperf.variation import ceiling, manova, mixed
 
@@ -142,6 +144,18 @@ def test_an_only_student_with_weights_has_no_error(students):
     table = regress(Cohort.summarize(alone, schema), "math").coefficients.set_index("term")
     assert table.loc["test_prep: rare", "method"] == "no standard error: it rests on a single student"
     assert table["std_error"].isna().sum() == 1
+
+
+def test_a_student_who_has_all_the_weight_of_a_level_has_no_error(students):
+    """Students of weight 0 beside an only student do not make its mean sure."""
+    schema = Schema(["gender"], ["math", "reading"], weight="weight", left_out={"school": "not used"})
+    women = students["gender"] == "female"
+    rows = students.assign(weight=students["weight"].mask(women & (women.cumsum() > 1), 0))
+    cohort = Cohort.summarize(rows, schema)
+    assert regress(cohort, "math").coefficients["method"].tolist() == ["no standard error: it rests on a single student"] * 2
+    assert describe(cohort, "math", "gender")[["sd", "std_error"]].iloc[1].isna().all()
+    table = compare(cohort, "math")
+    assert table["method"].item() == "not tested: only one student in 'female' has a weight above 0" and np.isnan(table["p_value"].item())
 
 
 @pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")

@@ -242,3 +242,141 @@ def test_an_empty_iterator_and_an_empty_frame_are_told():
         Cohort.summarize(pl.from_pandas(simulate_students(3)).filter(pl.col("math") > 200).lazy())
     with pytest.raises(TypeError):
         Cohort.summarize(5)
+
+
+@pytest.fixture(scope="module")
+def sqlite():
+    engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.pool.StaticPool)
+    rows = pd.DataFrame({"class": ["7a", "7b"] * 20, "exam": np.arange(40) * 1.5, "essay": [1, 2, None, 4] * 10})
+    rows.to_sql("Selected pupils", engine, index=False)
+    rows.to_sql("selected_pupils", engine, index=False)
+    rows.astype({"exam": object}).assign(exam=[*rows["exam"][:38], "", "absent"]).to_sql("texts", engine, index=False)
+    yield engine, rows
+    engine.dispose()
+
+
+@pytest.mark.parametrize("source", [
+    "Selected pupils", "selected_pupils", "main.selected_pupils", "SELECT * FROM selected_pupils;\n",
+    'with chosen AS (SELECT * FROM "Selected pupils")\nSELECT * FROM chosen', "(SELECT * FROM selected_pupils)",
+    "-- exams\n/* of\nall */ SELECT * FROM selected_pupils -- as they are", "SELECT * FROM selected_pupils WHERE class <> ' :b' AND class LIKE '7%'"])
+def test_sqlite_reads_tables_and_queries(sqlite, source):
+    engine, rows = sqlite
+    schema = Schema(["class"], ["exam", "essay"])
+    assert Cohort.summarize(source, schema, database=engine) == Cohort.summarize(rows, schema)
+
+
+def test_sqlite_does_not_count_texts_as_0(sqlite):
+    engine, _ = sqlite
+    with pytest.raises(DataError, match="column 'exam': holds texts such as 'absent', expected numbers"):
+        Cohort.summarize("texts", Schema(["class"], ["exam"]), database=engine)
+
+
+def test_a_text_in_a_query_is_no_parameter(sqlite):
+    engine, rows = sqlite
+    schema = Schema(["class"], ["exam"])
+    found = Cohort.summarize("SELECT ' :b' AS class, exam FROM selected_pupils", schema, database=engine)
+    assert found == Cohort.summarize(rows.assign(**{"class": " :b"}), schema)
+
+
+def test_postgresql_takes_a_query_as_it_stands(rows, database):
+    odd = Cohort.summarize("WITH odd AS (SELECT * FROM pupils WHERE grade::integer % 2 = 1 AND gender LIKE '%male')\n"
+                           "SELECT * FROM odd -- no '12 :30'", TRACKED, database=database)
+    assert odd == Cohort.summarize(rows[rows["grade"] % 2 == 1], TRACKED)
+
+
+@pytest.mark.parametrize("has_missing", [False, True])
+def test_sixty_two_scores_are_the_most(has_missing):
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame({"class": list("abcdefghijklmnopqrst") * 2, **{f"item {i}": random.integers(0, 3, 40) for i in range(63)}})
+    if has_missing:
+        rows = rows.astype({"item 0": float, "item 61": float})
+        rows.loc[0, "item 0"] = rows.loc[5, "item 61"] = np.nan
+    schema = Schema(["class"], [f"item {i}" for i in range(62)])
+    cohort = Cohort.summarize(rows, schema)
+    assert cohort == Cohort.summarize(pl.from_pandas(rows).lazy(), schema)
+    counts = cohort.value_counts("item 61", ["class"])
+    assert counts.set_index(["class", "value"])["count"].to_dict() == rows.groupby(["class", "item 61"]).size().to_dict()
+    with pytest.raises(ValueError, match="the Schema has 63 scores and covariates, expected at most 62"):
+        Cohort.summarize(rows, Schema(["class"], [f"item {i}" for i in range(63)]))
+
+
+@pytest.mark.parametrize(("levels", "expected"), [
+    pytest.param(pa.array([7, float("nan"), None, 8.5] * 10), ["7", "8.5"], id="numbers that are NaN"),
+    pytest.param(pa.array(pd.to_datetime(["2020-01-01", "2020-01-01", "2021-02-03", "2021-02-03"] * 10).date), ["2020-01-01", "2021-02-03"], id="dates"),
+    pytest.param(pa.nulls(40), [], id="nothing"),
+])
+@pytest.mark.parametrize("given", [
+    pytest.param(lambda table: table.to_pandas(), id="pandas"), pytest.param(lambda table: table.to_pandas(types_mapper=pd.ArrowDtype), id="pandas by Arrow"),
+    pytest.param(lambda table: pl.from_arrow(table), id="polars"), pytest.param(lambda table: pl.from_arrow(table).lazy(), id="polars lazy"),
+    pytest.param(lambda table: duckdb.from_arrow(table), id="DuckDB relation")])
+def test_levels_that_engines_write_in_their_own_ways(levels, expected, given):
+    schema = Schema(["class"], ["exam", "essay"])
+    table = pa.table({"class": levels, "exam": pa.array([float("nan"), 2.5, None, 3] * 10), "essay": pa.nulls(40)})
+    cohort = Cohort.summarize(given(table), schema)
+    assert cohort.levels("class") == expected
+    assert (cohort.moments(["exam"]).n.tolist(), cohort.moments(["essay"]).n.tolist()) == ([20], [])
+    assert cohort == Cohort.summarize(table, schema)
+
+
+@pytest.mark.parametrize("text", ["NAN", "Nan", "-nan"])
+def test_a_text_that_is_no_number_is_told_whoever_reads_it(text, tmp_path):
+    (tmp_path / "exams.csv").write_text(f"class,exam\n7a,{text}\n7b,5\n")
+    with pytest.raises(DataError, match=f"row 2, column 'exam': found '{text}', expected a number"):
+        Cohort.summarize(tmp_path / "exams.csv", Schema(["class"], ["exam"]))
+
+
+def test_suppressed_students_leave_no_trace_in_the_scales():
+    """Nobody who is left has a score in reading, so its scale must not tell the suppressed students' mean."""
+    rows = pd.DataFrame({"class": ["a"] * 20 + ["b"] * 2, "math": np.r_[np.linspace(40, 60, 20) + 1e-9, 90.123456789, 91],
+                         "reading": [np.nan] * 20 + [77.123456789, 79], "weight": 1.5})
+    for schema in (Schema(["class"], ["math", "reading"]), Schema(["class"], ["math", "reading"], weight="weight")):
+        cohort = Cohort.summarize(rows, schema)
+        left = cohort.suppress(min_n=5)
+        assert (left.scales["math"].origin, left.scales["reading"].origin, left.scales["reading"].center) == (50, 0, 0)
+        assert all(scale.origin == scale.center == 0 for scale in cohort.suppress(min_n=100).scales.values())
+
+
+@pytest.mark.parametrize("name", ["N", "Missing", "weight as number", "units of exam", "centred exam", "Decimals of exam", "values of exam",
+                                  "total units of exam", "units of exam * units of exam", "digit 0 of exam"])
+def test_columns_that_the_sums_would_overwrite_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name.replace('*', '[*]')!r} is a name that result tables need"):
+        Schema([name], ["exam"])
+
+
+def test_columns_that_only_sound_alike_are_taken():
+    rows = pd.DataFrame({"total score": [1, 2, 3, 4.5], "units of alcohol": [0, 1, 0, 2], "Count of visits": [1, 2, 1, 1], "class": list("abab")})
+    schema = Schema(["class", "Count of visits"], ["total score"], covariates=["units of alcohol"])
+    assert Cohort.summarize(duckdb.from_df(rows), schema) == Cohort.summarize(rows, schema)
+
+
+def test_a_memory_limit_that_is_none_is_told(rows, tmp_path):
+    rows[:10].to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(ValueError, match="memory_limit: found 'lots', expected a size such as '1GB'"):
+        Cohort.summarize(tmp_path / "rows.parquet", TRACKED, memory_limit="lots")
+
+
+def test_columns_of_the_same_name_matter_only_if_they_are_asked_for():
+    rows = pd.DataFrame([["7a", 50, 1, 2], ["7b", 60, 3, 4]], columns=["class", "exam", "note", "note"])
+    assert Cohort.summarize(rows, Schema(["class"], ["exam"])) == Cohort.summarize(rows.iloc[:, :2], Schema(["class"], ["exam"]))
+    with pytest.raises(DataError, match="column 'note' stands there 2 times"):
+        Cohort.summarize(rows, Schema(["class"], ["exam", "note"]))
+
+
+@pytest.mark.parametrize("weight", [None, "weight"])
+def test_a_school_where_nobody_is_left_takes_no_digits_from_another(weight):
+    """Scores about 1e8 with SD 1: summed about 0 they would have no variance."""
+    schema = Schema(["class"], ["exam"], weight=weight)
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame({"class": "a", "exam": 1e8 + random.normal(0, 1, 50), "weight": 2.0})
+    none_left = Cohort.summarize(rows[:5].assign(exam=lambda frame: frame["exam"] - 1e8), schema).suppress()
+    for exams in (rows, rows.round()):
+        for merged in (none_left + Cohort.summarize(exams, schema), Cohort.summarize(exams, schema) + none_left):
+            assert merged.moments(["exam"]).var[0, 0] == pytest.approx(exams["exam"].var(), rel=1e-6)
+            if weight:
+                assert merged.moments(["exam"], power=1).ss[0, 0, 0] == pytest.approx(2 * 49 * exams["exam"].var(), rel=1e-6)
+
+
+def test_only_cohorts_are_added():
+    cohort = Cohort.summarize(simulate_students(5))
+    with pytest.raises(TypeError, match="unsupported operand"):
+        cohort + 5
