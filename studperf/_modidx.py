@@ -475,6 +475,8 @@ d = { 'settings': { 'branch': 'main',
                                     'studperf.variation.r2_limits': ('variation.html#r2_limits', 'studperf/variation.py'),
                                     'studperf.variation.residual_products': ('variation.html#residual_products', 'studperf/variation.py')},
             'studperf.weights': { 'studperf.weights.GroupMeans': ('weights.html#groupmeans', 'studperf/weights.py'),
+                                  'studperf.weights.GroupMeans.std_error': ('weights.html#groupmeans.std_error', 'studperf/weights.py'),
                                   'studperf.weights._those_of': ('weights.html#_those_of', 'studperf/weights.py'),
+                                  'studperf.weights.clustered_covariance': ('weights.html#clustered_covariance', 'studperf/weights.py'),
                                   'studperf.weights.group_means': ('weights.html#group_means', 'studperf/weights.py'),
                                   'studperf.weights.linearised': ('weights.html#linearised', 'studperf/weights.py')}}}

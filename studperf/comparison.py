@@ -302,24 +302,29 @@ def weighted_row(cohort: Cohort,
         return row | {"method": reason}
     if alone := [level for level, sd in zip(groups.levels, means.sd, strict=True) if np.isnan(sd)]:
         return row | {"method": f"not tested: only one student in {listed(alone)} has a weight above 0"}
-    df = float(groups.n.sum() - k)
+    if alone := [level for level, error in zip(groups.levels, means.std_error, strict=True) if np.isnan(error)]:
+        return row | {"method": f"not tested: all students in {listed(alone)} are of one cluster"}
+    df, sampled = float((means.clusters or groups.n.sum()) - k), "survey weights, by cluster" if means.clusters else "survey weights"
+    if df < 1:
+        return row | {"method": f"not tested: {means.clusters} clusters for {k} groups"}
     if k > 2:
-        statistic, p_value = wald_f(means.mean, means.std_error, df)
-        return row | {"statistic": statistic, "df1": k - 1, "df2": df, "p_value": p_value, "method": "Wald F test, survey weights"}
-    std_error = np.hypot(*means.std_error)
+        statistic, p_value = wald_f(means.mean, means.covariance, df)
+        return row | {"statistic": statistic, "df1": k - 1, "df2": df, "p_value": p_value, "method": f"Wald F test, {sampled}"}
+    std_error = np.sqrt(np.array([1, -1]) @ means.covariance @ [1, -1])
     t, margin = row["estimate"] / std_error, stdtrit(df, (1 + conf_level) / 2) * std_error
     return row | {"ci_low": row["estimate"] - margin, "ci_high": row["estimate"] + margin, "statistic": t, "df2": df,
-                  "p_value": 2 * stdtr(df, -abs(t)), "method": "t-test, survey weights"}
+                  "p_value": 2 * stdtr(df, -abs(t)), "method": f"t-test, {sampled}"}
 
 
 def wald_f(mean: np.ndarray,  # (k,) points
-           std_error: np.ndarray,  # (k,) points
-           df: float,  # of the errors
+           covariance: np.ndarray,  # (k, k) points squared
+           df: float,  # of the covariance
            ) -> tuple[float, float]:  # F with k - 1 and df degrees of freedom, p
-    "Wald test that independent means are equal."
-    precision, df1 = std_error ** -2.0, len(mean) - 1
-    f = precision @ (mean - precision @ mean / precision.sum()) ** 2 / df1
-    return float(f), float(fdtrc(df1, df, f))
+    "Wald test that means are equal."
+    contrasts = np.column_stack([-np.ones(len(mean) - 1), np.eye(len(mean) - 1)])  # of each with the first
+    gaps = contrasts @ mean
+    f = gaps @ np.linalg.solve(contrasts @ covariance @ contrasts.T, gaps) / len(gaps)
+    return float(f), float(fdtrc(len(gaps), df, f))
 
 # %% ../nbs/04_compare.ipynb #a32af9ee
 def pairs(cohort: Cohort,

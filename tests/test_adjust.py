@@ -12,6 +12,7 @@ import pytest
 from studperf.adjust import interactions, regress
 from studperf.cohort import Cohort
 from studperf.comparison import compare
+from studperf.data import simulate_students
 from studperf.decomposition import DECOMPOSITION_COLUMNS, decompose
 from studperf.explore import describe
 from studperf.schema import STUDENTS, Schema
@@ -272,3 +273,31 @@ def test_degenerate_decompositions():
 
     constant = decomposed(frame.assign(mark=5))
     assert constant["estimate"].tolist() == pytest.approx([0] * 4, abs=1e-12) and constant["std_error"].isna().all()
+
+
+# ----------------------------------------------------------------------------------------- weights and clusters, one factor
+@pytest.mark.parametrize("factor", ["lunch", "ethnicity"])
+def test_means_of_a_sample_by_cluster_are_as_uncertain_as_in_the_regression(factor):
+    """`describe` and `compare` sum pulls by school, `regress` on that factor alone has the sandwich that R's svyglm agrees with."""
+    random = np.random.default_rng(12)
+    rows = simulate_students(600, seed=12)
+    school = random.integers(0, 14, 600)
+    rows = rows.assign(school=np.where(random.random(600) < .05, None, school.astype(str)), w=random.uniform(.5, 4, 600),
+                       math=(rows["math"] + random.normal(0, 8, 14)[school]).clip(0, 100).round().where(random.random(600) > .05))
+    cohort = Cohort.summarize(rows, Schema(STUDENTS.factors, STUDENTS.scores, cluster="school", weight="w"))
+    regression = regress(cohort, "math", factors=[factor])
+    means = regression.means.query("weights == 'equal'")
+    described = describe(cohort, "math", factor).iloc[1:]
+    assert described["mean"].to_numpy() == pytest.approx(means["mean"].to_numpy(), rel=1e-9)
+    assert described["std_error"].to_numpy() == pytest.approx(means["std_error"].to_numpy(), rel=1e-9)
+    row, test = compare(cohort, "math", factor).iloc[0], regression.tests.iloc[-1]
+    f, df2 = (row["statistic"] ** 2, row["df2"]) if factor == "lunch" else (row["statistic"], row["df2"])
+    assert (f, df2, row["p_value"]) == pytest.approx((test["statistic"], test["df2"], test["p_value"]), rel=1e-9)
+    assert row["method"].endswith("survey weights, by cluster")
+
+
+def test_a_group_of_one_cluster_has_no_standard_error():
+    rows = pd.DataFrame({"class": list("aabbbb"), "school": list("xxyyzz"), "mark": [1, 3, 2, 5, 4, 4], "w": [1, 2, 1, 1, 2, 1]})
+    cohort = Cohort.summarize(rows, Schema(["class"], ["mark"], cluster="school", weight="w"))
+    assert compare(cohort)["method"].item() == "not tested: all students in 'a' are of one cluster"
+    assert describe(cohort, "mark", "class")["std_error"].isna().tolist() == [False, True, False]
