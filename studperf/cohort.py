@@ -9,7 +9,7 @@ __all__ = ['SMALL', 'FORMAT', 'Cohort', 'summarize', 'Moments', 'moments', 'unwe
 # %% ../nbs/02_cohort.ipynb #1bef8cee
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import reduce
@@ -154,18 +154,19 @@ def summarize(source: Any, schema: Schema, *, database: Any = None, memory_limit
         return _summarize_files(files_of(source), schema, memory_limit, options)
     if isinstance(source, (Iterator, list, tuple)):
         chunks = tqdm(source, desc="summing", unit="chunk", delay=2, leave=False, disable=None if options.get("progress", True) else True)
-        cohorts = (summarize(chunk, schema, memory_limit=memory_limit, **options | {"progress": False}) for chunk in chunks)
+        cohorts = (summarize(chunk, schema, memory_limit=memory_limit, **options | {"progress": False}) for chunk in chunks
+                   if not isinstance(chunk, Sized) or len(chunk))
         if (first := next(cohorts, None)) is None:
             raise DataError("the iterator", ["it gave no chunk, expected frames with a row per student"])
         return reduce(merge, cohorts, first)
     return _assemble(schema, sums_of_frame(source, schema, **options))
 
 # %% ../nbs/02_cohort.ipynb #2685aae0
-SMALL = 1_000_000  # bytes; such files are loaded, since that is quicker than to prepare queries for them
+SMALL = 1_000_000  # bytes; such a file is loaded, since that is quicker than to prepare queries for it
 
 
 def _summarize_files(paths: Sequence[str], schema: Schema, memory_limit: str, options: Mapping[str, Any]) -> Cohort:
-    if all(Path(path).is_file() for path in paths) and sum(Path(path).stat().st_size for path in paths) < SMALL:
+    if len(paths) == 1 and Path(paths[0]).is_file() and Path(paths[0]).stat().st_size < SMALL:
         return _summarize_loaded(paths, schema, options)
     try:
         with table_of_files(paths, schema, memory_limit=memory_limit) as table:
@@ -383,13 +384,21 @@ def suppress(cohort: Cohort, *,
              counts: bool = True,  # keep the value counts?
              ) -> Cohort:  # without the smaller cells; `suppressed` counts the students who were in them
     "Leave out cells of fewer than min_n students, whatever they hold."
-    if min_n < 1:
-        raise ValueError(f"min_n: found {min_n}, expected at least 1")
-    shown = select_cells(cohort, (cohort.cells["n"] >= min_n).to_numpy())
+    if not isinstance(min_n, (int, np.integer)) or min_n < 1:
+        raise ValueError(f"min_n: found {min_n!r}, expected at least 1, a whole number")
+    shown = select_cells(cohort, (cohort.cells["n"] >= min_n).to_numpy() & (_effective_n(cohort) >= min_n / 2))
     if not counts:
         scales = {name: replace(scale, discrete=False) for name, scale in cohort.scales.items()}
         shown = replace(shown, scales=scales, counts=shown.counts.head(0))
     return replace(shown, suppressed=cohort.suppressed + cohort.n - shown.n)
+
+
+def _effective_n(cohort: Cohort) -> np.ndarray:  # (cells,)
+    "How many students of equal weight would tell as much: a weighted sum must not be all but a single student's."
+    if not cohort.weighted:
+        return cohort.cells["n"].to_numpy()
+    total, squares = (cohort.cells[sum_of(*(cohort.schema.weight,) * power)].to_numpy(float) for power in (1, 2))
+    return total ** 2 / np.where(squares > 0, squares, 1)
 
 
 def select_cells(cohort: Cohort,

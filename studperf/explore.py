@@ -60,7 +60,8 @@ def describe(cohort: Cohort,
     "Describe the scores overall and by level: students, mean, spread, quantiles and the share below a pass mark."
     scores, factors = ([names] if isinstance(names, str) else list(names) for names in (scores or cohort.schema.scores, factors))
     marks = pass_mark if isinstance(pass_mark, Mapping) else dict.fromkeys(scores, np.nan if pass_mark is None else pass_mark)
-    if faulty := [f"{mark!r} for {score!r}" for score, mark in marks.items() if score not in scores or np.isinf(mark)]:
+    if faulty := [f"{mark!r} for {score!r}" for score, mark in marks.items()
+                 if score not in scores or not isinstance(mark, (int, float, np.number)) or np.isinf(mark)]:
         raise ValueError(f"pass_mark: found {', '.join(faulty)}, expected points for one of {', '.join(map(repr, scores))}")
     rows = [row for score in scores for factor in (None, *factors) for row in _described(cohort, score, factor, marks.get(score, np.nan))]
     return pd.DataFrame(rows, columns=list(DESCRIBE_COLUMNS))

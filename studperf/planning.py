@@ -122,5 +122,5 @@ def _who(pair: Pair, n: int | None) -> dict:
 def _check(**found: tuple[float, float, float]) -> None:
     "Raises ValueError for a value that does not lie between the other two."
     for name, (value, low, high) in found.items():
-        if not low < value < high:
-            raise ValueError(f"{name}: found {value}, expected a number above {low:g}" + (f" and below {high:g}" if high < np.inf else ""))
+        if not (isinstance(value, (int, float, np.number)) and low < value < high):
+            raise ValueError(f"{name}: found {value!r}, expected a number above {low:g}" + (f" and below {high:g}" if high < np.inf else ""))

@@ -520,6 +520,11 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _level_sql(column: str, kind: str) -> str:
+    "A level as it stands; truth values in Python's words, since parts of a table may hold them as texts."
+    return f"CASE WHEN {column} THEN 'True' WHEN NOT {column} THEN 'False' END" if kind == "BOOLEAN" else column
+
+
 def _number_sql(column: str, kind: str) -> str:
     "A number, with empty cells and NaN as NULL; a text that is no number becomes infinite, so that it is found."
     if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"):
@@ -547,7 +552,7 @@ class FileForm:
     def select(self, paths: Sequence[str], schema: Schema) -> str:
         "The query for the Schema's columns: levels as they stand, numbers as numbers."
         kinds, numeric = dict(self.kinds), (*schema.numeric, *_weight(schema))
-        columns = ", ".join(f"{_number_sql(_quoted(column), kinds[column]) if name in numeric else _quoted(column)} AS {_quoted(name)}"
+        columns = ", ".join(f"{(_number_sql if name in numeric else _level_sql)(_quoted(column), kinds[column])} AS {_quoted(name)}"
                             for name, column in self.found)
         files = ", ".join(_literal(glob.escape(path)) for path in paths)
         return f"SELECT {columns} FROM {self.reader}([{files}], {self.options}){self.condition}"
@@ -620,6 +625,8 @@ def files_of(source: str | Path | Iterable[str | Path]) -> list[str]:
     "The files that a path, a glob, an address or a list of them stands for, each once; raises FileNotFoundError if there is none."
     patterns = [str(pattern) for pattern in ([source] if isinstance(source, (str, Path)) else source)]
     found = [[pattern] if "://" in pattern or Path(pattern).exists() else sorted(glob.glob(pattern)) for pattern in patterns]
+    if folder := next((path for group in found for path in group if Path(path).is_dir()), None):
+        raise ValueError(f"{folder}: is a folder; give its files, such as {str(Path(folder, '*.parquet'))!r}")
     absent = [pattern for pattern, group in zip(patterns, found, strict=True) if not group]
     if absent or not patterns:
         raise FileNotFoundError(f"no file {', '.join(absent) or 'given'}")

@@ -1,6 +1,8 @@
 """Whoever holds the rows, the Cohort is the same to the last bit: lazy frames, a Dask cluster, Spark, PostgreSQL, chunks, files."""
+import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import duckdb
@@ -106,26 +108,23 @@ def test_spark(rows, expected, spark, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
+def postgres():
     """The address of a PostgreSQL server of our own, on a socket in a temporary folder and on no port."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs:
         missing("no PostgreSQL: Debian's postgresql")
-    folder = tmp_path_factory.mktemp("postgres")
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_uid == folder.stat().st_uid and parent.is_relative_to(tmp_path_factory.getbasetemp().parent):
-            parent.chmod(0o755)
-    as_postgres = []
-    if Path("/proc/self").stat().st_uid == 0:  # PostgreSQL refuses to run as root
-        shutil.chown(folder, "postgres")
-        as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    run = [*as_postgres, programs[-1] / "pg_ctl", "-D", folder / "data", "-s"]
-    subprocess.run([*as_postgres, programs[-1] / "initdb", "-D", folder / "data", "-U", "studperf", "-A", "trust", "-E", "UTF8"],
-                   check=True, capture_output=True, cwd=folder)
-    options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
-    subprocess.run([*run, "-w", "-l", folder / "log", "-o", options, "start"], check=True, cwd=folder, stdin=subprocess.DEVNULL)
-    yield f"postgresql+psycopg://studperf@/postgres?host={folder}"
-    subprocess.run([*run, "-m", "immediate", "stop"], check=True, cwd=folder)
+    with tempfile.TemporaryDirectory(prefix="studperf-postgres-") as folder:  # not pytest's, which only its owner may enter
+        as_postgres = []
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            shutil.chown(folder, "postgres")
+            as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        control = [*as_postgres, programs[-1] / "pg_ctl", "-D", f"{folder}/data", "-s"]
+        subprocess.run([*as_postgres, programs[-1] / "initdb", "-D", f"{folder}/data", "-U", "studperf", "-A", "trust", "-E", "UTF8"],
+                       check=True, stdout=subprocess.DEVNULL, cwd=folder)
+        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
+        subprocess.run([*control, "-w", "-l", f"{folder}/log", "-o", options, "start"], check=True, cwd=folder, stdin=subprocess.DEVNULL)
+        yield f"postgresql+psycopg://studperf@/postgres?host={folder}"
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd=folder)
 
 
 @pytest.fixture(scope="module")
@@ -380,3 +379,29 @@ def test_only_cohorts_are_added():
     cohort = Cohort.summarize(simulate_students(5))
     with pytest.raises(TypeError, match="unsupported operand"):
         cohort + 5
+
+
+def test_parts_without_rows_and_truth_values_of_two_kinds(tmp_path):
+    """Spark writes empty parts; a column of truth values may be texts in another part."""
+    schema = Schema(["passed"], ["mark"])
+    parts = [pd.DataFrame({"passed": [True, False, True], "mark": [1, 2, 3]}), pd.DataFrame({"passed": ["False", "True"], "mark": [4, 5]})]
+    for i, part in enumerate([*parts, parts[0][:0]]):
+        part.to_parquet(tmp_path / f"{i}.parquet")
+    whole = Cohort.summarize(pd.concat([part.astype({"passed": str}) for part in parts]), schema)
+    assert Cohort.summarize(tmp_path / "*.parquet", schema) == whole
+    assert Cohort.summarize(iter([*parts, parts[0][:0]]), schema) == whole
+
+
+def test_a_folder_is_told(tmp_path):
+    with pytest.raises(ValueError, match="is a folder; give its files, such as"):
+        Cohort.summarize(tmp_path)
+
+
+def test_suppression_hides_cells_in_which_one_student_has_the_weight():
+    rows = pd.DataFrame({"class": ["7a"] * 10 + ["7b"] * 10, "mark": range(20), "w": [1] + [0] * 9 + [1, 2] * 5})
+    cohort = Cohort.summarize(rows, Schema(["class"], ["mark"], weight="w"))
+    shown = cohort.suppress(min_n=10)
+    assert (shown.levels("class"), shown.n, shown.suppressed) == (["7b"], 10, 10)
+    for wrong in ("10", 2.5, float("nan"), 0):
+        with pytest.raises(ValueError, match="min_n: found"):
+            cohort.suppress(min_n=wrong)
