@@ -27,7 +27,7 @@ def test_quick_cohorts_give_what_the_public_functions_give(name):
     setting = SETTINGS[name]
     sample = next(calibration.drawn(setting, setting.sizes[-1], 0))
     compared = calibration.check_results(sample, setting)
-    if setting.several:
+    if setting.several and not sample.weighted:
         calibration.check_games_howell(sample, setting)
     assert len(compared) >= 10 or name == "crossed"  # where nothing but `ceiling` itself is called
 
