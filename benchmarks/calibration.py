@@ -1,7 +1,7 @@
 """Do the tests err as often as they say, and do the intervals hold the truth as often as they say?
 
     python benchmarks/calibration.py           a short run, half a minute: prints, and compares with the committed table
-    python benchmarks/calibration.py --full    10,000 cohorts a setting, up to an hour: writes results/calibration.csv
+    python benchmarks/calibration.py --full    10,000 cohorts a setting, a quarter of an hour and more: writes results/calibration.csv
     python benchmarks/calibration.py --cohorts 1000 --processes 1
 
 Cohorts are drawn by `simulate_students` under these settings:
