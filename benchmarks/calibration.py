@@ -1,7 +1,7 @@
 """Do the tests err as often as they say, and do the intervals hold the truth as often as they say?
 
     python benchmarks/calibration.py           a short run, half a minute: prints, and compares with the committed table
-    python benchmarks/calibration.py --full    10,000 cohorts a setting, up to an hour: writes results/calibration.csv
+    python benchmarks/calibration.py --full    10,000 cohorts a setting, a quarter of an hour and more: writes results/calibration.csv
     python benchmarks/calibration.py --cohorts 1000 --processes 1
 
 Cohorts are drawn by `simulate_students` under these settings:
@@ -12,6 +12,10 @@ Cohorts are drawn by `simulate_students` under these settings:
     truth             GENERATOR, whose truth is computed here exactly, rounding and clipping of the scores included
     crossed           GENERATOR with points of its own added in each of the 240 cells, so that no additive model is true
     20 or 50 schools  that differ by chance (intraclass correlation .15); no factor makes a difference
+    dependent factors       GENERATOR, but the higher the parents' education, the rarer is free or reduced lunch
+    independent residuals   GENERATOR, but students who are alike in all factors have independent scores
+    unequal chances         GENERATOR, whose students are sampled with chances from 1 to 1/8 that depend on lunch and on math,
+                            and weigh 1 to 8; without any difference, too
 
 A row is within bounds if its rate lies no further from the nominal one than Monte Carlo error explains, at 5% for all rows of
 the table together (Bonferroni); what is promised as "at most" or "at least" may lie beyond on the safe side. Rows where a
@@ -34,14 +38,16 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from studperf import (GENERATOR, STUDENTS, Cohort, Generator, Schema, ceiling, compare, correlations, equivalence,
-                      interactions, manova, mixed, pairs, ranks, regress, simulate_students, spread, trend)
-from studperf.adjust import COVARIANCES, Estimates, cell_rows, covariance, least_squares, type_2_tests
+from studperf import (GENERATOR, STUDENTS, Cohort, Generator, Schema, ceiling, compare, correlations, decompose, describe,
+                      equivalence, interactions, manova, mixed, pairs, ranks, regress, simulate_students, spread, trend)
+from studperf.adjust import COVARIANCES, Design, Estimates, cell_rows, covariance, least_squares, type_2_tests
 from studperf.cohort import Moments, Scale
 from studperf.comparison import (Groups, LevelCounts, adjusted, cannot_compare, hedges_g, kruskal_wallis, level_counts,
                                  linear_trend, mann_whitney, median_distances, noncentral_f_limits, omega_squared,
-                                 one_way_anova, rank_biserial,
-                                 score_groups, studentized_range_sf, welch_anova, welch_t)
+                                 one_way_anova, rank_biserial, score_groups, studentized_range_sf, weighted_row, welch_anova,
+                                 welch_t)
+from studperf.decomposition import gap_parts
+from studperf.weights import group_means
 
 TABLE = Path(__file__).parent / "results" / "calibration.csv"
 COLUMNS = ["setting", "n", "method", "quantity", "nominal", "rate", "mc_error", "cohorts", "within_bounds"]
@@ -56,6 +62,7 @@ class Sample(Cohort):
     names: Mapping[str, tuple[str, ...]] = None  # factor or cluster: its levels
     codes: Mapping[str, np.ndarray] = None  # factor or cluster: (n,) the number of each student's level
     values: Mapping[str, np.ndarray] = None  # score: (n,) whole points
+    weights: np.ndarray | None = None  # (n,) whole numbers, if the Schema names a weight
 
     @property
     def n(self):
@@ -67,13 +74,15 @@ class Sample(Cohort):
     def moments(self, columns, by=(), power=0):
         shape = [len(self.names[name]) for name in by]
         key = np.ravel_multi_index([self.codes[name] for name in by], shape) if by else np.zeros(self.n, int)
-        count = np.bincount(key)
+        weight = self.weights ** power if power else None
+        count = np.bincount(key, weight)
         present = np.flatnonzero(count)
-        n = count[present]
-        totals = np.column_stack([np.bincount(key, self.values[name])[present] for name in columns])
+        n, values = count[present], [self.values[name] for name in columns]
+        weighed = [value * weight for value in values] if power else values
+        totals = np.column_stack([np.bincount(key, value)[present] for value in weighed])
         ss = np.empty((len(n), len(columns), len(columns)))
         for i, j in combinations_with_replacement(range(len(columns)), 2):
-            products = np.bincount(key, self.values[columns[i]] * self.values[columns[j]])[present]
+            products = np.bincount(key, weighed[i] * values[j])[present]
             ss[:, i, j] = ss[:, j, i] = (n * products - totals[:, i] * totals[:, j]) / n
         places = np.unravel_index(present, shape) if by else []
         keys = pd.DataFrame({name: pd.Categorical.from_codes(place, list(self.names[name]))
@@ -81,9 +90,9 @@ class Sample(Cohort):
         return Moments(tuple(columns), keys, n, totals / n[:, None], ss)
 
 
-def sample_of(schema, names, codes, values):
+def sample_of(schema, names, codes, values, weights=None):
     """A Sample of these students."""
-    return Sample(schema, None, None, dict.fromkeys(schema.scores, Scale()), 0, names, codes, values)
+    return Sample(schema, None, None, dict.fromkeys(schema.scores, Scale()), 0, names, codes, values, weights)
 
 
 def groups_of(sample, score, factor):
@@ -138,8 +147,10 @@ NAMES = {factor: tuple(levels) for factor, levels in STUDENTS.factors.items()}
 CELLS = pd.DataFrame(list(product(*NAMES.values())), columns=list(NAMES))
 CELL_CODES = np.array(list(product(*(range(len(levels)) for levels in NAMES.values())))).T
 UNLIMITED = replace(STUDENTS, scores=dict.fromkeys(STUDENTS.scores))
+WEIGHTED = replace(UNLIMITED, weight="weight")
 MIDDLE = 50  # scores are stretched about it
 NO_DIFFERENCE = replace(GENERATOR, terms={})
+INDEPENDENT = replace(GENERATOR, residual_corr=tuple(map(tuple, np.eye(3))))
 # Clipping cuts as much off below as above, so that stretched groups have exactly equal means.
 CENTRED = replace(NO_DIFFERENCE, intercept=(MIDDLE,) * 3, residual_sd=(8, 8, 8))
 
@@ -153,14 +164,17 @@ class Setting:
     truth: Generator | None = None
     stretch: Mapping[str, tuple[str, Mapping[str, int]]] = None  # score: the factor whose levels stretch it, and how much
     shift: np.ndarray | None = None  # (240,) points added to all scores in a cell
+    kept: np.ndarray | None = None  # (240,) chance of a drawn student to be one of those that the truth is about
+    weights: np.ndarray | None = None  # (240, 101) by cell and points in math: weight of a student whose chance is its inverse
     two: tuple[tuple[str, str], ...] = ()  # scores and factors with two levels
     several: tuple[tuple[str, str], ...] = ()  # scores and factors with more
     coefficients: tuple[tuple[str, str, str], ...] = ()  # score, factor, level
+    gaps: tuple[tuple[str, str, str], ...] = ()  # score, factor, level: to be decomposed
     schools: int = 0
 
     @property
     def is_null(self):
-        return self.truth is not GENERATOR
+        return self.truth is None or not self.truth.terms
 
     @property
     def scales(self):  # score: (240,) how much it is stretched in each cell
@@ -179,13 +193,33 @@ def drawn(setting, n, block):
     if setting.schools:
         yield from drawn_schools(setting, n, block)
         return
-    rows = simulate_students(n * BLOCK, seed=np.random.default_rng([SETTINGS.index(setting), n, block]), truth=setting.truth)
-    codes = {factor: rows[factor].cat.codes.to_numpy(int) for factor in NAMES}
-    cells = np.ravel_multi_index(list(codes.values()), [len(levels) for levels in NAMES.values()])
+    rows = drawn_rows(setting, n * BLOCK, np.random.default_rng([SETTINGS.index(setting), n, block]))
+    codes, cells = {factor: rows[factor].cat.codes.to_numpy(int) for factor in NAMES}, cells_of(rows)
     values = {score: setting.reshaped(score, rows[score].to_numpy(), cells) for score in STUDENTS.scores}
+    weights = None if setting.weights is None else setting.weights[cells, rows["math"]]
     for i in range(BLOCK):
         own = slice(i * n, (i + 1) * n)
-        yield sample_of(UNLIMITED, NAMES, *({name: array[own] for name, array in arrays.items()} for arrays in (codes, values)))
+        yield sample_of(UNLIMITED if weights is None else WEIGHTED, NAMES,
+                        *({name: array[own] for name, array in arrays.items()} for arrays in (codes, values)),
+                        None if weights is None else weights[own])
+
+
+def drawn_rows(setting, n, random):
+    """So many students; where not all have the same chance, those of many more who are kept or sampled."""
+    rows, count = [], 0
+    while count < n:
+        new = simulate_students(n, seed=random, truth=setting.truth)
+        if setting.kept is not None:
+            new = new[random.random(n) < setting.kept[cells_of(new)]]
+        if setting.weights is not None:
+            new = new[random.random(n) < 1 / setting.weights[cells_of(new), new["math"]]]
+        rows, count = [*rows, new], count + len(new)
+    return pd.concat(rows, ignore_index=True).head(n)
+
+
+def cells_of(rows):  # (n,)
+    """In which of the CELLS these students are."""
+    return np.ravel_multi_index([rows[factor].cat.codes.to_numpy(int) for factor in NAMES], [len(levels) for levels in NAMES.values()])
 
 
 SCHOOL_SCHEMA = Schema(factors={"gender": ["female", "male"], "school_type": ["private", "public"]}, scores={"math": None},
@@ -205,10 +239,11 @@ def drawn_schools(setting, n, block):
 
 
 @cache
-def cell_shares():  # (240,)
+def cell_shares(setting):  # (240,)
     """The probability of each cell."""
     shares = [np.array([GENERATOR.margins[factor][level] for level in levels]) for factor, levels in NAMES.items()]
-    return np.prod(np.array(list(product(*(share / share.sum() for share in shares)))), axis=1)
+    shares = np.prod(np.array(list(product(*(share / share.sum() for share in shares)))), axis=1)
+    return shares if setting.kept is None else shares * setting.kept / (shares @ setting.kept)
 
 
 @cache
@@ -232,7 +267,7 @@ def cell_moments(setting, score):  # (240,) twice
 def true_groups(setting, score, factor):
     """Shares, means and variances of the levels, as Groups of all students there could be."""
     codes, (mean, var) = CELL_CODES[list(NAMES).index(factor)], cell_moments(setting, score)
-    share, total, squares = (np.bincount(codes, cell_shares() * each) for each in (np.ones(len(codes)), mean, var + mean ** 2))
+    share, total, squares = (np.bincount(codes, cell_shares(setting) * each) for each in (np.ones(len(codes)), mean, var + mean ** 2))
     # Rounded, so that equal means are equal to the last digit.
     return Groups(score, factor, NAMES[factor], share, np.round(total / share, 9), squares / share - (total / share) ** 2)
 
@@ -253,7 +288,7 @@ def true_omega_squared(setting, score, factor):
 @cache
 def true_rank_biserial(setting, score, factor):
     (values, chances), codes = cell_chances(setting, score), CELL_CODES[list(NAMES).index(factor)]
-    first, second = (np.bincount(values[own].ravel() + 100, (cell_shares()[own, None] * chances[own]).ravel(), 301)
+    first, second = (np.bincount(values[own].ravel() + 100, (cell_shares(setting)[own, None] * chances[own]).ravel(), 301)
                      for own in (codes == 0, codes == 1))
     first, second = first / first.sum(), second / second.sum()
     return first @ (2 * second.cumsum() - second) - 1
@@ -263,8 +298,8 @@ def true_rank_biserial(setting, score, factor):
 def true_shares(setting, score):
     """The share of a score's variance between the cells."""
     mean, var = cell_moments(setting, score)
-    between = np.round(cell_shares() @ (mean - cell_shares() @ mean) ** 2, 9)  # 0 exactly, where nothing differs
-    return between / (between + cell_shares() @ var)
+    between = np.round(cell_shares(setting) @ (mean - cell_shares(setting) @ mean) ** 2, 9)  # 0 exactly, where nothing differs
+    return between / (between + cell_shares(setting) @ var)
 
 
 @cache
@@ -272,7 +307,7 @@ def true_fit(setting, score):  # (240,)
     """The additive model that is nearest to the cells' means."""
     zeros = np.hstack([np.ones((len(CELLS), 1)), *(np.eye(len(NAMES[factor]))[codes][:, 1:]
                                                    for factor, codes in zip(NAMES, CELL_CODES, strict=True))])
-    root = np.sqrt(cell_shares())
+    root = np.sqrt(cell_shares(setting))
     return zeros @ np.linalg.lstsq(zeros * root[:, None], cell_moments(setting, score)[0] * root)[0]
 
 
@@ -286,8 +321,24 @@ def true_coefficient(setting, score, factor, level):
 
 
 @cache
-def true_correlation(setting, first, second):
-    """The correlation of two rounded and clipped scores, by integration over the first within each of its whole points."""
+def true_parts(setting, score, factor, level):
+    """What `decompose` splits the gap between a level and the first into."""
+    level, others = NAMES[factor].index(level), [name for name in NAMES if name != factor]
+    parts = {}
+    for other in others:
+        together = np.zeros((len(NAMES[factor]), len(NAMES[other])))
+        np.add.at(together, tuple(CELL_CODES[list(NAMES).index(name)] for name in (factor, other)), cell_shares(setting))
+        shares = together / together.sum(axis=1, keepdims=True)
+        points = [true_coefficient(setting, score, other, name) for name in NAMES[other]]
+        parts[other] = np.round((shares[level] - shares[0]) @ points, 9)
+    means = true_groups(setting, score, factor).mean
+    return {"raw": means[level] - means[0], "adjusted": true_coefficient(setting, score, factor, NAMES[factor][level]),
+            "explained": sum(parts.values()), **parts}
+
+
+@cache
+def true_products(setting, first, second):  # (240,)
+    """The expected product of two rounded and clipped scores, by integration over the first within each of its whole points."""
     (i, j), truth = (setting.truth.scores.index(score) for score in (first, second)), setting.truth
     means, sd, r = truth.expected(CELLS), truth.residual_sd, truth.residual_corr[i][j]
     nodes, weights = np.polynomial.legendre.leggauss(4)
@@ -298,11 +349,17 @@ def true_correlation(setting, first, second):
     above = np.zeros_like(z)  # the expected second score, as the sum of the chances to reach 1, 2, ..., 100
     for points_second in range(1, 101):
         above += ndtr((expected - points_second + .5) / (sd[j] * np.sqrt(1 - r ** 2)))
-    together = cell_shares() @ (density * np.clip(np.rint(points), 0, 100) * above).sum(axis=1)
-    (mean_i, var_i), (mean_j, var_j) = cell_moments(setting, first), cell_moments(setting, second)
-    shares = cell_shares()
-    variances = [shares @ (var + mean ** 2) - (shares @ mean) ** 2 for mean, var in ((mean_i, var_i), (mean_j, var_j))]
-    return (together - (shares @ mean_i) * (shares @ mean_j)) / np.sqrt(np.prod(variances))
+    return (density * np.clip(np.rint(points), 0, 100) * above).sum(axis=1)
+
+
+@cache
+def true_correlation(setting, first, second, partial=False):
+    """The correlation of two scores, or of what the nearest additive models of the factors leave of them."""
+    shares, (mean_i, var_i), (mean_j, var_j) = cell_shares(setting), cell_moments(setting, first), cell_moments(setting, second)
+    left_i, left_j = (mean - (true_fit(setting, score) if partial else shares @ mean)
+                      for score, mean in ((first, mean_i), (second, mean_j)))
+    together = shares @ (true_products(setting, first, second) - mean_i * mean_j + left_i * left_j)
+    return together / np.sqrt((shares @ (var_i + left_i ** 2)) * (shares @ (var_j + left_j ** 2)))
 
 
 # ---- What is measured. A result is the method, the quantity, and a p-value, or an interval and the truth (low, high, true).
@@ -438,18 +495,86 @@ def pearson(sample, setting):
                (row.ci_low, row.ci_high, true_correlation(setting, row.score_a, row.score_b)))
 
 
+def partial_correlations(sample, setting):
+    """Given all factors."""
+    for row in correlations(sample, given=list(NAMES)).itertuples():
+        yield partial_correlation(row, setting)
+
+
+def partial_correlation(row, setting):
+    """The result in a row of `correlations`."""
+    name = f"partial correlation, {row.score_a} and {row.score_b}"
+    if setting.truth is INDEPENDENT:  # found, if the interval leaves out 0
+        return name, "false positives", float(row.ci_low <= 0 <= row.ci_high)
+    return name, "coverage", (row.ci_low, row.ci_high, true_correlation(setting, row.score_a, row.score_b, partial=True))
+
+
+def has_all_levels(cohort):
+    return all(len(cohort.levels(factor)) == len(levels) for factor, levels in NAMES.items())
+
+
+def decompositions(sample, setting):
+    """The parts of the gaps; where nothing differs, those of the other factors alone."""
+    for score, factor, level in setting.gaps if has_all_levels(sample) else ():
+        others, levels, truth = [name for name in NAMES if name != factor], NAMES[factor], true_parts(setting, score, factor, level)
+        fit, place = least_squares(rows_of(sample, score, [factor, *others])), levels.index(level)
+        if not fit.kept.all():
+            continue
+        for part, terms in (("explained", others), *((other, [other]) for other in others)):
+            estimate, error, single = (each[place - 1] for each in gap_parts(fit, factor, terms))
+            margin = np.nan if single or not error else stdtrit(fit.df_errors, .975) * error
+            yield gap_name(part, factor, level), quantity_of_part(setting), (estimate - margin, estimate + margin, truth[part])
+        if setting.is_null:
+            continue
+        short = least_squares(replace(fit.rows, design=Design({factor: levels}, {}), matrix=fit.rows.matrix[:, :len(levels)]))
+        for part, own in (("raw", short), ("adjusted", fit)):
+            _, *limits = inference(Estimates(own, "HC3", *covariance(own), .95), np.eye(len(own.coef))[[place]])[0]
+            yield gap_name(part, factor, level), "coverage", (*limits, truth[part])
+
+
+def gap_name(part, factor, level):
+    return f"decompose, {factor}: {level}, {part}"
+
+
+def quantity_of_part(setting):
+    """Where nothing differs, a part is the product of two numbers about 0, and its interval is wider than it need be."""
+    return "coverage, at least" if setting.is_null else "coverage"
+
+
+def weighted_means(sample, setting):
+    """Means and comparisons with survey weights; the plain mean to compare."""
+    mean, truth = group_means(sample, "math"), cell_shares(setting) @ cell_moments(setting, "math")[0]
+    plain = sample.values["math"].mean(), sample.values["math"].std(ddof=1) / np.sqrt(sample.n)
+    for name, center, error in (("weighted mean, math", mean.mean[0], mean.std_error[0]), ("mean without the weights, math", *plain)):
+        margin = stdtrit(sample.n - 1, .975) * error
+        yield name, "coverage", (center - margin, center + margin, truth)
+    for score, factor in (*setting.two, *setting.several):
+        row = weighted_row(sample, score, factor, .95)
+        if "p_value" in row:
+            yield weighted_result(row, setting)
+
+
+def weighted_result(row, setting):
+    """The result in a row of `compare`."""
+    name = f"{row['method']}, {row['factor']}"
+    if setting.is_null:
+        return name, "false positives", row["p_value"]
+    truth = -np.diff(true_groups(setting, row["score"], row["factor"]).mean)[0]
+    return name, "coverage", (row["ci_low"], row["ci_high"], truth)
+
+
 def regressions(sample, setting):
     """Coefficients with every kind of error, type II tests, adjusted means."""
-    if any(len(sample.levels(factor)) < len(levels) for factor, levels in NAMES.items()):
+    if not has_all_levels(sample):
         return
     for score in dict.fromkeys(score for score, _, _ in setting.coefficients):
-        fit = least_squares(rows_of(sample, score, list(NAMES)))
+        fit = least_squares((cell_rows if sample.weighted else rows_of)(sample, score, list(NAMES)))
         if not fit.kept.all():
             continue
         labels = [name for _, name in fit.rows.design.labels]
         chosen = [(factor, level) for name, factor, level in setting.coefficients if name == score]
         weights = np.eye(len(labels))[[labels.index(f"{factor}: {level}") for factor, level in chosen]]
-        for vcov in COVARIANCES:
+        for vcov in covariances_of(sample):
             estimates = Estimates(fit, vcov, *covariance(fit, vcov), .95)
             for (factor, level), (p_value, *limits) in zip(chosen, inference(estimates, weights), strict=True):
                 name = f"regress {vcov}, {factor}: {level}"
@@ -464,6 +589,10 @@ def regressions(sample, setting):
             for (factor, level), (_, *limits) in zip(chosen, inference(estimates, rows), strict=True):
                 yield (f"adjusted mean {vcov}, {factor}: {level}", "coverage",
                        (*limits, true_adjusted_mean(setting, score, factor, level)))
+
+
+def covariances_of(cohort):
+    return ("linearized",) if cohort.weighted else COVARIANCES
 
 
 def inference(estimates, weights):  # (q, 3)
@@ -536,22 +665,33 @@ def clustered(sample, setting):
 TWO = (("math", "gender"), ("math", "lunch"))
 SEVERAL = (("math", "ethnicity"), ("math", "parental_education"))
 CHOSEN = (("math", "lunch", "standard"), ("math", "ethnicity", "group E"))
+GAPS = (("math", "lunch", "standard"), ("math", "parental_education", "bachelor's degree"))
+# The higher the parents' education, the fewer students with free or reduced lunch stay in.
+KEPT = np.where(CELLS["lunch"] == "standard", 1, 1 - .15 * CELL_CODES[list(NAMES).index("parental_education")])
+# Students with free or reduced lunch are sampled four times as often as the others, those below 60 points in math twice as often.
+WEIGHTS = np.where(CELLS["lunch"] == "standard", 4, 1)[:, None] * np.where(np.arange(101) < 60, 1, 2)
 ALL_SIZES = (60, 300, 1000)
 SETTINGS = (
     Setting("no difference", ALL_SIZES, (two_groups, several_groups, effect_sizes, spreads, trends, holm, regressions, one_interaction,
-                                all_interactions, multivariate, ceilings), NO_DIFFERENCE,
-            two=TWO, several=SEVERAL, coefficients=CHOSEN),
+                                all_interactions, multivariate, ceilings, decompositions), NO_DIFFERENCE,
+            two=TWO, several=SEVERAL, coefficients=CHOSEN, gaps=GAPS[:1]),
     Setting("unequal spread", ALL_SIZES, (two_groups, several_groups, effect_sizes, trends, regressions, one_interaction), CENTRED,
             {"math": ("lunch", {"free/reduced": 2}), "reading": ("ethnicity", {"group A": 2, "group E": 2}),
              "writing": ("parental_education", {"bachelor's degree": 2, "master's degree": 2})},
             two=(("math", "lunch"),), several=(("reading", "ethnicity"), ("writing", "parental_education")),
             coefficients=(("math", "lunch", "standard"), ("reading", "ethnicity", "group E"))),
-    Setting("truth", ALL_SIZES, (two_groups, several_groups, effect_sizes, trends, equivalences, pearson, regressions, ceilings), GENERATOR,
+    Setting("truth", ALL_SIZES, (two_groups, several_groups, effect_sizes, trends, equivalences, pearson, regressions, ceilings,
+                                 partial_correlations), GENERATOR,
             two=TWO, several=SEVERAL, coefficients=CHOSEN),
     Setting("crossed", (1000,), (ceilings,), GENERATOR, shift=np.random.default_rng(0).normal(0, 6, len(CELLS)).round().astype(int)),
     Setting("20 schools", (400,), (clustered,), schools=20),
-    Setting("50 schools", (1000,), (clustered,), schools=50))
-EVERY = {effect_sizes: 5, one_interaction: 5, multivariate: 5, ceilings: 5, all_interactions: 10}  # the slower ones see fewer cohorts
+    Setting("50 schools", (1000,), (clustered,), schools=50),
+    Setting("dependent factors", ALL_SIZES, (decompositions,), GENERATOR, kept=KEPT, gaps=GAPS),
+    Setting("independent residuals", ALL_SIZES, (partial_correlations,), INDEPENDENT),
+    Setting("unequal chances", ALL_SIZES, (weighted_means, regressions), GENERATOR, weights=WEIGHTS, two=TWO, coefficients=CHOSEN),
+    Setting("unequal chances, no difference", ALL_SIZES, (weighted_means, regressions), NO_DIFFERENCE, weights=WEIGHTS, two=TWO,
+            several=SEVERAL, coefficients=CHOSEN))
+EVERY = {effect_sizes: 5, one_interaction: 5, multivariate: 5, ceilings: 5, partial_correlations: 5, all_interactions: 10}  # the slower ones see fewer cohorts
 
 
 # ---- Counting
@@ -632,12 +772,17 @@ def standard_errors_allowed(rows):
 def check(sample):
     """Raise AssertionError if a Cohort of the same rows has other moments, groups or value counts, or leads to other results."""
     rows = {name: pd.Categorical.from_codes(codes, list(sample.names[name])) for name, codes in sample.codes.items()}
-    cohort = Cohort.summarize(pd.DataFrame(rows | dict(sample.values)), sample.schema)
+    weights = {"weight": sample.weights} if sample.weighted else {}
+    cohort = Cohort.summarize(pd.DataFrame(rows | dict(sample.values) | weights), sample.schema)
     scores, factors = list(sample.schema.scores), list(sample.schema.factors)
     for columns, by in ((scores, factors), (scores, factors[:1]), (scores[:1], list(sample.codes)), (scores, [])):
         quick, slow = sample.moments(columns, by), cohort.moments(columns, by)
         assert all(np.array_equal(getattr(quick, name), getattr(slow, name)) for name in ("n", "mean", "ss"))
         assert quick.keys.astype(str).equals(slow.keys.astype(str))
+        for power in (1, 2) if sample.weighted else ():
+            quick, slow = sample.moments(columns, by, power=power), cohort.moments(columns, by, power=power)
+            for name in ("n", "mean", "ss"):
+                np.testing.assert_allclose(getattr(quick, name), getattr(slow, name), rtol=1e-12, atol=1e-8)
     for score, factor in product(scores, factors):
         for quick, slow in ((groups_of, score_groups), (counts_of, level_counts)):
             quick, slow = quick(sample, score, factor), slow(cohort, score, factor)
@@ -667,11 +812,20 @@ def from_tables(cohort, setting):
         for row in mixed(cohort, "math").coefficients[1:].itertuples():
             yield (f"mixed, {row.term}", "false positives"), row.p_value
         return
-    for score, factor in (*setting.two, *setting.several):
-        yield from _from_comparisons(cohort, setting, score, factor)
-    if all(len(cohort.levels(factor)) == len(levels) for factor, levels in NAMES.items()):
+    if has_all_levels(cohort):
         for score, factor, level in setting.coefficients:
             yield from _from_regressions(cohort, setting, score, factor, level)
+        for score, factor, level in setting.gaps:
+            yield from _from_decompositions(cohort, setting, score, factor, level)
+    if cohort.weighted:
+        yield from _from_weighted(cohort, setting)
+        return
+    for score, factor in (*setting.two, *setting.several):
+        yield from _from_comparisons(cohort, setting, score, factor)
+    if partial_correlations in setting.measures:
+        for row in correlations(cohort, given=list(NAMES)).itertuples():
+            name, quantity, numbers = partial_correlation(row, setting)
+            yield (name, quantity), numbers
     if setting.is_null:
         yield ("compare, Holm over 15 tests", "false positives, at most"), compare(cohort)["p_adjusted"].min()
         for row in manova(cohort, factors=["ethnicity", "parental_education"]).itertuples():
@@ -709,8 +863,25 @@ def _from_comparisons(cohort, setting, score, factor):
         yield (f"linear trend, {factor}", "false positives"), trend(cohort, score, factor)["p_value"][0]
 
 
+def _from_weighted(cohort, setting):
+    mean = describe(cohort, "math").iloc[0]
+    margin = stdtrit(mean["n"] - 1, .975) * mean["std_error"]
+    yield ("weighted mean, math", "coverage"), (mean["mean"] - margin, mean["mean"] + margin,
+                                                cell_shares(setting) @ cell_moments(setting, "math")[0])
+    for score, factor in (*setting.two, *setting.several):
+        name, quantity, numbers = weighted_result(compare(cohort, score, factor).iloc[0], setting)
+        yield (name, quantity), numbers
+
+
+def _from_decompositions(cohort, setting, score, factor, level):
+    table, truth = decompose(cohort, score, factor), true_parts(setting, score, factor, level)
+    for row in table[table["group_a"] == level].itertuples():
+        quantity = "coverage" if row.part in ("raw", "adjusted") else quantity_of_part(setting)
+        yield (gap_name(row.part, factor, level), quantity), (row.ci_low, row.ci_high, truth[row.part])
+
+
 def _from_regressions(cohort, setting, score, factor, level):
-    for vcov in COVARIANCES:
+    for vcov in covariances_of(cohort):
         regression = regress(cohort, score, vcov=vcov)
         row = regression.coefficients.set_index("term").loc[f"{factor}: {level}"]
         name = f"regress {vcov}, {factor}: {level}"
@@ -743,7 +914,7 @@ def check_all(cohorts=1):
         for n in setting.sizes:
             for _, sample in zip(range(cohorts), drawn(setting, n, 0), strict=False):
                 check_results(sample, setting)
-                if not setting.schools:
+                if not setting.schools and not sample.weighted:
                     check_games_howell(sample, setting)
 
 
