@@ -15,6 +15,7 @@ import json
 import resource
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -245,7 +246,7 @@ def main():
         runs.append(run(contender, chosen.path))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
     print(json.dumps({"seconds": [seconds for seconds, _ in runs[chosen.warm and 1:]], "checks": runs[0][1], "peak_mb": peak,
-                      "versions": {name: importlib.metadata.version(name) for name in PACKAGES}}))
+                      "versions": {name: importlib.metadata.version(name) for name in PACKAGES if find_spec(name)}}))
 
 
 if __name__ == "__main__":

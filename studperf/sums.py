@@ -212,7 +212,7 @@ def _decimals(table: FrameTable | QueryTable, value: Any) -> Any:
     value = table.filled(value, 0)
     # Not compared with a quotient, since some engines divide by multiplying with the inverse, which is not exact.
     scaled = [value * 10 ** digits for digits in range(MOST_DECIMALS + 1)]
-    return reduce(add, (table.one_where(table.size(table.nearest(other) - other) > table.size(other) * 2.0 ** -52) for other in scaled))
+    return reduce(add, (table.one_where(table.size(table.nearest(other) - other) > table.size(other) * 2.0 ** -48) for other in scaled))
 
 
 def column_facts(table: FrameTable | QueryTable, schema: Schema) -> tuple[int, dict[str, Facts]]:  # rows; by column
