@@ -286,7 +286,8 @@ def r2_limits(r2: float,  # of the sample, not adjusted
     u, weights = spread_nodes(students, slope=np.sqrt(2 * df2))
 
     def distribution(share: np.ndarray) -> np.ndarray:
-        return ncfdtr(df1, df2, (share / (1 - share) * students)[:, None] * u ** 2, f) @ weights
+        # NaN where the noncentrality is so large that nothing is left of the probability.
+        return np.nan_to_num(ncfdtr(df1, df2, (share / (1 - share) * students)[:, None] * u ** 2, f)) @ weights
 
     upper = np.array([(1 + conf_level) / 2, (1 - conf_level) / 2])
     return np.where(distribution(np.zeros(2)) <= upper, 0, bisect(distribution, upper, 0, 1, steps=40))
