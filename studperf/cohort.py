@@ -237,7 +237,7 @@ def moments(cohort: Cohort,
     mean, ss = _centred(cohort, columns, n[there], [values[there] for values in totals], products, bool(power))
     return Moments(tuple(columns), keys.take(first[there]).reset_index(drop=True), n[there] if power else n[there].astype("int64"), mean, ss)
 
-
+# %% ../nbs/02_cohort.ipynb #b48fcb5d
 def _centred(cohort: Cohort, columns: Sequence[str], n: np.ndarray, totals: Sequence[np.ndarray],
              products: Mapping[tuple[str, str], np.ndarray], weighted: bool) -> tuple[np.ndarray, np.ndarray]:  # (G, p), (G, p, p)
     "Means and products about them, in points, from sums."
@@ -335,7 +335,7 @@ def _common_scale(first: Cohort, second: Cohort, name: str) -> Scale:
     lowest, highest = pd.concat(values).agg(["min", "max"]) if any(map(len, values)) else (0, 0)
     return Scale(decimals, discrete=bool(round((highest - lowest) * 10 ** decimals) <= MOST_VALUES), center=center)
 
-
+# %% ../nbs/02_cohort.ipynb #4882a897
 def _rescaled(cohort: Cohort, scales: Mapping[str, Scale]) -> Cohort:
     "The same Cohort in other units."
     if scales == cohort.scales:

@@ -557,7 +557,7 @@ class FileForm:
         files = ", ".join(_literal(glob.escape(path)) for path in paths)
         return f"SELECT {columns} FROM {self.reader}([{files}], {self.options}){self.condition}"
 
-
+# %% ../nbs/01b_sums.ipynb #1dabdc5c
 def file_form(path: str, schema: Schema) -> FileForm:
     "How to read one file; raises DataError if its headings lack a column, NotForDuckDB if the loader must read it."
     kind = Path(path.lower().removesuffix(".gz")).suffix
@@ -594,7 +594,7 @@ def _head(path: str, size: int = 1 << 16) -> str:
         raise NotForDuckDB
     return text
 
-
+# %% ../nbs/01b_sums.ipynb #38d44b44
 @contextmanager
 def table_of_files(paths: Sequence[str],  # Parquet and CSV files
                    schema: Schema, *,

@@ -47,7 +47,7 @@ def linearised(plain: Moments,  # of one column, each student counted once
     variance = varies * squares * students / max(students - 1, 1) / total ** 2 * n / n
     return GroupMeans(plain.keys, plain.n, mean, sd, np.diag(variance))
 
-
+# %% ../nbs/02b_weights.ipynb #f8e87da7
 def group_means(cohort: Cohort,
                 column: str,  # a score or covariate
                 by: Sequence[str] = (),  # factors
@@ -66,7 +66,7 @@ def group_means(cohort: Cohort,
     clusters = cohort.cells[cohort.schema.cluster].nunique()
     return replace(means, covariance=clustered_covariance(cohort, column, by, weighted), clusters=clusters)
 
-
+# %% ../nbs/02b_weights.ipynb #18373413
 def clustered_covariance(cohort: Cohort,  # of students who all have a cluster
                          column: str,  # a score or covariate
                          by: Sequence[str],  # factors
