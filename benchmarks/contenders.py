@@ -49,8 +49,8 @@ class Studperf:
         return {"p of groups A and B in math": table.loc[("math", "ethnicity"), "p_adjusted"].iloc[0]}
 
     def regress(self, cohort):
-        fits = {score: self.regress_on(cohort, score) for score in SCORES}
-        return {"HC3 error of lunch in math": fits["math"].coefficients.set_index("term").loc["lunch: standard", "std_error"]}
+        tables = {score: self.regress_on(cohort, score).coefficients for score in SCORES}
+        return {"HC3 error of lunch in math": tables["math"].set_index("term").loc["lunch: standard", "std_error"]}
 
 
 class StudperfWithoutCounts(Studperf):

@@ -516,14 +516,26 @@ class Regression:
     score: str
     estimates: Estimates  # from which the tables below are made
     schema: Schema
-    coefficients: pd.DataFrame  # term, estimate, std_error, statistic, df, p_value, ci_low, ci_high, conf_level, method
-    tests: pd.DataFrame  # type II: term, df1, df2, statistic, p_value, sum_sq, partial_omega_squared, method
-    means: pd.DataFrame  # factor, level, weights, n, mean, std_error, df, ci_low, ci_high, conf_level, method
     r2: float  # share of the variance in the sample that the fit accounts for
     adj_r2: float  # the same, less what chance alone would account for (Ezekiel, 1930)
     sigma: float  # points, standard deviation about the fit
     df_resid: int  # students less coefficients
     n: int  # students
+
+    @cached_property
+    def coefficients(self) -> pd.DataFrame:
+        "term, estimate, std_error, statistic, df, p_value, ci_low, ci_high, conf_level, method."
+        return self.estimates.coefficients()
+
+    @cached_property
+    def tests(self) -> pd.DataFrame:
+        "Type II tests: term, df1, df2, statistic, p_value, sum_sq, partial_omega_squared, method."
+        return type_2_tests(self.estimates)
+
+    @cached_property
+    def means(self) -> pd.DataFrame:
+        "Estimated marginal means: factor, level, weights, n, mean, std_error, df, ci_low, ci_high, conf_level, method."
+        return adjusted_means(self.estimates)
 
     def predict(self, frame: Any) -> pd.DataFrame:
         "Expected scores of the students in a frame: see `predict`."
@@ -556,9 +568,7 @@ def regress(cohort: Cohort,
     fit = least_squares(cell_rows(cohort, score, factors, covariates, [tuple(pair) for pair in interactions],
                                   cluster="cluster" in vcov))
     estimates, df = Estimates(fit, vcov, *covariance(fit, vcov), conf_level), fit.df_resid
-    return Regression(score, estimates, cohort.schema,
-                      estimates.coefficients(), type_2_tests(estimates), adjusted_means(estimates),
-                      r2=fit.r2, adj_r2=1 - (1 - fit.r2) * (fit.n - 1) / df if df else np.nan,
+    return Regression(score, estimates, cohort.schema, r2=fit.r2, adj_r2=1 - (1 - fit.r2) * (fit.n - 1) / df if df else np.nan,
                       sigma=fit.sigma, df_resid=df, n=fit.n)
 
 
