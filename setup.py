@@ -37,7 +37,7 @@ setup(
     packages=find_packages(include=["studperf", "studperf.*"]),
     package_data={"studperf": ["py.typed", "__init__.pyi", "assets/**/*"]},
     install_requires=requirements("requirements"),
-    extras_require={extra: requirements(f"{extra}_requirements") for extra in ("bench", "cluster", "dev", "sql")},
+    extras_require={extra: requirements(f"{extra}_requirements") for extra in ("bench", "boost", "cluster", "dev", "s3", "sql")},
     entry_points={
         "console_scripts": settings["console_scripts"].split(),
         "nbdev": ["studperf=studperf._modidx:d"],

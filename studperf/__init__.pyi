@@ -4,12 +4,13 @@ from .comparison import compare, equivalence, pairs, ranks, spread, trend
 from .data import GENERATOR, Generator, load_students, simulate_students
 from .decomposition import decompose
 from .explore import correlations, describe, missing_values, plot_correlations, plot_distribution, plot_means
-from .model import ScorePredictor, compare_models, fit_predictor, plot_models
 from .planning import power
+from .prediction import ScorePredictor, fit_predictor
 from .predictor import ExpectedScore, Predictor, serve
 from .registry import PredictorFileError, load_predictor
 from .reporting import report
 from .schema import STUDENTS, DataError, DataWarning, Schema
+from .selection import compare_models, plot_models
 from .variation import MixedModel, ceiling, manova, mixed
 
 __all__ = [

@@ -89,7 +89,7 @@ class Predictor:
                others: Iterable[str] = (),  # other scores (or covariates) to predict from, beside the factors
                ) -> Any:  # ScorePredictor
         "The model for these inputs, fitted when first asked for."
-        from studperf.model import fit_predictor  # here, since scikit-learn is slow to import
+        from studperf.prediction import fit_predictor  # here, since scikit-learn is slow to import
 
         inputs = (*self.levels, *sorted(others, key=self.schema.numeric.index))
         if (target, inputs) not in self._fitted:

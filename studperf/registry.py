@@ -29,7 +29,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeRegressor
 
 from . import __version__
-from .model import ScorePredictor, candidates, regressors
+from .model import candidates, regressors
+from .prediction import ScorePredictor
 from .schema import DataWarning, schema_from_dict, schema_to_dict, whole_file
 
 # %% ../nbs/08_registry.ipynb #de588638

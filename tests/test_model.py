@@ -18,9 +18,11 @@ from sklearn.svm import SVR
 
 from studperf import registry
 from studperf.data import load_students, simulate_students
-from studperf.model import candidates, compare_models, fit_predictor, regressors
+from studperf.model import candidates, regressors
+from studperf.prediction import fit_predictor
 from studperf.registry import PredictorFileError, load_predictor
 from studperf.schema import STUDENTS, DataError, DataWarning, Schema
+from studperf.selection import compare_models
 
 MODELS = tuple(regressors())
 
