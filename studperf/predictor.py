@@ -60,7 +60,7 @@ class Predictor:
                  source: Any = None,  # what `load_students` takes: a file, a frame; None: the embedded sample
                  *,
                  schema: Schema = STUDENTS,  # what the columns are
-                 model: str | None = None,  # name of a model, as in `fit_predictor`; None: least squares
+                 model: str = "least squares",  # name of a model, as in `fit_predictor`
                  people: str | None = None,  # what the texts call them; None: "fictional students" for the sample, else "students"
                  ):
         from studperf.cohort import Cohort  # here, since the program that serves the page needs no DuckDB
@@ -127,11 +127,10 @@ def expected_score(predictor: Predictor, target: str, factors: Mapping[str, str]
     "Answer a question: see `Predictor.predict`."
     if problems := _question_problems(predictor, target, factors, others):
         raise ValueError("; ".join(problems))
-    row = pd.DataFrame([{**factors, **others}])
-    found = predictor.fitted(target, others).predict(row, level=level).iloc[0]
+    found = predictor.fitted(target, others).predict_one({**factors, **others}, level=level)
     counts = predictor.cohort.value_counts(target)
-    return ExpectedScore(target=target, **{name: float(found[name]) for name in ("prediction", "low", "high")}, level=level,
-                         percentile=percentile_of(found["prediction"], counts), limits=predictor.limits[target])
+    return ExpectedScore(target=target, **{name: getattr(found, name) for name in ("prediction", "low", "high")}, level=level,
+                         percentile=percentile_of(found.prediction, counts), limits=predictor.limits[target])
 
 
 def _question_problems(predictor: Predictor, target: str, factors: Mapping[str, str], others: Mapping[str, float]) -> list[str]:
