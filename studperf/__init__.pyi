@@ -3,6 +3,7 @@ from .cohort import Cohort
 from .comparison import compare, equivalence, pairs, ranks, spread, trend
 from .data import GENERATOR, Generator, load_students, simulate_students
 from .decomposition import decompose
+from .explanation import dependence, explain, importance, plot_dependence, plot_explanation, plot_importance
 from .explore import correlations, describe, missing_values, plot_correlations, plot_distribution, plot_means
 from .planning import power
 from .prediction import ScorePredictor, fit_predictor
@@ -16,8 +17,9 @@ from .variation import MixedModel, ceiling, manova, mixed
 __all__ = [
     "GENERATOR", "STUDENTS", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator", "MixedModel",
     "Predictor", "PredictorFileError", "Regression", "Schema", "ScorePredictor", "ceiling", "compare",
-    "compare_models", "correlations", "decompose", "describe", "equivalence", "fit_predictor", "interactions", "load_predictor",
-    "load_students", "manova", "missing_values", "mixed", "pairs", "plot_correlations", "plot_distribution",
-    "plot_means", "plot_models", "power", "ranks", "regress", "report", "serve", "simulate_students", "spread",
-    "trend",
+    "compare_models", "correlations", "decompose", "dependence", "describe", "equivalence", "explain",
+    "fit_predictor", "importance", "interactions", "load_predictor", "load_students", "manova", "missing_values",
+    "mixed", "pairs", "plot_correlations", "plot_dependence", "plot_distribution", "plot_explanation",
+    "plot_importance", "plot_means", "plot_models", "power", "ranks", "regress", "report", "serve",
+    "simulate_students", "spread", "trend",
 ]
