@@ -11,13 +11,13 @@ from .predictor import ExpectedScore, Predictor, serve
 from .registry import PredictorFileError, load_predictor
 from .reporting import report
 from .schema import STUDENTS, DataError, DataWarning, Schema
-from .selection import compare_models, plot_models
+from .selection import choose_model, compare_models, plot_models
 from .variation import MixedModel, ceiling, manova, mixed
 
 __all__ = [
     "GENERATOR", "STUDENTS", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator", "MixedModel",
-    "Predictor", "PredictorFileError", "Regression", "Schema", "ScorePredictor", "ceiling", "compare",
-    "compare_models", "correlations", "decompose", "dependence", "describe", "equivalence", "explain",
+    "Predictor", "PredictorFileError", "Regression", "Schema", "ScorePredictor", "ceiling", "choose_model",
+    "compare", "compare_models", "correlations", "decompose", "dependence", "describe", "equivalence", "explain",
     "fit_predictor", "importance", "interactions", "load_predictor", "load_students", "manova", "missing_values",
     "mixed", "pairs", "plot_correlations", "plot_dependence", "plot_distribution", "plot_explanation",
     "plot_importance", "plot_means", "plot_models", "power", "ranks", "regress", "report", "serve",

@@ -166,7 +166,7 @@ def write_chunks(chunks, path: Path, *, parquet: bool) -> None:
 def train(file: Table = None,
           target: Annotated[str, typer.Option("--target", "-t", help="The score to predict.")] = "math",
           inputs: Annotated[str, typer.Option(help="background (the factors), all (other scores, too), or column names: a,b.")] = "background",
-          model: Annotated[str | None, typer.Option(help="The model's name; default: least squares.")] = None,
+          model: Annotated[str | None, typer.Option(help="The model's name; default: the simplest that is not distinguishably worse than the best of all.")] = None,
           out: Annotated[Path | None, typer.Option("--out", "-o", help="The predictor file to write; default: TARGET.studperf.")] = None,
           schema: SchemaFile = None, scores: Scores = None) -> None:
     "Fit a predictor of a score and save it."

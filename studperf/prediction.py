@@ -80,6 +80,13 @@ class ScorePredictor:
         limits = self.schema.scores[self.target]
         return raw.map(lambda value: chance_of(value, mark, self.errors, limits, self.whole), na_action="ignore").rename("chance")
 
+    def explain(self,
+                student: Any,  # input: level or number; or a frame of one row
+                ) -> pd.DataFrame:  # input, value, points
+        "What each input adds to or takes from the average, adding up to the prediction: see the notebook on explanations."
+        from studperf.explanation import explain  # here, since explanation imports this module
+        return explain(self, student)
+
     def seen(self, table: pd.DataFrame) -> list[bool | None]:
         "For each row: had a student of the training rows the same levels? None: not known."
         factors = [name for name in self.inputs if name in self.schema.factors]
