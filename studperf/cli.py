@@ -172,7 +172,8 @@ def train(file: Table = None,
     "Fit a predictor of a score and save it."
     chosen = chosen_schema(file, schema, scores)
     columns = inputs if inputs in ("background", "all") else [name.strip() for name in inputs.split(",")]
-    predictor = studperf.fit_predictor(studperf.load_students(file, schema=chosen), target, inputs=columns, model=model, schema=chosen)
+    predictor = studperf.fit_predictor(studperf.load_students(file, schema=chosen), target, inputs=columns, model=model, schema=chosen,
+                                      progress=sys.stderr.isatty())
     out = out or Path(f"{target}.studperf")
     check_output(out, file, schema, kinds=())
     predictor.save(out)
