@@ -51,6 +51,8 @@ def test_points_add_up_to_the_prediction_of_every_model(students, model, inputs)
         assert table["value"].tolist() == [None, *(student[name] for name in predictor.inputs)]
         expected = predictor.predict(pd.DataFrame([student])[list(predictor.inputs)])["prediction"].iloc[0]
         assert table["points"].sum() == pytest.approx(expected, abs=1e-9)
+        assert table["points"].sum() == pytest.approx(predictor.predict_one(student).prediction, abs=1e-9)
+        pd.testing.assert_frame_equal(predictor.explain(student), table)
 
 
 def test_values_by_the_definition(students):
