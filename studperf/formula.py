@@ -112,7 +112,7 @@ class Formula:
         "Chance of scoring the mark or more."
         return chance_of(self.raw(student)[0], mark, self.errors, self.limits, self.whole)
 
-
+# %% ../nbs/06b_formula.ipynb #f8eb3bf0
 def chance_of(value: float,  # prediction before the score's limits
               mark: float, errors: ErrorDistribution, limits: tuple[float, float] | None, whole: bool) -> float:
     "Chance of a score of the mark or more; a whole number counts from half a point below."
@@ -122,7 +122,7 @@ def chance_of(value: float,  # prediction before the score's limits
         return 0.0
     return 1 - errors.at_most((math.ceil(mark) - .5 if whole else mark) - value)
 
-
+# %% ../nbs/06b_formula.ipynb #250e5fea
 def problems_of(formula: Formula, student: Mapping[str, Any]) -> list[str]:
     "What is wrong with a student, as sentences."
     found = []

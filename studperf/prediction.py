@@ -155,7 +155,7 @@ def fit_predictor(rows: Any,  # a frame with a row per student
         whole=bool((scores == np.round(scores)).all()),
         learned_missing=tuple(column for column in names if table[column].isna().sum() >= LEAST_MISSING))
 
-
+# %% ../nbs/06c_prediction.ipynb #d03ac79a
 def _warn_of_absent_levels(declared: Schema, known: Schema) -> None:
     for name, levels in known.factors.items():
         if absent := [level for level in declared.factors[name] or () if level not in levels]:

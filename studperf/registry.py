@@ -31,7 +31,7 @@ from sklearn.svm import SVR
 from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
 
 from . import __version__
-from .model import Encoder, PartialPooling, candidate_models, candidates
+from .model import Encoder, NearestNeighbours, PartialPooling, candidate_models, candidates
 from .prediction import ScorePredictor
 from .schema import DataWarning, schema_from_dict, schema_to_dict, whole_file
 
@@ -53,12 +53,11 @@ KNOWN_TYPES = frozenset({
     "sklearn.linear_model._coordinate_descent.ElasticNetCV", "sklearn.linear_model._coordinate_descent.LassoCV",
     "sklearn.linear_model._ridge.RidgeCV",
     "sklearn.model_selection._split.KFold",
-    "sklearn.neighbors._regression.KNeighborsRegressor",
     "sklearn.pipeline.Pipeline",
     "sklearn.preprocessing._data.StandardScaler",
     "sklearn.svm._classes.SVR",
     "sklearn.tree._classes.DecisionTreeRegressor", "sklearn.tree._classes.ExtraTreeRegressor",
-    "studperf.model.Encoder", "studperf.model.PartialPooling",
+    "studperf.model.Encoder", "studperf.model.NearestNeighbours", "studperf.model.PartialPooling",
     "sklearn.tree._tree.Tree"})
 KNOWN_LOADERS = frozenset({"DictNode", "JsonNode", "ListNode", "LossNode", "NdArrayNode", "ObjectNode", "RandomGeneratorNode",
                            "SliceNode", "TreeNode", "TupleNode", "TypeNode"})
@@ -140,6 +139,11 @@ def check_shapes(model: Any,  # a fitted regressor
         _check_numbers(model.coef_, (columns,))
         _check_numbers(model.cells_, (len(model.deviations_), model.cell_columns))
         _check_numbers(model.deviations_, (len(model.cells_),))
+    if isinstance(model, NearestNeighbours):
+        _check_numbers(model.scores_, (len(model.scores_),))
+        _check_numbers(model.rows_, (len(model.scores_), columns))
+        if not isinstance(model.n_neighbors, int) or not 0 < model.n_neighbors <= len(model.rows_):
+            raise ValueError(f"{model.n_neighbors!r} neighbours of {len(model.rows_)} students")
     if isinstance(model, TransformedTargetRegressor):
         model = model.regressor_
         if type(model) is not SVR:

@@ -86,7 +86,7 @@ COMPARED = ("model", "inputs", "n", "r2", "r2_low", "r2_high", "mae", "mae_low",
             "fit_seconds", "predict_seconds",  # of a training part, search included; of a test part
             "ceiling", "ceiling_low", "ceiling_high", "chosen")
 
-
+# %% ../nbs/06a_selection.ipynb #822525f1
 def known_model(name: str, known: Mapping[str, Any]) -> str:
     "The name, if there is such a model."
     if name not in known:
@@ -101,7 +101,7 @@ def few_threads(n: int) -> threadpool_limits:
     "One thread for few rows: on a busy machine, waiting for several takes up to a hundred times as long as the work."
     return threadpool_limits(limits=1 if n < MANY_ROWS else None)
 
-
+# %% ../nbs/06a_selection.ipynb #c853703f
 def splits_of(table: pd.DataFrame,  # with the Schema's cluster, if it names one
               folds: int,
               schema: Schema, *,
@@ -115,7 +115,7 @@ def splits_of(table: pd.DataFrame,  # with the Schema's cluster, if it names one
     groups = clusters.where(clusters.notna(), pd.Series([("alone", place) for place in range(len(table))], table.index, object))
     return GroupKFold(folds, shuffle=True, random_state=seed).split(table, groups=pd.factorize(groups)[0])
 
-
+# %% ../nbs/06a_selection.ipynb #571cf5ea
 def _affordable(models: Sequence[str], n: int, seed: int) -> list[str]:
     "Without the models that would take too long; says so."
     known = candidate_models(seed)
@@ -132,7 +132,7 @@ def _jobs(models: Sequence[str], jobs: int | None, seed: int) -> int:
     quick = all(not candidate_models(seed)[name].search and name != "elastic net" for name in models)
     return 1 if quick else joblib.cpu_count()
 
-
+# %% ../nbs/06a_selection.ipynb #1d3620a4
 def _all_measured(tasks: Sequence[tuple], jobs: int, progress: bool) -> list[dict[str, float]]:
     "Fit and measure, several at the same time; the results in the order of the tasks."
     work = joblib.Parallel(n_jobs=jobs, return_as="generator")(joblib.delayed(_measured)(*task) for task in tasks)
@@ -172,7 +172,7 @@ def ceiling_of(table: pd.DataFrame, target: str, inputs: Sequence[str], schema: 
     found = ceiling(Cohort.summarize(table, schema.only((*inputs, target))), [target]).iloc[0]
     return [float(found[name]) for name in ("ceiling", "ci_low", "ci_high")]
 
-
+# %% ../nbs/06a_selection.ipynb #368e95ef
 def choose_model(comparison: pd.DataFrame,  # from `compare_models`
                  ) -> str:  # its name
     "The simplest model that is not distinguishably worse than the best: the interval of its difference reaches 0."
