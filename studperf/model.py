@@ -9,7 +9,7 @@ __all__ = ['LEAST_MISSING', 'ROWS_AT_ONCE', 'HOLDS_ROWS', 'PENALISED', 'LEAST_RO
 
 # %% ../nbs/06_model.ipynb #c6e3af37
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
@@ -272,6 +272,7 @@ class Candidate:
     scaled: bool = False  # does the result depend on the unit of a number?
     every_level: bool = False  # does a level without a column of its own lie nearer to all others?
     most_rows: int = 10**9  # more take too long
+    out_of_bag: bool = False  # is it judged in a search by the rows that its trees have not drawn?
 
 
 HOLDS_ROWS = ("k-nearest neighbours", "support vectors")
@@ -283,7 +284,7 @@ def candidate_models(seed: int = 0,  # of whatever is random in a model
     "The models by their names, from the simplest on."
     folds = KFold(5, shuffle=True, random_state=seed)
     # One job each: many models are fitted at the same time.
-    trees = {"n_estimators": 100, "max_features": 1 / 3, "n_jobs": 1, "random_state": seed}
+    trees = {"n_estimators": 100, "max_features": 1 / 3, "n_jobs": 1, "random_state": seed, "bootstrap": True, "oob_score": True}
     support = TransformedTargetRegressor(SVR(epsilon=.1), transformer=StandardScaler())
     return {
         "mean": Candidate(DummyRegressor()),
@@ -298,10 +299,10 @@ def candidate_models(seed: int = 0,  # of whatever is random in a model
         "support vectors": Candidate(support, {"regressor__C": [.1, 1, 10]}, most_rows=5_000, **PENALISED),
         "AdaBoost": Candidate(AdaBoostRegressor(DecisionTreeRegressor(max_depth=3), n_estimators=50, random_state=seed),
                               {"learning_rate": [.1, 1]}),
-        "random forest": Candidate(RandomForestRegressor(**trees), {"min_samples_leaf": [3, 10, 30]}),
-        "extra trees": Candidate(ExtraTreesRegressor(**trees), {"min_samples_leaf": [3, 10, 30]}),
+        "random forest": Candidate(RandomForestRegressor(**trees), {"min_samples_leaf": [3, 10, 30]}, out_of_bag=True),
+        "extra trees": Candidate(ExtraTreesRegressor(**trees), {"min_samples_leaf": [3, 10, 30]}, out_of_bag=True),
         "gradient boosting": Candidate(HistGradientBoostingRegressor(learning_rate=.05, max_leaf_nodes=8, early_stopping=False,
-                                                                     random_state=seed), {"max_iter": [50, 100, 200]}),
+                                                                     random_state=seed), {"max_iter": [50, 150]}),
         **_boosted(seed)}
 
 
@@ -340,8 +341,23 @@ def _estimator(candidate: Candidate, encoder: Encoder, seed: int, rows: int) -> 
     pipeline = Pipeline([("encoder", encoder), ("model", regressor)])
     if not search:
         return pipeline
-    return GridSearchCV(pipeline, {f"model__{name}": values for name, values in search.items()}, scoring="neg_mean_squared_error",
-                        cv=KFold(3, shuffle=True, random_state=seed))
+    judged = ({"scoring": _out_of_bag, "cv": _WholeTable()} if candidate.out_of_bag
+              else {"scoring": "neg_mean_squared_error", "cv": KFold(3, shuffle=True, random_state=seed)})
+    return GridSearchCV(pipeline, {f"model__{name}": values for name, values in search.items()}, **judged)
+
+
+class _WholeTable:
+    "All rows at once, for models that leave out rows by themselves."
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield np.arange(len(X)), np.arange(len(X))
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        return 1
+
+
+def _out_of_bag(pipeline: Pipeline, X: Any, y: Any) -> float:
+    return pipeline["model"].oob_score_
 
 # %% ../nbs/06_model.ipynb #87ae1742
 LEAST_ROWS = 10

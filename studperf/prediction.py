@@ -143,9 +143,11 @@ def fit_predictor(rows: Any,  # a frame with a row per student
         expected = cross_val_predict(pipelines[name], frame, scores, cv=list(splits_of(table, folds, schema, seed=seed)))
         fitted = pipelines[name].fit(frame, scores)
     searched = isinstance(fitted, GridSearchCV)
+    pipeline = fitted.best_estimator_ if searched else fitted
+    vars(pipeline["model"]).pop("oob_prediction_", None)  # of each student of the training rows, whom no file should hold
     residuals = np.sort(scores - expected)
     return ScorePredictor(
-        schema=known, target=target, inputs=names, model=name, pipeline=fitted.best_estimator_ if searched else fitted,
+        schema=known, target=target, inputs=names, model=name, pipeline=pipeline,
         residuals=residuals if len(residuals) <= MOST_RESIDUALS else np.quantile(residuals, np.linspace(0, 1, MOST_RESIDUALS)),
         n=len(table), metrics={"r2": float(r2_score(scores, expected)), "mae": float(mean_absolute_error(scores, expected)),
                                "rmse": float(root_mean_squared_error(scores, expected))},
