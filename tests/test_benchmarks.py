@@ -60,3 +60,18 @@ def test_files_of_students_are_made_once(battery, tmp_path):
     before = path.stat().st_mtime_ns
     assert battery.students(50, tmp_path / "data") == path and path.stat().st_mtime_ns == before
     assert len(path.read_text().splitlines()) == 51
+
+
+def test_coverage_is_measured(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import interval_coverage as coverage
+
+    fresh = simulate_students(coverage.FRESH, seed=10**6)
+    sets = [coverage.one_set(seed, 300, "math", "all") for seed in (1, 2)]
+    lines = coverage.summary(sets, 300, "math", "all", fresh)
+    assert [(line["method"], line["level"]) for line in lines] == [
+        (method, level) for method in ("studperf", "statsmodels") for level in (.8, .9, .95)]
+    for line in lines:
+        assert abs(line["coverage"] - line["level"]) < .05 and abs(line["width_ratio"] - 1) < .1
+    expected, sd = coverage.truth(fresh, "math", "all")  # on its own students: the spread about the truth, but for rounding
+    assert (fresh["math"] - expected)[fresh["math"] < 100].std() == pytest.approx(sd, rel=.02)
