@@ -88,7 +88,7 @@ class Formula:
                 span = self.ranges[name]
                 if span is not None and not span[0] <= number <= span[1]:
                     raise KeyError
-                value += slope * (number - mean)
+                value += slope * (float(number) - mean)  # NumPy's small numbers would cut digits off
             return value, levels
         except (KeyError, TypeError):
             raise ValueError("; ".join(problems_of(self, student))) from None
@@ -116,6 +116,8 @@ class Formula:
 def chance_of(value: float,  # prediction before the score's limits
               mark: float, errors: ErrorDistribution, limits: tuple[float, float] | None, whole: bool) -> float:
     "Chance of a score of the mark or more; a whole number counts from half a point below."
+    if not isinstance(mark, (int, float)) or mark != mark:
+        raise ValueError(f"mark: found {mark!r}, expected a number of points")
     if limits and mark <= limits[0]:
         return 1.0
     if limits and mark > limits[1]:
@@ -128,18 +130,18 @@ def problems_of(formula: Formula, student: Mapping[str, Any]) -> list[str]:
     found = []
     for name, points in formula.points.items():
         level = student.get(name)
-        if level not in points:
+        if level not in list(points):  # a list: what cannot be a key is told, too
             known = [other for other in points if other is not None]
             close = difflib.get_close_matches(str(level), known, 1)
             said = "no value" if level is None else repr(level)
             found.append(f"column {name!r}: found {said}, expected one of {', '.join(map(repr, known))}"
-                         + (f"; did you mean {close[0]!r}?" if close else ""))
+                         + (f"; did you mean {close[0]!r}?" if close else "; correct it" if level is not None else "; fill it in"))
     for name in formula.slopes:
         number, span = student.get(name), formula.ranges[name]
         expected = "a number" if span is None else f"a number from {span[0]:g} to {span[1]:g}"
         if number is None or number != number:
             if name not in formula.missing:
-                found.append(f"column {name!r}: found no value, expected {expected}")
+                found.append(f"column {name!r}: found no value, expected {expected}; fill it in")
         elif not isinstance(number, (int, float)) or (span is not None and not span[0] <= number <= span[1]):
-            found.append(f"column {name!r}: found {number!r}, expected {expected}")
+            found.append(f"column {name!r}: found {number!r}, expected {expected}; correct it")
     return found or ["a value is not of the kind that was expected"]

@@ -68,7 +68,7 @@ class ScorePredictor:
         row = self.predict(pd.DataFrame([{name: student.get(name) for name in self.inputs}]), level=level).iloc[0]
         if math.isnan(row["prediction"]):
             lacking = [name for name in self.inputs if pd.isna(student.get(name)) and name not in self.learned_missing]
-            raise ValueError(f"column {lacking[0]!r}: found no value, expected one")
+            raise ValueError(f"column {lacking[0]!r}: found no value, expected one; fill it in")
         return Prediction(*map(float, row), self.seen(pd.DataFrame([student]))[0])
 
     def chance(self,

@@ -3,6 +3,7 @@ import hashlib
 import io
 import json
 import pickle
+import re
 import warnings
 import zipfile
 
@@ -202,6 +203,81 @@ def test_score_out_of_range_among_the_inputs(students):
     predictor = fit_predictor(students, "math", model="least squares", inputs="all")
     with pytest.raises(DataError, match="row 3, column 'reading': found 105, expected a number from 0 to 100"):
         predictor.predict(students.assign(reading=[*students["reading"][:3], 105, *students["reading"][4:]]))
+
+
+LUNCH = "expected one of 'free/reduced', 'standard'"
+
+
+@pytest.mark.parametrize("change, reason", [
+    ({"lunch": "breakfast"}, f"column 'lunch': found 'breakfast', {LUNCH}; correct it"),
+    ({"lunch": "standart"}, f"column 'lunch': found 'standart', {LUNCH}; did you mean 'standard'?"),
+    ({"lunch": None}, f"column 'lunch': found no value, {LUNCH}; fill it in"),
+    ({"lunch": 3}, f"column 'lunch': found 3, {LUNCH}; correct it"),
+    ({"lunch": ["standard"]}, f"column 'lunch': found ['standard'], {LUNCH}"),
+    ({"reading": 105}, "column 'reading': found 105, expected a number from 0 to 100; correct it"),
+    ({"reading": float("inf")}, "column 'reading': found inf, expected a number from 0 to 100; correct it"),
+    ({"reading": "70"}, "column 'reading': found '70', expected a number from 0 to 100; correct it"),
+    ({"reading": float("nan")}, "column 'reading': found no value, expected a number from 0 to 100; fill it in"),
+    ({"reading": None, "lunch": "x"}, f"column 'lunch': found 'x', {LUNCH}; correct it; column 'reading': found no value")], ids=str)
+def test_what_a_student_must_not_be(linear, students, change, reason):
+    student = students.iloc[0].to_dict() | change
+    for ask in (linear.predict_one, lambda student: linear.formula.chance(student, 60)):
+        with pytest.raises(ValueError, match=re.escape(reason)):
+            ask(student)
+
+
+@pytest.fixture(scope="module")
+def linear(students):
+    return fit_predictor(students, "math", inputs="all", model="least squares")
+
+
+@pytest.mark.parametrize("change, reason", [
+    (lambda rows: rows[:0], "it has no rows, expected a row per student"),
+    (lambda rows: rows.drop(columns="lunch"), "column 'lunch': not found"),
+    (lambda rows: rows.assign(lunch=["breakfast", *rows["lunch"][1:]]), f"row 0, column 'lunch': found 'breakfast', {LUNCH}"),
+    (lambda rows: rows.assign(reading=[*rows["reading"][1:], 105]), "row 4, column 'reading': found 105, expected a number from 0 to 100"),
+    (lambda rows: rows.assign(reading="many"), "rows 0, 1, 2, 3, 4, column 'reading': found 'many', expected a number")])
+def test_what_rows_must_not_be(linear, students, change, reason):
+    rows = change(students[:5])
+    for ask in (linear.predict, lambda rows: linear.chance(rows, 60)):
+        with pytest.raises(DataError, match=re.escape(reason)):
+            ask(rows)
+
+
+def test_order_and_other_columns_do_not_matter(linear, students):
+    rows = students[students.columns[::-1]].assign(shoe_size=40)
+    pd.testing.assert_frame_equal(linear.predict(rows), linear.predict(students))
+    other = fit_predictor(rows.sample(frac=1, random_state=0), "math", inputs="all", model="least squares")
+    assert other.fingerprint == linear.fingerprint
+    np.testing.assert_allclose(other.predict(students)["prediction"], linear.predict(students)["prediction"], atol=1e-9)
+
+
+def test_a_row_that_lacks_an_input_has_no_prediction(linear, students):
+    with pytest.warns(DataWarning, match="(?s)fill it in if it is known.*column 'lunch' is missing in row 2$"):
+        table = linear.predict(students.assign(lunch=students["lunch"].where(students.index != 2)))
+    assert table.isna().all(axis=1)[2] and table.drop(2).notna().all(axis=None)
+
+
+def test_one_student_is_answered_in_plain_numbers(linear, students):
+    student = students.iloc[0].to_dict()
+    for number in (72, 72.0, np.int64(72), np.float32(72)):
+        found = linear.predict_one(student | {"reading": number})
+        assert found == linear.predict_one(student | {"reading": 72}) and type(found.prediction) is float
+    for mark in (float("nan"), "60"):
+        with pytest.raises(ValueError, match="mark: found .*, expected a number of points"):
+            linear.chance(students[:2], mark)
+
+
+@pytest.mark.parametrize("rows, reason", [
+    (lambda rows: rows.assign(math=50), "column 'math': all 1000 values are 50, so there is nothing to predict; give rows with"),
+    (lambda rows: rows[:8], "8 rows with a score, expected at least"),
+    (lambda rows: rows[:0], "it has no rows"),
+    (lambda rows: rows.assign(math=[105, *rows["math"][1:]]), "row 0, column 'math': found 105, expected a number from 0 to 100")])
+def test_what_cannot_be_learned_from(students, rows, reason):
+    with pytest.raises(DataError, match=re.escape(reason)):
+        fit_predictor(rows(students), "math", model="least squares")
+    with pytest.raises(DataError, match=re.escape(reason)):
+        compare_models(rows(students), "math", models=["mean", "least squares"], progress=False)
 
 
 # --- files --------------------------------------------------------------------------------------------------------------
