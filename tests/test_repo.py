@@ -39,11 +39,6 @@ def test_modules_are_exported(repo_copy):
     assert not stale, f"not what the notebooks export: {stale}. Run nbdev_export."
 
 
-@pytest.mark.slow
-def test_outputs_are_fresh():
-    run("tools/run_nbs.py", "--check", folder=REPO)
-
-
 def test_readme_is_built_from_index():
     run("tools/build_readme.py", "--check", folder=REPO)
 
