@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KNOWN_TYPES', 'KNOWN_LOADERS', 'FORMAT', 'FORMAT_VERSION', 'MOST_BYTES', 'LIBRARIES', 'PredictorFileError',
-           'unexpected_types', 'check_trees', 'check_encoder', 'check_shapes', 'save_predictor', 'predictor_to_dict',
-           'load_predictor']
+           'unexpected_types', 'check_trees', 'check_encoder', 'check_shapes', 'save_predictor', 'predictor_to_bytes',
+           'predictor_to_dict', 'record_hash', 'load_predictor', 'predictor_from_bytes']
 
 # %% ../nbs/08_registry.ipynb #81ea8871
 import hashlib
@@ -173,6 +173,15 @@ def save_predictor(predictor: ScorePredictor,
                    path: str | Path,  # replaced if it is there
                    ) -> None:
     "Write a predictor to one file, whole or not at all; raises ValueError for a model that could not be loaded again."
+    content = predictor_to_bytes(predictor, path)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def predictor_to_bytes(predictor: ScorePredictor,
+                       path: str | Path,  # what messages call the file
+                       ) -> bytes:
+    "What such a file holds."
     model = skops.io.dumps(predictor.pipeline)
     if unexpected := unexpected_types(model):
         raise ValueError(f"{path}: not saved, since the pipeline holds {', '.join(unexpected)}, which `load_predictor` would "
@@ -181,10 +190,12 @@ def save_predictor(predictor: ScorePredictor,
         raise ValueError(f"{path}: not saved, since the model takes {_megabytes(len(model))}, more than the "
                          f"{_megabytes(MOST_BYTES)} that `load_predictor` accepts; fit it to fewer rows, or take a simpler model")
     record = predictor_to_dict(predictor) | {"model_sha256": hashlib.sha256(model).hexdigest()}
-    record["sha256"] = _record_hash(record)
-    with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+    record["sha256"] = record_hash(record)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("predictor.json", json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))
         archive.writestr("model.skops", model)
+    return content.getvalue()
 
 
 def _megabytes(size: int) -> str:
@@ -206,7 +217,7 @@ def predictor_to_dict(predictor: ScorePredictor) -> dict:  # of texts, numbers a
             "whole": predictor.whole, "learned_missing": list(predictor.learned_missing)}
 
 
-def _record_hash(record: Mapping) -> str:
+def record_hash(record: Mapping) -> str:
     "Checksum of a record, whatever the order of its keys and the layout of its text."
     text = json.dumps({key: value for key, value in record.items() if key != "sha256"}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -217,7 +228,15 @@ def load_predictor(path: str | Path,  # a file that `save_predictor` wrote
     """Read a predictor from its file; nothing in the file is ever run.
 
     Raises PredictorFileError for a damaged or foreign file; warns (DataWarning) of other versions of the libraries."""
-    members = _read_members(path)
+    with open(path, "rb") as file:
+        return predictor_from_bytes(file.read(MOST_BYTES + 1), path)
+
+
+def predictor_from_bytes(content: bytes,  # what a predictor's file holds
+                         path: str | Path,  # what messages call the file
+                         ) -> ScorePredictor:
+    "Read a predictor, checking everything."
+    members = _read_members(content, path)
     record = _read_record(members["predictor.json"], path)
     model = members["model.skops"]
     if hashlib.sha256(model).hexdigest() != record["model_sha256"]:
@@ -234,7 +253,7 @@ def load_predictor(path: str | Path,  # a file that `save_predictor` wrote
                 + (f"; it was made with {others}" if others else ""))
     if others:
         warnings.warn(f"{path}: made with {others}; compare a few predictions with known ones, or fit it again",
-                      DataWarning, stacklevel=2)
+                      DataWarning, stacklevel=3)
     return replace(predictor, pipeline=pipeline)
 
 
@@ -246,11 +265,9 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}" if str(error).strip() else type(error).__name__
 
 # %% ../nbs/08_registry.ipynb #b1aacb85
-def _read_members(path: str | Path) -> dict[str, bytes]:
+def _read_members(content: bytes, path: str | Path) -> dict[str, bytes]:
     "The two members of a predictor's file."
     expected = ("predictor.json", "model.skops")
-    with open(path, "rb") as file:
-        content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         _refuse(path, f"larger than the {_megabytes(MOST_BYTES)} of the largest predictor")
     try:
@@ -287,7 +304,7 @@ def _read_record(content: bytes, path: str | Path) -> dict:
         _refuse(path, "it was made by an older studperf; fit the predictor again")
     if number != FORMAT_VERSION:
         _refuse(path, f"it has version {number!r} of the format, expected {FORMAT_VERSION}; update studperf")
-    if record.get("sha256") != _record_hash(record):
+    if record.get("sha256") != record_hash(record):
         _refuse(path, "predictor.json is not as it was saved (its checksum differs)")
     return record
 
