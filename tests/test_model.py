@@ -319,7 +319,7 @@ def forge(path, record, model):
     record = record | {"model_sha256": hashlib.sha256(model).hexdigest()}
     record.pop("sha256", None)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("predictor.json", json.dumps(record | {"sha256": registry._record_hash(record)}))
+        archive.writestr("predictor.json", json.dumps(record | {"sha256": registry.record_hash(record)}))
         archive.writestr("model.skops", model)
     return path
 
