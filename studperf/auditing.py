@@ -4,12 +4,16 @@
 
 # %% auto #0
 __all__ = ['MEASURES', 'METRICS', 'SENSITIVE', 'GROUP_COLUMNS', 'ACCURACY', 'COST_COLUMNS', 'GAP_COLUMNS', 'SAME_ROWS',
-           'OTHER_ROWS', 'cross_predictions', 'hidden_cells', 'Group', 'shown_groups', 'mean_error', 'share_held',
-           'mean_width', 'measure_groups', 'mean_with_error', 'judge_group', 'audited_schema', 'audited_rows', 'judge',
-           'accuracy_cost', 'bias_gaps', 'Audit', 'audit', 'predictions']
+           'OTHER_ROWS', 'AXES', 'LIMITS', 'NOT_STATED', 'STATED', 'OUT_OF_SCOPE', 'FLAG_WORDS', 'cross_predictions',
+           'hidden_cells', 'Group', 'shown_groups', 'mean_error', 'share_held', 'mean_width', 'measure_groups',
+           'mean_with_error', 'judge_group', 'audited_schema', 'audited_rows', 'judge', 'accuracy_cost', 'bias_gaps',
+           'Audit', 'audit', 'predictions', 'plot_audit', 'group_name', 'card_of_model', 'card_of_training',
+           'card_of_accuracy', 'flag_text', 'groups_table', 'card_of_groups', 'card_sections', 'card_of_factors',
+           'card_of_metrics', 'card_of_evaluation', 'card_of_ethics', 'model_card']
 
-# %% ../nbs/07_audit.ipynb #7c01375d
+# %% ../nbs/07_audit.ipynb #944255be
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,12 +39,12 @@ from .data import as_frame
 from .explanation import CAUTION, QUANTILE_SHARES
 from .explore import BLUE, GREY, ORANGE
 from .formula import ErrorDistribution
-from .model import LEAST_ROWS, candidates, checked_rows, with_levels
+from .model import HOLDS_ROWS, LEAST_ROWS, candidates, checked_rows, with_levels
 from .prediction import ScorePredictor, fingerprint_of
 from .schema import STUDENTS, DataError, DataWarning, Schema, check_conf_level, heading, listed, normalized, words
 from .selection import few_threads, resampled_interval, splits_of
 
-# %% ../nbs/07_audit.ipynb #2a2a4b22
+# %% ../nbs/07_audit.ipynb #81c0cdc0
 def cross_predictions(table: pd.DataFrame,  # checked, with all inputs and the target
                       target: str, inputs: Sequence[str],
                       model: str,  # its name in `candidate_models`
@@ -68,7 +72,7 @@ def _judged(scores: np.ndarray, prediction: np.ndarray, low: np.ndarray, high: n
     expected = pd.DataFrame({"prediction": prediction, "low": low, "high": high}).clip(*(limits or (-math.inf, math.inf)))
     return pd.concat([pd.Series(scores, name="score"), expected], axis=1)
 
-# %% ../nbs/07_audit.ipynb #5707f5b5
+# %% ../nbs/07_audit.ipynb #44b1101c
 def hidden_cells(counts: np.ndarray,  # (levels,) or (levels, levels) students
                  hidden: np.ndarray,  # true or false, of the same shape: those that are hidden anyway
                  least: int,  # students of a cell that can be shown
@@ -90,7 +94,7 @@ def hidden_cells(counts: np.ndarray,  # (levels,) or (levels, levels) students
         hidden[place] = True
     return hidden.reshape(counts.shape)
 
-# %% ../nbs/07_audit.ipynb #638e1b93
+# %% ../nbs/07_audit.ipynb #1e0c3e60
 @dataclass(frozen=True, eq=False)
 class Group:
     "Students who share a level, or two."
@@ -123,7 +127,7 @@ def shown_groups(table: pd.DataFrame,  # a row per student
             found.append(Group(names, tuple(table[name].cat.categories[code] for name, code in zip(names, place, strict=True)), inside))
     return found, hidden
 
-# %% ../nbs/07_audit.ipynb #d6d6d138
+# %% ../nbs/07_audit.ipynb #d8ca77d6
 MEASURES = {"bias": "Bias", "mae": "Mean absolute error", "coverage": "Coverage of the intervals", "width": "Width of the intervals"}
 
 
@@ -156,7 +160,7 @@ def measure_groups(judged: pd.DataFrame,  # columns score, prediction, low, high
                         sensitive_features=labels.reset_index(drop=True), sample_params={"coverage": bounds, "width": bounds})
     return frame.by_group
 
-# %% ../nbs/07_audit.ipynb #be68ccb9
+# %% ../nbs/07_audit.ipynb #93da1325
 def mean_with_error(values: np.ndarray,  # (n,)
                     units: np.ndarray,  # (n,) numbers of what is independent: the students, or their schools
                     ) -> tuple[float, float, int]:  # mean, standard error, degrees of freedom
@@ -167,7 +171,7 @@ def mean_with_error(values: np.ndarray,  # (n,)
         return mean, math.nan, 0
     return mean, math.sqrt(len(sums) / (len(sums) - 1) * (sums ** 2).sum()) / len(values), len(sums) - 1
 
-# %% ../nbs/07_audit.ipynb #323a11f7
+# %% ../nbs/07_audit.ipynb #e0bd0176
 def judge_group(measure: str,  # one of MEASURES
                 values: np.ndarray,  # (n,) of all students: error, absolute error, held or not, width
                 inside: np.ndarray,  # (n,) which students are in the group
@@ -208,7 +212,7 @@ def _against_others(values: np.ndarray, inside: np.ndarray, units: np.ndarray | 
     added = np.where(inside, (values - mean) / inside.mean(), -(values - other) / (~inside).mean())
     return mean - other, mean_with_error(added, units)[1], min(df, other_df)
 
-# %% ../nbs/07_audit.ipynb #816ec815
+# %% ../nbs/07_audit.ipynb #20220b57
 SENSITIVE = ("gender", "ethnicity")  # left out in a second model, unless told otherwise
 
 
@@ -251,7 +255,7 @@ def audited_rows(predictor: ScorePredictor,
                                       "the smallest group that is shown; give more rows, or a smaller `least`"])
     return complete.reset_index(drop=True), fingerprint_of(scored[[*inputs, target]]) == predictor.fingerprint
 
-# %% ../nbs/07_audit.ipynb #63b89537
+# %% ../nbs/07_audit.ipynb #d1a1c69a
 GROUP_COLUMNS = ("inputs", "factor_a", "level_a", "factor_b", "level_b", "n", "measure", "value", "ci_low", "ci_high", "conf_level",
                  "overall", "p_value", "p_adjusted", "flagged")
 
@@ -293,7 +297,7 @@ def _named(group: Group) -> tuple:
     both = [part for pair in zip(group.factors, group.levels, strict=True) for part in pair]
     return *both, *[None] * (4 - len(both))
 
-# %% ../nbs/07_audit.ipynb #c0048724
+# %% ../nbs/07_audit.ipynb #25ac2e01
 ACCURACY = {"r2": r2_score, "mae": mean_absolute_error, "rmse": root_mean_squared_error}
 COST_COLUMNS = ("measure", "with_all", "without", "difference", "ci_low", "ci_high", "conf_level")
 GAP_COLUMNS = ("factor", "with_all", "without", "change")
@@ -325,7 +329,7 @@ def bias_gaps(groups: pd.DataFrame,  # from `judge`, for the inputs of both mode
     return pd.DataFrame({"factor": gaps.index, "with_all": gaps[with_all].array, "without": gaps[without].array,
                          "change": (gaps[without] - gaps[with_all]).array}, columns=list(GAP_COLUMNS))
 
-# %% ../nbs/07_audit.ipynb #b3a39ce6
+# %% ../nbs/07_audit.ipynb #187b0c80
 @dataclass(frozen=True, eq=False, repr=False)
 class Audit:
     "For whom a predictor errs, and what is beyond chance."
@@ -355,7 +359,7 @@ class Audit:
         return (f"Audit of {self.target}, {self.model}: {self.n:,} students, {own['p_value'].notna().sum()} tests, "
                 f"{own['flagged'].sum()} beyond chance; {self.source}")
 
-# %% ../nbs/07_audit.ipynb #c3db430b
+# %% ../nbs/07_audit.ipynb #a44f6b68
 SAME_ROWS = "the rows it was fitted to, each student predicted by a model and with an interval made from other students"
 OTHER_ROWS = "other rows than those it was fitted to, predicted by the predictor as it is"
 
@@ -401,7 +405,7 @@ def _stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     "One frame under another, with the inputs in the first column."
     return pd.concat([frame.assign(inputs=inputs)[["inputs", *frame]] for inputs, frame in frames.items()], ignore_index=True)
 
-# %% ../nbs/07_audit.ipynb #cb45b510
+# %% ../nbs/07_audit.ipynb #93ecdb00
 def predictions(predictor: ScorePredictor, table: pd.DataFrame, schema: Schema,
                 left_out: Sequence[str],  # inputs
                 splits: Sequence[tuple[np.ndarray, np.ndarray]],  # for models that are fitted again
@@ -454,3 +458,417 @@ def _units(table: pd.DataFrame, cluster: str | None) -> np.ndarray | None:
         return None
     codes = table[cluster].cat.codes.to_numpy(np.int64)
     return np.where(codes < 0, len(table[cluster].cat.categories) + np.arange(len(table)), codes)
+
+# %% ../nbs/07_audit.ipynb #2da5622a
+AXES = {"bias": "score minus prediction, points\n(above 0: predicted too low; below 0: too high)", "mae": "mean absolute error, points",
+        "coverage": "scores that lie in their interval, %", "width": "mean width of the intervals, points"}
+
+
+def plot_audit(audit: Audit,
+               measure: str = "bias",  # one of MEASURES
+               *,
+               inputs: str = "all",  # of the column inputs
+               ax: Axes | None = None,  # to draw into; None: a new figure
+               ) -> Axes:
+    "Draw a measure of each group with its interval; what is beyond chance has another marker and colour."
+    groups = _plotted(audit, measure, inputs)
+    scale = 100 if measure == "coverage" else 1
+    sections = groups["factor_a"].where(groups["factor_b"].isna(), "pairs beyond chance")
+    positions = np.arange(len(groups)) + pd.factorize(sections)[0] * 1.1
+    if ax is None:
+        ax = plt.subplots(figsize=(5.4, 1.5 + .27 * (positions.max(initial=0) + 1)), layout="constrained")[1]
+    _draw_lines(ax, audit, measure, inputs, scale)
+    for flagged, (marker, size, colour, label) in {False: ("o", 6, BLUE, None), True: ("D", 7, ORANGE, "beyond chance")}.items():
+        part = groups["flagged"].to_numpy() == flagged
+        if part.any():
+            ax.hlines(positions[part], groups["ci_low"][part] * scale, groups["ci_high"][part] * scale, color=colour, linewidth=2)
+            ax.plot(groups["value"][part] * scale, positions[part], marker, color=colour, markersize=size, label=label)
+    _name_rows(ax, groups, sections, positions)
+    interval = "" if measure == "width" else f"; {audit.conf_level:.0%} interval"
+    ax.set_xlabel(f"{AXES[measure]}{interval}; dashed: everyone", fontsize=9)
+    if groups["flagged"].any():
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=9)
+    return ax
+
+
+def _plotted(audit: Audit, measure: str, inputs: str) -> pd.DataFrame:
+    "The groups of one factor, and the flagged ones of two."
+    for name, value, known in (("measure", measure, list(MEASURES)), ("inputs", inputs, list(audit.overall["inputs"].unique()))):
+        if value not in known:
+            raise ValueError(f"{name}: found {value!r}, expected one of {listed(known)}")
+    groups = audit.groups[(audit.groups["measure"] == measure) & (audit.groups["inputs"] == inputs)]
+    return groups[groups["factor_b"].isna() | groups["flagged"]].reset_index(drop=True)
+
+
+def _draw_lines(ax: Axes, audit: Audit, measure: str, inputs: str, scale: float) -> None:
+    "What everyone has, and what should be."
+    overall = audit.overall[(audit.overall["measure"] == measure) & (audit.overall["inputs"] == inputs)]
+    ax.axvline(overall["value"].item() * scale, color=GREY, linestyle="--", linewidth=1, zorder=0)
+    if measure in ("bias", "coverage"):
+        ax.axvline(0 if measure == "bias" else audit.level * scale, color=GREY, linewidth=1, zorder=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", color="#e6e6e6")
+    ax.set_axisbelow(True)
+
+
+def _name_rows(ax: Axes, groups: pd.DataFrame, sections: pd.Series, positions: np.ndarray) -> None:
+    "The groups' names at the left, under those of their factors."
+    ax.set_yticks(positions, [f"{group_name(row)}  (n = {row.n:,})" for row in groups.itertuples()], parse_math=False, fontsize=9.5)
+    for section in sections.unique():
+        ax.annotate(heading(section), (0, positions[sections == section][0] - .9), xycoords=("axes fraction", "data"), xytext=(-6, 0),
+                    textcoords="offset points", ha="right", va="center", weight="bold", annotation_clip=False, parse_math=False)
+    ax.set_ylim(positions.max(initial=0) + .8, -1.6)
+
+
+def group_name(row: Any) -> str:  # of a row with level_a and level_b
+    "The level, or both."
+    return row.level_a if pd.isna(row.level_b) else f"{row.level_a}, {row.level_b}"
+
+# %% ../nbs/07_audit.ipynb #62439baf
+LIMITS = (
+    "No flag is no proof that a predictor is right for a group: the intervals say how large its bias may still be. Nothing is said of "
+    "groups too small to show, or of those who are not in the table. Who sat the test and was recorded is a selection.",
+    "An audit takes the scores for the truth. If the test itself measures some groups worse, neither model nor audit can see it.",
+    "Criteria of fairness exclude one another. As soon as a mark turns predictions into decisions, and groups differ in how many reach it, "
+    "a prediction that means the same in every group cannot also have equal rates of false alarms and of misses in every group "
+    "(Kleinberg, Mullainathan and Raghavan, 2016; Chouldechova, 2017). Which should be equal is not a question for statistics.",
+    "A bias of 0 on average is not a bias of 0 for each. Predictions lie nearer together than scores: in every group those who did well "
+    "were predicted too low and those who did badly too high. Models that pull small groups towards everyone (ridge, lasso, partial "
+    "pooling, trees) trade some bias in these groups for less noise, and small groups are where an audit sees least.",
+    "If a predictor was fitted to few students, part of a flagged bias in new ones may be the luck of its training rows. It is a bias "
+    "all the same, for all whom this predictor will be used for.")
+
+# %% ../nbs/07_audit.ipynb #440a2eaf
+NOT_STATED = "not stated"
+STATED = {"owner": "Person or organization", "date": "Date", "version": "Version", "licence": "Licence", "citation": "Citation",
+          "contact": "Questions to", "purpose": "Intended uses", "users": "Intended users", "data": "Origin of the training data"}
+OUT_OF_SCOPE = (
+    "Decisions about a single student (admission, grading, placement, support): the interval is far too wide for that, "
+    "and a student is not the average of a group.",
+    "Other tests, years, schools or countries than those of the training rows, unless an audit of such rows is at hand.",
+    "Saying what would happen if something about a student were changed: the data show what goes together, not why.")
+
+# %% ../nbs/07_audit.ipynb #270b9163
+def _facts(pairs: Mapping[str, str]) -> dict:
+    return {"kind": "facts", "facts": list(pairs.items())}
+
+
+def _texts(*texts: str) -> dict:
+    return {"kind": "texts", "texts": [text for text in texts if text]}
+
+
+def _list(texts: Sequence[str]) -> dict:
+    return {"kind": "list", "texts": list(texts)}
+
+
+def _heading(text: str) -> dict:
+    return {"kind": "heading", "text": text}
+
+
+def _table(frame: pd.DataFrame,  # of texts and whole numbers; its columns are the headings
+           caption: str) -> dict:
+    "Everything as it is to be read; whole numbers stand at the right."
+    numbers = [pd.api.types.is_integer_dtype(frame[name]) for name in frame]
+    rows = [[f"{value:,}" if number else value for value, number in zip(row, numbers, strict=True)]
+            for row in frame.itertuples(index=False, name=None)]
+    return {"kind": "table", "caption": caption, "columns": [(name, not number) for name, number in zip(frame, numbers, strict=True)], "rows": rows}
+
+
+def _number(value: float, digits: int = 1) -> str:
+    "As it is read: a true minus sign, none before 0, a dash for what is not there."
+    if not math.isfinite(value):
+        return "–"
+    text = f"{value:,.{digits}f}"
+    return (text.lstrip("-") if float(text.replace(",", "")) == 0 else text).replace("-", "−")
+
+
+def _interval(low: float, high: float, digits: int = 1) -> str:
+    return f"{_number(low, digits)} to {_number(high, digits)}"
+
+# %% ../nbs/07_audit.ipynb #a0849ade
+def card_of_model(predictor: ScorePredictor, stated: Mapping[str, str]) -> list[dict]:
+    "Model details: what it is, how it was fitted and chosen."
+    parameters = ", ".join(f"{words(name)} {value}" for name, value in predictor.parameters.items()) or "none was searched for"
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("studperf", "scikit-learn", "numpy"))
+    told = {STATED[name]: stated.get(name, NOT_STATED) for name in ("owner", "date", "version")}
+    known = {"Kind of model": f"{predictor.model}, in a pipeline with the encoding of its inputs",
+             "Predicts": f"{words(predictor.target)}{_limits(predictor)}", "From": ", ".join(map(words, predictor.inputs)),
+             "Chosen": _choice(predictor), "Parameters found by search": parameters,
+             "Fairness constraints": "none in fitting", "Missing inputs": _missing(predictor),
+             "Libraries when this card was written": libraries}
+    asked = {STATED[name]: stated.get(name, NOT_STATED) for name in ("licence", "citation", "contact")}
+    return [_facts(told | known | asked)]
+
+
+def _limits(predictor: ScorePredictor) -> str:
+    limits = predictor.schema.scores[predictor.target]
+    return f", from {limits[0]:g} to {limits[1]:g} points" if limits else ", in points without limits"
+
+
+def _choice(predictor: ScorePredictor) -> str:
+    if predictor.comparison is None:
+        return "by whoever fitted it, without a comparison"
+    return (f"of {len(predictor.comparison)} models compared by cross-validation, as the simplest whose R² is not distinguishably below that of "
+            "the best (the interval of the difference reaches 0)")
+
+
+def _missing(predictor: ScorePredictor) -> str:
+    learned = ", ".join(map(words, predictor.learned_missing))
+    return f"no prediction{f', but for {learned}: the model has learned what a missing value goes along with' if learned else ''}"
+
+# %% ../nbs/07_audit.ipynb #d8ffa239
+def card_of_training(predictor: ScorePredictor, stated: Mapping[str, str], least: int) -> list[dict]:
+    "Training data: how many, how spread; small groups only as such."
+    rows = []
+    for name in predictor.inputs:
+        profile = predictor.profile[name]
+        if name in predictor.schema.factors:
+            rows += [(heading(name), level, f"{share:.0%}" if share * predictor.n >= least else f"fewer than {least} students")
+                     for level, share in profile.items()]
+        else:
+            middle = np.interp([.25, .75], QUANTILE_SHARES, profile["quantiles"])
+            rows.append((heading(name), "a number", f"mean {_number(profile['mean'])}, middle half {_interval(*middle)}"))
+    facts = {STATED["data"]: stated.get("data", NOT_STATED), "Students": f"{predictor.n:,} with a score",
+             "Fingerprint of the rows (SHA-256, any order)": predictor.fingerprint or NOT_STATED}
+    return [_facts(facts), _table(pd.DataFrame(rows, columns=["Input", "Level", "Training students"]), "The training students by input")]
+
+
+def card_of_accuracy(predictor: ScorePredictor) -> list[dict]:
+    "Overall accuracy by cross-validation, the ceiling, interval widths, the models compared."
+    metrics, ceiling = predictor.metrics, predictor.ceiling
+    if ceiling is None or math.isnan(ceiling[0]):
+        limit = "not known: not all inputs are factors"
+    else:
+        limit = f"{_number(max(ceiling[0], 0), 3)} (95% interval {_interval(max(ceiling[1], 0), ceiling[2], 3)})"
+    facts = {"R², cross-validated": _number(metrics.get("r2", math.nan), 3), "Ceiling: R² that no model of these inputs can pass": limit,
+             "Mean absolute error": f"{_number(metrics.get('mae', math.nan))} points", "Root mean squared error": f"{_number(metrics.get('rmse', math.nan))} points"}
+    widths = {level: 2 * predictor.errors.half_width(level) for level in (.8, .9, .95)}
+    width = pd.DataFrame([(f"{level:.0%}", f"{_number(width)} points" if math.isfinite(width) else "too few students for this level")
+                          for level, width in widths.items()], columns=["Interval", "Width before it is cut off at the score's limits"])
+    return [_facts(facts), _table(width, "How wide the intervals are"), *_compared_models(predictor)]
+
+
+def _compared_models(predictor: ScorePredictor) -> list[dict]:
+    if predictor.comparison is None:
+        return []
+    rows = [(row.model, _number(row.r2, 3), _interval(row.r2_low, row.r2_high, 3), _number(row.mae), _number(row.difference, 3),
+             _interval(row.difference_low, row.difference_high, 3), "chosen" if row.chosen else "") for row in predictor.comparison.itertuples()]
+    names = ["Model", "R²", "95% interval", "Mean absolute error", "R² less that of the best", "95% interval of that", "Choice"]
+    return [_table(pd.DataFrame(rows, columns=names), "The models that were compared")]
+
+# %% ../nbs/07_audit.ipynb #2fe3d4ad
+FLAG_WORDS = {"bias": ("predicted too high", "predicted too low"), "mae": ("smaller error than others", "larger error than others"),
+              "coverage": ("intervals hold too seldom", "intervals hold more often than they say")}
+
+
+def flag_text(row: Any) -> str:  # of a flagged row of an Audit's groups
+    "What is beyond chance, in words."
+    should = {"bias": 0, "mae": row.overall, "coverage": row.level}[row.measure]
+    return FLAG_WORDS[row.measure][int(row.value > should)]
+
+
+def groups_table(audit: Audit,
+                 factors: int,  # 1 or 2
+                 *,
+                 inputs: str = "all",  # of the column inputs
+                 ) -> pd.DataFrame:  # texts, a row per group
+    "The groups of one factor, or of two, as they are read."
+    groups = audit.groups[(audit.groups["inputs"] == inputs) & (audit.groups["factor_b"].notna() == (factors == 2))].assign(level=audit.level)
+    rows = []
+    for (factor_a, level_a, factor_b, level_b), group in groups.groupby(["factor_a", "level_a", "factor_b", "level_b"], sort=False, dropna=False):
+        by = {row.measure: row for row in group.itertuples()}
+        flags = "; ".join(flag_text(row) for row in by.values() if row.flagged)
+        names = [heading(factor_a), level_a] + ([heading(factor_b), level_b] if factors == 2 else [])
+        bias, mae, coverage, width = (by[measure] for measure in MEASURES)
+        rows.append((*names, bias.n, f"{_number(bias.value)} ({_interval(bias.ci_low, bias.ci_high)})",
+                     f"{_number(mae.value)} ({_interval(mae.ci_low, mae.ci_high)})",
+                     f"{coverage.value:.0%} ({_interval(coverage.ci_low * 100, coverage.ci_high * 100, 0)})", _number(width.value), flags or "no"))
+    names = ["Factor", "Group"] + (["Second factor", "Second group"] if factors == 2 else [])
+    return pd.DataFrame(rows, columns=[*names, "Students", "Bias", "Mean absolute error", "Coverage", "Width", "Beyond chance"])
+
+# %% ../nbs/07_audit.ipynb #fc70c970
+def card_of_groups(audit: Audit | None) -> list[dict]:
+    "Quantitative analyses by group."
+    if audit is None:
+        return [_texts("No audit was made, so nothing is known of single groups.")]
+    interval, unitary, pairs = f"{audit.conf_level:.0%} intervals in brackets", groups_table(audit, 1), groups_table(audit, 2)
+    parts = [_table(_overall_table(audit), f"All students ({interval})"), _heading("Unitary results: one factor at a time"), _texts(_flag_sentence(audit))]
+    if len(unitary):
+        parts += [_table(unitary, f"By level of each factor ({interval})"), {"kind": "figures", "figures": [_audit_figure(audit, measure) for measure in ("bias", "coverage")]}]
+    parts += [_heading("Intersectional results: two factors at a time")]
+    parts += [_table(pairs, f"By pairs of levels ({interval})")] if len(pairs) else [_texts("No pair of levels was shown.")]
+    return parts + _left_out_parts(audit)
+
+
+def _overall_table(audit: Audit) -> pd.DataFrame:
+    "Everyone, by set of inputs."
+    rows = []
+    for inputs, part in audit.overall.groupby("inputs", sort=False):
+        by = {row.measure: row for row in part.itertuples()}
+        rows.append((inputs, by["bias"].n, f"{_number(by['bias'].value)} ({_interval(by['bias'].ci_low, by['bias'].ci_high)})",
+                     f"{_number(by['mae'].value)} ({_interval(by['mae'].ci_low, by['mae'].ci_high)})",
+                     f"{by['coverage'].value:.0%} ({_interval(by['coverage'].ci_low * 100, by['coverage'].ci_high * 100, 0)})", _number(by["width"].value)))
+    return pd.DataFrame(rows, columns=["Inputs", "Students", "Bias", "Mean absolute error", "Coverage", "Width"])
+
+
+def _flag_sentence(audit: Audit) -> str:
+    "How many tests there were, and how many flags."
+    own = audit.groups[audit.groups["inputs"] == "all"]
+    shown = len(own) // len(MEASURES)
+    return (f"{shown} groups of at least {audit.least} students are shown"
+            + (f"; {audit.hidden} are hidden, as too small or to keep a small one from being told by subtraction" if audit.hidden else "")
+            + f". Of {own['p_value'].notna().sum()} tests {own['flagged'].sum() or 'none'} go{'es' if own['flagged'].sum() < 2 else ''} beyond chance "
+            f"(Holm's method, adjusted p below {1 - audit.conf_level:.2g}).")
+
+
+def _audit_figure(audit: Audit, measure: str) -> dict:
+    "A figure with its numbers as the text alternative."
+    from studperf.reporting import figure_part  # here, since the report comes later in the reading order
+
+    scale, digits = (100, 0) if measure == "coverage" else (1, 1)
+    told = "; ".join(f"{words(row.factor_a)} {group_name(row)} {_number(row.value * scale, digits)}" + " (beyond chance)" * row.flagged
+                     for row in _plotted(audit, measure, "all").itertuples())
+    caption = f"{MEASURES[measure]} by group. The dashed line is everyone" + {"bias": ", the full one 0.", "coverage": f", the full one the {audit.level:.0%} that should hold."}[measure]
+    return figure_part(plot_audit(audit, measure), f"{MEASURES[measure]} by group. {told}.", caption)
+
+
+def _left_out_parts(audit: Audit) -> list[dict]:
+    "What leaving inputs out would change."
+    named = " and ".join(map(words, audit.left_out))
+    if not audit.left_out:
+        return [_heading("Without sensitive inputs"), _texts("No input was left out for comparison.")]
+    cost = [({"r2": "R²", "mae": "Mean absolute error", "rmse": "Root mean squared error"}[row.measure], *(_number(value, digits) for value in (row.with_all, row.without)),
+             f"{_number(row.difference, digits)} ({_interval(row.ci_low, row.ci_high, digits)})")
+            for row in audit.cost.itertuples() for digits in [3 if row.measure == "r2" else 2]]
+    gaps = [(heading(row.factor), _number(row.with_all), _number(row.without), _number(row.change)) for row in audit.gaps.itertuples()]
+    without = _flag_counts(audit)
+    return [_heading(f"Without {named}"),
+            _texts(f"The same kind of model was fitted to the audited rows with and without {named}, in the same parts. {without}"),
+            _table(pd.DataFrame(cost, columns=["Measure", "With all inputs", "Without", "Difference"]), f"Accuracy ({audit.conf_level:.0%} intervals in brackets)"),
+            _table(pd.DataFrame(gaps, columns=["Factor", "With all inputs", "Without", "Change"]), "Highest less lowest bias among the levels of a factor, points")]
+
+
+def _flag_counts(audit: Audit) -> str:
+    counts = audit.groups.groupby("inputs", sort=False)["flagged"].sum().tail(2)
+    return f"Beyond chance are {counts.iloc[0]} tests with all inputs and {counts.iloc[1]} without." if len(counts) == 2 else ""
+
+# %% ../nbs/07_audit.ipynb #3eb79dd9
+def card_sections(predictor: ScorePredictor, audit: Audit | None, stated: Mapping[str, str]) -> list[dict]:  # title, id, parts
+    "All that a model card says, in the order of Mitchell and others (2019)."
+    least = audit.least if audit else 30
+    sections = {
+        "Model details": card_of_model(predictor, stated),
+        "Intended use": [_facts({STATED[name]: stated.get(name, NOT_STATED) for name in ("purpose", "users")}),
+                         _texts("Made to tell what score may be expected of students with given inputs, with an interval, and how little that "
+                                "is. Out of scope:"), _list(OUT_OF_SCOPE)],
+        "Factors": card_of_factors(predictor, audit),
+        "Metrics": card_of_metrics(predictor, audit),
+        "Evaluation data": card_of_evaluation(predictor, audit),
+        "Training data": card_of_training(predictor, stated, least),
+        "Quantitative analyses": [_heading("Accuracy and its ceiling"), *card_of_accuracy(predictor), _heading("By group"), *card_of_groups(audit)],
+        "Ethical considerations": card_of_ethics(predictor, audit),
+        "Caveats and recommendations": [_texts(CAUTION), _list([*LIMITS, (
+            "Audit the predictor again with the scores of each new year, and whenever it is used for other students than before; fit it "
+            "again when intervals hold too seldom or a group is predicted wrong.")])]}
+    return [{"title": title, "id": title.lower().replace(" ", "-"), "parts": parts} for title, parts in sections.items()]
+
+
+def card_of_factors(predictor: ScorePredictor, audit: Audit | None) -> list[dict]:
+    "Which groups there are, and which were looked at."
+    factors = {heading(name): ", ".join(levels) for name, levels in predictor.schema.factors.items() if name in predictor.inputs}
+    looked = "no audit was made"
+    if audit is not None:
+        looked = ", ".join(map(words, dict.fromkeys([*audit.groups["factor_a"], *audit.groups["factor_b"].dropna()]))) or "none had groups large enough to show"
+    return [_facts(factors | {"Factors looked at": looked}),
+            _texts("How the tests were given, and by whom the factors were told, is not known from the rows.")]
+
+
+def card_of_metrics(predictor: ScorePredictor, audit: Audit | None) -> list[dict]:
+    "What is measured, and how uncertainty is."
+    facts = {"R²": "share of the scores' variance that predictions of students not fitted to account for",
+             "Bias": "mean of score minus prediction, points; above 0: predicted too low",
+             "Mean absolute error": "points", "Coverage": "share of the scores that lie in their interval", "Width": "mean width of the intervals, points",
+             "Decision thresholds": "none is built in; the chance of a mark can be asked for",
+             "Intervals of predictions": "conformal, from residuals of cross-validation"}
+    if audit is not None:
+        facts["Uncertainty of the audit"] = (
+            "bias and error: Student's t, tested against 0 and against everyone else's (Welch); coverage: Clopper and Pearson, exact binomial test "
+            f"against {audit.level:.0%}; p-values adjusted by Holm's method within each measure" if audit.cluster is None else
+            f"by t with standard errors that allow for what students of one {words(audit.cluster)} share; p-values adjusted by Holm's method within each measure")
+    return [_facts(facts)]
+
+
+def card_of_evaluation(predictor: ScorePredictor, audit: Audit | None) -> list[dict]:
+    "Which predictions were judged."
+    if audit is None:
+        return [_texts("The training rows, each student predicted by a model fitted to others (cross-validation). No audit was made.")]
+    return [_facts({"Rows": f"{audit.n:,} students: {audit.source}", "Level of the intervals judged": f"{audit.level:.0%}",
+                    "Preparation": "rows without the score, or without an input that the predictor needs, were left out"})]
+
+
+def card_of_ethics(predictor: ScorePredictor, audit: Audit | None) -> list[dict]:
+    "What is sensitive in it."
+    sensitive = [words(name) for name in (audit.left_out if audit else ()) or (name for name in SENSITIVE if name in predictor.inputs)]
+    used = (f"The model uses {' and '.join(sensitive)}. Whether it may is a question of law and of the use, not of accuracy."
+            if sensitive else f"None of {' and '.join(SENSITIVE)} is among its inputs; other inputs may still stand in for them.")
+    return [_texts(used, "The data are about students, who are often minors, and about their families. A low expected score can do harm where it "
+                   "lowers what is expected of a student; show it with its interval, or not at all.",
+                   f"The card holds no row of a student. The model itself {_kept(predictor)}")]
+
+
+def _kept(predictor: ScorePredictor) -> str:
+    return ("keeps training rows: treat its file as you treat these." if predictor.model in HOLDS_ROWS else
+            "keeps no training row, but which combinations of levels occurred." if predictor.combinations else "keeps no training row.")
+
+# %% ../nbs/07_audit.ipynb #c0c32d90
+def model_card(predictor: ScorePredictor,
+               audit: Audit | None = None,  # of this predictor, from `audit`
+               *,
+               form: str = "markdown",  # or "html": one page that needs no other file
+               title: str | None = None,
+               stated: Mapping[str, str] | None = None,  # what only its maker knows: a key of STATED, and the text
+               ) -> str:  # the card
+    "Write the model card of a predictor; raises ValueError for an audit of another one."
+    stated = dict(stated or {})
+    if strange := [name for name in stated if name not in STATED]:
+        raise ValueError(f"stated: found {strange[0]!r}, expected some of {listed(STATED)}")
+    if audit is not None and (audit.target, audit.model, audit.fingerprint) != (predictor.target, predictor.model, predictor.fingerprint):
+        raise ValueError(f"audit: found one of {audit.model} for {audit.target!r}, fitted to other rows or otherwise than this predictor "
+                         f"({predictor.model} for {predictor.target!r}); audit this predictor")
+    if form not in ("markdown", "html"):
+        raise ValueError(f"form: found {form!r}, expected 'markdown' or 'html'")
+    title = title or f"Model card: {words(predictor.target)} score"
+    sections = card_sections(predictor, audit, stated)
+    if form == "markdown":
+        return _markdown(title, sections)
+    template = (files("studperf") / "assets" / "model_card.html").read_text(encoding="utf-8")
+    return Environment(autoescape=True, trim_blocks=True).from_string(template).render(title=title, sections=sections)
+
+# %% ../nbs/07_audit.ipynb #49cd5ffb
+def _markdown(title: str, sections: Sequence[dict]) -> str:
+    blocks = [f"# {_escaped(title)}"]
+    for section in sections:
+        blocks.append(f"## {section['title']}")
+        blocks += [_markdown_part(part) for part in section["parts"]]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _markdown_part(part: dict) -> str:
+    if part["kind"] == "heading":
+        return f"### {_escaped(part['text'])}"
+    if part["kind"] == "facts":
+        return "\n".join(f"- **{_escaped(name)}**: {_escaped(text)}" for name, text in part["facts"])
+    if part["kind"] in ("texts", "list"):
+        start, between = ("- ", "\n") if part["kind"] == "list" else ("", "\n\n")
+        return between.join(start + _escaped(text) for text in part["texts"])
+    if part["kind"] == "table":
+        lines = [[name for name, _ in part["columns"]], *part["rows"]]
+        head, *rows = ["| " + " | ".join(map(_escaped, line)) + " |" for line in lines]
+        return "\n".join([_escaped(part["caption"]) + ":", "", head, "|" + "|".join("---" if text else "---:" for _, text in part["columns"]) + "|", *rows])
+    return ""  # figures are in the page alone: few readers of Markdown show an inlined one
+
+
+def _escaped(text: str) -> str:
+    "A text that Markdown shows as it stands, in one line."
+    return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", escape(" ".join(str(text).split()), quote=False))
