@@ -11,7 +11,7 @@ __all__ = ['MEASURES', 'METRICS', 'SENSITIVE', 'GROUP_COLUMNS', 'ACCURACY', 'COS
            'card_of_accuracy', 'flag_text', 'groups_table', 'card_of_groups', 'card_sections', 'card_of_factors',
            'card_of_metrics', 'card_of_evaluation', 'card_of_ethics', 'model_card']
 
-# %% ../nbs/07_audit.ipynb #944255be
+# %% ../nbs/07_audit.ipynb #7b172fc8
 import math
 import re
 import warnings
@@ -44,7 +44,7 @@ from .prediction import ScorePredictor, fingerprint_of
 from .schema import STUDENTS, DataError, DataWarning, Schema, check_conf_level, heading, listed, normalized, words
 from .selection import few_threads, resampled_interval, splits_of
 
-# %% ../nbs/07_audit.ipynb #81c0cdc0
+# %% ../nbs/07_audit.ipynb #ac14d14c
 def cross_predictions(table: pd.DataFrame,  # checked, with all inputs and the target
                       target: str, inputs: Sequence[str],
                       model: str,  # its name in `candidate_models`
@@ -72,7 +72,7 @@ def _judged(scores: np.ndarray, prediction: np.ndarray, low: np.ndarray, high: n
     expected = pd.DataFrame({"prediction": prediction, "low": low, "high": high}).clip(*(limits or (-math.inf, math.inf)))
     return pd.concat([pd.Series(scores, name="score"), expected], axis=1)
 
-# %% ../nbs/07_audit.ipynb #44b1101c
+# %% ../nbs/07_audit.ipynb #290a30ce
 def hidden_cells(counts: np.ndarray,  # (levels,) or (levels, levels) students
                  hidden: np.ndarray,  # true or false, of the same shape: those that are hidden anyway
                  least: int,  # students of a cell that can be shown
@@ -94,7 +94,7 @@ def hidden_cells(counts: np.ndarray,  # (levels,) or (levels, levels) students
         hidden[place] = True
     return hidden.reshape(counts.shape)
 
-# %% ../nbs/07_audit.ipynb #1e0c3e60
+# %% ../nbs/07_audit.ipynb #a67aaba7
 @dataclass(frozen=True, eq=False)
 class Group:
     "Students who share a level, or two."
@@ -127,7 +127,7 @@ def shown_groups(table: pd.DataFrame,  # a row per student
             found.append(Group(names, tuple(table[name].cat.categories[code] for name, code in zip(names, place, strict=True)), inside))
     return found, hidden
 
-# %% ../nbs/07_audit.ipynb #d8ca77d6
+# %% ../nbs/07_audit.ipynb #49f89f01
 MEASURES = {"bias": "Bias", "mae": "Mean absolute error", "coverage": "Coverage of the intervals", "width": "Width of the intervals"}
 
 
@@ -160,7 +160,7 @@ def measure_groups(judged: pd.DataFrame,  # columns score, prediction, low, high
                         sensitive_features=labels.reset_index(drop=True), sample_params={"coverage": bounds, "width": bounds})
     return frame.by_group
 
-# %% ../nbs/07_audit.ipynb #93da1325
+# %% ../nbs/07_audit.ipynb #f117ea61
 def mean_with_error(values: np.ndarray,  # (n,)
                     units: np.ndarray,  # (n,) numbers of what is independent: the students, or their schools
                     ) -> tuple[float, float, int]:  # mean, standard error, degrees of freedom
@@ -171,7 +171,7 @@ def mean_with_error(values: np.ndarray,  # (n,)
         return mean, math.nan, 0
     return mean, math.sqrt(len(sums) / (len(sums) - 1) * (sums ** 2).sum()) / len(values), len(sums) - 1
 
-# %% ../nbs/07_audit.ipynb #e0bd0176
+# %% ../nbs/07_audit.ipynb #f98932f7
 def judge_group(measure: str,  # one of MEASURES
                 values: np.ndarray,  # (n,) of all students: error, absolute error, held or not, width
                 inside: np.ndarray,  # (n,) which students are in the group
@@ -212,7 +212,7 @@ def _against_others(values: np.ndarray, inside: np.ndarray, units: np.ndarray | 
     added = np.where(inside, (values - mean) / inside.mean(), -(values - other) / (~inside).mean())
     return mean - other, mean_with_error(added, units)[1], min(df, other_df)
 
-# %% ../nbs/07_audit.ipynb #20220b57
+# %% ../nbs/07_audit.ipynb #6786353c
 SENSITIVE = ("gender", "ethnicity")  # left out in a second model, unless told otherwise
 
 
@@ -255,7 +255,7 @@ def audited_rows(predictor: ScorePredictor,
                                       "the smallest group that is shown; give more rows, or a smaller `least`"])
     return complete.reset_index(drop=True), fingerprint_of(scored[[*inputs, target]]) == predictor.fingerprint
 
-# %% ../nbs/07_audit.ipynb #d1a1c69a
+# %% ../nbs/07_audit.ipynb #faf38384
 GROUP_COLUMNS = ("inputs", "factor_a", "level_a", "factor_b", "level_b", "n", "measure", "value", "ci_low", "ci_high", "conf_level",
                  "overall", "p_value", "p_adjusted", "flagged")
 
@@ -297,7 +297,7 @@ def _named(group: Group) -> tuple:
     both = [part for pair in zip(group.factors, group.levels, strict=True) for part in pair]
     return *both, *[None] * (4 - len(both))
 
-# %% ../nbs/07_audit.ipynb #25ac2e01
+# %% ../nbs/07_audit.ipynb #23c367ed
 ACCURACY = {"r2": r2_score, "mae": mean_absolute_error, "rmse": root_mean_squared_error}
 COST_COLUMNS = ("measure", "with_all", "without", "difference", "ci_low", "ci_high", "conf_level")
 GAP_COLUMNS = ("factor", "with_all", "without", "change")
@@ -329,7 +329,7 @@ def bias_gaps(groups: pd.DataFrame,  # from `judge`, for the inputs of both mode
     return pd.DataFrame({"factor": gaps.index, "with_all": gaps[with_all].array, "without": gaps[without].array,
                          "change": (gaps[without] - gaps[with_all]).array}, columns=list(GAP_COLUMNS))
 
-# %% ../nbs/07_audit.ipynb #187b0c80
+# %% ../nbs/07_audit.ipynb #046f2ecc
 @dataclass(frozen=True, eq=False, repr=False)
 class Audit:
     "For whom a predictor errs, and what is beyond chance."
@@ -359,7 +359,7 @@ class Audit:
         return (f"Audit of {self.target}, {self.model}: {self.n:,} students, {own['p_value'].notna().sum()} tests, "
                 f"{own['flagged'].sum()} beyond chance; {self.source}")
 
-# %% ../nbs/07_audit.ipynb #a44f6b68
+# %% ../nbs/07_audit.ipynb #928e0b10
 SAME_ROWS = "the rows it was fitted to, each student predicted by a model and with an interval made from other students"
 OTHER_ROWS = "other rows than those it was fitted to, predicted by the predictor as it is"
 
@@ -405,7 +405,7 @@ def _stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     "One frame under another, with the inputs in the first column."
     return pd.concat([frame.assign(inputs=inputs)[["inputs", *frame]] for inputs, frame in frames.items()], ignore_index=True)
 
-# %% ../nbs/07_audit.ipynb #93ecdb00
+# %% ../nbs/07_audit.ipynb #80f0acb9
 def predictions(predictor: ScorePredictor, table: pd.DataFrame, schema: Schema,
                 left_out: Sequence[str],  # inputs
                 splits: Sequence[tuple[np.ndarray, np.ndarray]],  # for models that are fitted again
@@ -459,8 +459,8 @@ def _units(table: pd.DataFrame, cluster: str | None) -> np.ndarray | None:
     codes = table[cluster].cat.codes.to_numpy(np.int64)
     return np.where(codes < 0, len(table[cluster].cat.categories) + np.arange(len(table)), codes)
 
-# %% ../nbs/07_audit.ipynb #2da5622a
-AXES = {"bias": "score minus prediction, points\n(above 0: predicted too low; below 0: too high)", "mae": "mean absolute error, points",
+# %% ../nbs/07_audit.ipynb #0598d2f1
+AXES = {"bias": "score minus prediction, points\nabove 0: predicted too low, below: too high", "mae": "mean absolute error, points",
         "coverage": "scores that lie in their interval, %", "width": "mean width of the intervals, points"}
 
 
@@ -484,8 +484,8 @@ def plot_audit(audit: Audit,
             ax.hlines(positions[part], groups["ci_low"][part] * scale, groups["ci_high"][part] * scale, color=colour, linewidth=2)
             ax.plot(groups["value"][part] * scale, positions[part], marker, color=colour, markersize=size, label=label)
     _name_rows(ax, groups, sections, positions)
-    interval = "" if measure == "width" else f"; {audit.conf_level:.0%} interval"
-    ax.set_xlabel(f"{AXES[measure]}{interval}; dashed: everyone", fontsize=9)
+    interval = "" if measure == "width" else f"with {audit.conf_level:.0%} interval; "
+    ax.set_xlabel(f"{AXES[measure]}\n{interval}dashed: everyone", fontsize=9)
     if groups["flagged"].any():
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=9)
     return ax
@@ -525,7 +525,7 @@ def group_name(row: Any) -> str:  # of a row with level_a and level_b
     "The level, or both."
     return row.level_a if pd.isna(row.level_b) else f"{row.level_a}, {row.level_b}"
 
-# %% ../nbs/07_audit.ipynb #62439baf
+# %% ../nbs/07_audit.ipynb #6aae610a
 LIMITS = (
     "No flag is no proof that a predictor is right for a group: the intervals say how large its bias may still be. Nothing is said of "
     "groups too small to show, or of those who are not in the table. Who sat the test and was recorded is a selection.",
@@ -539,7 +539,7 @@ LIMITS = (
     "If a predictor was fitted to few students, part of a flagged bias in new ones may be the luck of its training rows. It is a bias "
     "all the same, for all whom this predictor will be used for.")
 
-# %% ../nbs/07_audit.ipynb #440a2eaf
+# %% ../nbs/07_audit.ipynb #100f1848
 NOT_STATED = "not stated"
 STATED = {"owner": "Person or organization", "date": "Date", "version": "Version", "licence": "Licence", "citation": "Citation",
           "contact": "Questions to", "purpose": "Intended uses", "users": "Intended users", "data": "Origin of the training data"}
@@ -549,7 +549,7 @@ OUT_OF_SCOPE = (
     "Other tests, years, schools or countries than those of the training rows, unless an audit of such rows is at hand.",
     "Saying what would happen if something about a student were changed: the data show what goes together, not why.")
 
-# %% ../nbs/07_audit.ipynb #270b9163
+# %% ../nbs/07_audit.ipynb #4db7415d
 def _facts(pairs: Mapping[str, str]) -> dict:
     return {"kind": "facts", "facts": list(pairs.items())}
 
@@ -567,12 +567,16 @@ def _heading(text: str) -> dict:
 
 
 def _table(frame: pd.DataFrame,  # of texts and whole numbers; its columns are the headings
-           caption: str) -> dict:
+           caption: str,
+           *,
+           grouped: bool = False,  # is the first column a heading for several rows?
+           ) -> dict:
     "Everything as it is to be read; whole numbers stand at the right."
     numbers = [pd.api.types.is_integer_dtype(frame[name]) for name in frame]
     rows = [[f"{value:,}" if number else value for value, number in zip(row, numbers, strict=True)]
             for row in frame.itertuples(index=False, name=None)]
-    return {"kind": "table", "caption": caption, "columns": [(name, not number) for name, number in zip(frame, numbers, strict=True)], "rows": rows}
+    return {"kind": "table", "caption": caption, "columns": [(name, not number) for name, number in zip(frame, numbers, strict=True)], "rows": rows,
+            "grouped": grouped}
 
 
 def _number(value: float, digits: int = 1) -> str:
@@ -586,7 +590,7 @@ def _number(value: float, digits: int = 1) -> str:
 def _interval(low: float, high: float, digits: int = 1) -> str:
     return f"{_number(low, digits)} to {_number(high, digits)}"
 
-# %% ../nbs/07_audit.ipynb #a0849ade
+# %% ../nbs/07_audit.ipynb #b204cd5c
 def card_of_model(predictor: ScorePredictor, stated: Mapping[str, str]) -> list[dict]:
     "Model details: what it is, how it was fitted and chosen."
     parameters = ", ".join(f"{words(name)} {value}" for name, value in predictor.parameters.items()) or "none was searched for"
@@ -617,7 +621,7 @@ def _missing(predictor: ScorePredictor) -> str:
     learned = ", ".join(map(words, predictor.learned_missing))
     return f"no prediction{f', but for {learned}: the model has learned what a missing value goes along with' if learned else ''}"
 
-# %% ../nbs/07_audit.ipynb #d8ffa239
+# %% ../nbs/07_audit.ipynb #cf807cae
 def card_of_training(predictor: ScorePredictor, stated: Mapping[str, str], least: int) -> list[dict]:
     "Training data: how many, how spread; small groups only as such."
     rows = []
@@ -631,7 +635,7 @@ def card_of_training(predictor: ScorePredictor, stated: Mapping[str, str], least
             rows.append((heading(name), "a number", f"mean {_number(profile['mean'])}, middle half {_interval(*middle)}"))
     facts = {STATED["data"]: stated.get("data", NOT_STATED), "Students": f"{predictor.n:,} with a score",
              "Fingerprint of the rows (SHA-256, any order)": predictor.fingerprint or NOT_STATED}
-    return [_facts(facts), _table(pd.DataFrame(rows, columns=["Input", "Level", "Training students"]), "The training students by input")]
+    return [_facts(facts), _table(pd.DataFrame(rows, columns=["Input", "Level", "Training students"]), "The training students by input", grouped=True)]
 
 
 def card_of_accuracy(predictor: ScorePredictor) -> list[dict]:
@@ -657,7 +661,7 @@ def _compared_models(predictor: ScorePredictor) -> list[dict]:
     names = ["Model", "R²", "95% interval", "Mean absolute error", "R² less that of the best", "95% interval of that", "Choice"]
     return [_table(pd.DataFrame(rows, columns=names), "The models that were compared")]
 
-# %% ../nbs/07_audit.ipynb #2fe3d4ad
+# %% ../nbs/07_audit.ipynb #74a839bc
 FLAG_WORDS = {"bias": ("predicted too high", "predicted too low"), "mae": ("smaller error than others", "larger error than others"),
               "coverage": ("intervals hold too seldom", "intervals hold more often than they say")}
 
@@ -679,15 +683,14 @@ def groups_table(audit: Audit,
     for (factor_a, level_a, factor_b, level_b), group in groups.groupby(["factor_a", "level_a", "factor_b", "level_b"], sort=False, dropna=False):
         by = {row.measure: row for row in group.itertuples()}
         flags = "; ".join(flag_text(row) for row in by.values() if row.flagged)
-        names = [heading(factor_a), level_a] + ([heading(factor_b), level_b] if factors == 2 else [])
+        names = (heading(factor_a), level_a) if factors == 1 else (f"{heading(factor_a)} and {words(factor_b)}", f"{level_a}, {level_b}")
         bias, mae, coverage, width = (by[measure] for measure in MEASURES)
         rows.append((*names, bias.n, f"{_number(bias.value)} ({_interval(bias.ci_low, bias.ci_high)})",
                      f"{_number(mae.value)} ({_interval(mae.ci_low, mae.ci_high)})",
                      f"{coverage.value:.0%} ({_interval(coverage.ci_low * 100, coverage.ci_high * 100, 0)})", _number(width.value), flags or "no"))
-    names = ["Factor", "Group"] + (["Second factor", "Second group"] if factors == 2 else [])
-    return pd.DataFrame(rows, columns=[*names, "Students", "Bias", "Mean absolute error", "Coverage", "Width", "Beyond chance"])
+    return pd.DataFrame(rows, columns=["Factor", "Group", "Students", "Bias", "Mean absolute error", "Coverage", "Width", "Beyond chance"])
 
-# %% ../nbs/07_audit.ipynb #fc70c970
+# %% ../nbs/07_audit.ipynb #0f7e8e9c
 def card_of_groups(audit: Audit | None) -> list[dict]:
     "Quantitative analyses by group."
     if audit is None:
@@ -695,9 +698,9 @@ def card_of_groups(audit: Audit | None) -> list[dict]:
     interval, unitary, pairs = f"{audit.conf_level:.0%} intervals in brackets", groups_table(audit, 1), groups_table(audit, 2)
     parts = [_table(_overall_table(audit), f"All students ({interval})"), _heading("Unitary results: one factor at a time"), _texts(_flag_sentence(audit))]
     if len(unitary):
-        parts += [_table(unitary, f"By level of each factor ({interval})"), {"kind": "figures", "figures": [_audit_figure(audit, measure) for measure in ("bias", "coverage")]}]
+        parts += [_table(unitary, f"By level of each factor ({interval})", grouped=True), {"kind": "figures", "figures": [_audit_figure(audit, measure) for measure in ("bias", "coverage")]}]
     parts += [_heading("Intersectional results: two factors at a time")]
-    parts += [_table(pairs, f"By pairs of levels ({interval})")] if len(pairs) else [_texts("No pair of levels was shown.")]
+    parts += [_table(pairs, f"By pairs of levels ({interval})", grouped=True)] if len(pairs) else [_texts("No pair of levels was shown.")]
     return parts + _left_out_parts(audit)
 
 
@@ -753,7 +756,7 @@ def _flag_counts(audit: Audit) -> str:
     counts = audit.groups.groupby("inputs", sort=False)["flagged"].sum().tail(2)
     return f"Beyond chance are {counts.iloc[0]} tests with all inputs and {counts.iloc[1]} without." if len(counts) == 2 else ""
 
-# %% ../nbs/07_audit.ipynb #3eb79dd9
+# %% ../nbs/07_audit.ipynb #8fd61e5a
 def card_sections(predictor: ScorePredictor, audit: Audit | None, stated: Mapping[str, str]) -> list[dict]:  # title, id, parts
     "All that a model card says, in the order of Mitchell and others (2019)."
     least = audit.least if audit else 30
@@ -821,7 +824,7 @@ def _kept(predictor: ScorePredictor) -> str:
     return ("keeps training rows: treat its file as you treat these." if predictor.model in HOLDS_ROWS else
             "keeps no training row, but which combinations of levels occurred." if predictor.combinations else "keeps no training row.")
 
-# %% ../nbs/07_audit.ipynb #c0c32d90
+# %% ../nbs/07_audit.ipynb #0acb0f10
 def model_card(predictor: ScorePredictor,
                audit: Audit | None = None,  # of this predictor, from `audit`
                *,
@@ -845,7 +848,7 @@ def model_card(predictor: ScorePredictor,
     template = (files("studperf") / "assets" / "model_card.html").read_text(encoding="utf-8")
     return Environment(autoescape=True, trim_blocks=True).from_string(template).render(title=title, sections=sections)
 
-# %% ../nbs/07_audit.ipynb #49cd5ffb
+# %% ../nbs/07_audit.ipynb #32cb87c6
 def _markdown(title: str, sections: Sequence[dict]) -> str:
     blocks = [f"# {_escaped(title)}"]
     for section in sections:
