@@ -156,9 +156,10 @@ def measure_groups(judged: pd.DataFrame,  # columns score, prediction, low, high
     known = labels.notna().all(axis=1).to_numpy()
     judged, labels = judged[known], labels[known].astype(object)
     bounds = {name: judged[name].to_numpy() for name in ("low", "high")}
+    plain = labels.set_axis([f"factor {place}" for place in range(labels.shape[1])], axis=1)  # a factor may be called y_pred, as a column of Fairlearn's is
     frame = MetricFrame(metrics=METRICS, y_true=judged["score"].to_numpy(), y_pred=judged["prediction"].to_numpy(),
-                        sensitive_features=labels.reset_index(drop=True), sample_params={"coverage": bounds, "width": bounds})
-    return frame.by_group
+                        sensitive_features=plain.reset_index(drop=True), sample_params={"coverage": bounds, "width": bounds})
+    return frame.by_group.rename_axis(index=list(labels))
 
 # %% ../nbs/07_audit.ipynb #f117ea61
 def mean_with_error(values: np.ndarray,  # (n,)
@@ -239,11 +240,11 @@ def audited_rows(predictor: ScorePredictor,
                  least: int = 30,  # rows that are needed
                  ) -> tuple[pd.DataFrame, bool]:  # the rows that can be audited; are they those that the predictor was fitted to?
     "Check the rows; warns of those left out, raises DataError if too few are left."
-    target, inputs, frame = predictor.target, predictor.inputs, as_frame(rows)
-    names = {normalized(name) for name in frame.columns}
+    target, inputs = predictor.target, predictor.inputs
+    names = {normalized(name) for name in as_frame(rows).columns}
     held = [name for name in schema.factors if any(normalized(other) in names for other in (name, *schema.aliases.get(name, ())))]
     cluster = [schema.cluster] * bool(schema.cluster)
-    table = checked_rows(frame, schema.only({*held, *inputs, target, *cluster}))
+    table = checked_rows(rows, schema.only({*held, *inputs, target, *cluster}))
     scored = table[table[target].notna()]
     needed = [name for name in inputs if name not in predictor.learned_missing]
     complete = scored[scored[needed].notna().all(axis=1)]
