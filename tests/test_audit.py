@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
 from studperf.auditing import (GROUP_COLUMNS, MEASURES, Audit, audit, audited_schema, groups_table, hidden_cells, judge_group,
-                               mean_with_error, measure_groups, model_card, plot_audit, shown_groups)
+                               mean_with_error, model_card, plot_audit, shown_groups)
 from studperf.data import load_students, simulate_students
 from studperf.prediction import fit_predictor
 from studperf.schema import STUDENTS, DataError, DataWarning, Schema
