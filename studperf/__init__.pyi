@@ -1,4 +1,5 @@
 from .adjust import Regression, interactions, regress
+from .auditing import Audit, audit, model_card, plot_audit
 from .cohort import Cohort
 from .comparison import compare, equivalence, pairs, ranks, spread, trend
 from .data import GENERATOR, Generator, load_students, simulate_students
@@ -15,11 +16,11 @@ from .selection import choose_model, compare_models, plot_models
 from .variation import MixedModel, ceiling, manova, mixed
 
 __all__ = [
-    "GENERATOR", "STUDENTS", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator", "MixedModel",
-    "Predictor", "PredictorFileError", "Regression", "Schema", "ScorePredictor", "ceiling", "choose_model",
-    "compare", "compare_models", "correlations", "decompose", "dependence", "describe", "equivalence", "explain",
-    "fit_predictor", "importance", "interactions", "load_predictor", "load_students", "manova", "missing_values",
-    "mixed", "pairs", "plot_correlations", "plot_dependence", "plot_distribution", "plot_explanation",
-    "plot_importance", "plot_means", "plot_models", "power", "ranks", "regress", "report", "serve",
-    "simulate_students", "spread", "trend",
+    "GENERATOR", "STUDENTS", "Audit", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator",
+    "MixedModel", "Predictor", "PredictorFileError", "Regression", "Schema", "ScorePredictor", "audit", "ceiling",
+    "choose_model", "compare", "compare_models", "correlations", "decompose", "dependence", "describe", "equivalence",
+    "explain", "fit_predictor", "importance", "interactions", "load_predictor", "load_students", "manova",
+    "missing_values", "mixed", "model_card", "pairs", "plot_audit", "plot_correlations", "plot_dependence",
+    "plot_distribution", "plot_explanation", "plot_importance", "plot_means", "plot_models", "power", "ranks",
+    "regress", "report", "serve", "simulate_students", "spread", "trend",
 ]
