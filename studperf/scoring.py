@@ -8,7 +8,7 @@ __all__ = ['MOST_COMBINATIONS', 'MOST_FAULTY', 'PREDICTED', 'BATCH', 'KINDS', 'd
            'predicted_names', 'copy_predicted', 'write_tables', 'with_predictions', 'predicted_batches',
            'predicted_in_memory', 'predict_file', 'predict_partitions']
 
-# %% ../nbs/08b_scoring.ipynb #ca5c29c1
+# %% ../nbs/08b_scoring.ipynb #fbcd8ad0
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ from .prediction import ScorePredictor
 from .schema import DataError, DataWarning, Schema, check_table, match_columns, read_levels, whole_file
 from .sums import FileForm, NotForDuckDB, duckdb_session, file_form, literal, quoted
 
-# %% ../nbs/08b_scoring.ipynb #a1892ed2
+# %% ../nbs/08b_scoring.ipynb #92b1aabc
 def double_sql(value: float) -> str:
     "A number as SQL writes a double: a plain 0.1 would be a decimal there."
     return f"({value:.17e})" if math.isfinite(value) else f"'{value}'::DOUBLE"
@@ -46,7 +46,7 @@ def case_sql(value: str,  # SQL
     choices = [f"WHEN {value} {'IS NULL' if text is None else f'= {literal(text)}'} THEN {sql}" for text, sql in chosen.items()]
     return f"CASE {' '.join(choices)} END" if choices else "NULL::DOUBLE"
 
-# %% ../nbs/08b_scoring.ipynb #8d8db34a
+# %% ../nbs/08b_scoring.ipynb #875548c5
 def formula_sql(formula: Formula,
                 inputs: Mapping[str, str],  # column: SQL of its text or number
                 levels: Mapping[str, Mapping[str | None, str | None]],  # factor: text as it stands: level, None for missing
@@ -76,7 +76,7 @@ def _table_sql(formula: Formula, inputs: Mapping[str, str], levels: Mapping[str,
     values = ", ".join(double_sql(formula.table[cell]) for cell in product(*formula.points.values()))
     return f"([{values}])[{' + '.join(places)}]"
 
-# %% ../nbs/08b_scoring.ipynb #9fccfa3c
+# %% ../nbs/08b_scoring.ipynb #1d48a90f
 def clipped_sql(value: str,  # SQL
                 limits: tuple[float, float] | None,  # lowest and highest
                 ) -> str:
@@ -84,7 +84,7 @@ def clipped_sql(value: str,  # SQL
     low, high = map(double_sql, limits or (-math.inf, math.inf))
     return f"CASE WHEN {value} < {low} THEN {low} WHEN {value} > {high} THEN {high} ELSE {value} END"
 
-# %% ../nbs/08b_scoring.ipynb #5564586f
+# %% ../nbs/08b_scoring.ipynb #56cb205f
 @dataclass(frozen=True)
 class InputFile:
     "A file that DuckDB reads, and where in it a predictor's inputs stand."
@@ -134,49 +134,55 @@ def opened_file(path: str,
     with duckdb_session(memory_limit, in_order=True) as (connection, _):
         yield InputFile(path, schema, form, connection)
 
-# %% ../nbs/08b_scoring.ipynb #e8b3fcc3
+# %% ../nbs/08b_scoring.ipynb #4a7aa7d7
 MOST_COMBINATIONS = 10_000  # of levels as they stand in a file; a file with more is predicted in batches
 
 
 @dataclass(frozen=True)
 class FileContent:
     "What the inputs of a file hold."
-    cells: pd.DataFrame  # a row per combination of texts: the factors, n, and of each number "count", "low" and "high"
+    n: int  # rows
+    cells: pd.DataFrame  # a row per combination of texts, the factors being the columns
     levels: Mapping[str, Mapping[str | None, str | None]]  # factor: text as it stands: level, None for missing
     unknown: Mapping[str, Sequence[str]]  # factor: texts that are no level
+    numbers: Mapping[str, tuple[int, float, float]]  # number: how many there are, the lowest, the highest; NaN without any
 
 
 def content_of(file: InputFile) -> FileContent | None:  # None: too many combinations
     "Read the inputs once."
     schema, inputs = file.schema, file.inputs
-    numbers = [f"{function}({inputs[name]})" for name in schema.numeric for function in ("count", "min", "max")]
-    asked = ", ".join([*(inputs[name] for name in schema.factors), "count(*)", *numbers])
+    facts = [f"{function}({inputs[name]})" for name in schema.numeric for function in ("count", "min", "max")]
+    asked = ", ".join([*(inputs[name] for name in schema.factors), "count(*)", *facts])
     found = file.ask(f"SELECT {asked} FROM {file.rows} GROUP BY ALL LIMIT {MOST_COMBINATIONS + 1}")
     if len(found) > MOST_COMBINATIONS:
         return None
-    names = [*schema.factors, "n", *((name, fact) for name in schema.numeric for fact in ("count", "low", "high"))]
-    cells = pd.DataFrame(found, columns=pd.Index(names, tupleize_cols=False), dtype=object)
+    width = len(schema.factors)
+    cells = pd.DataFrame([row[:width] for row in found], columns=list(schema.factors), dtype=object)
+    n, *numbers = np.array([row[width:] for row in found], float).reshape(len(found), 1 + len(facts)).T
     levels, unknown = {}, {}
     for name in schema.factors:
         texts = pd.Series(cells[name].unique(), dtype=object)
         read, faults = read_levels(texts, name, schema)
         levels[name] = dict(zip(texts, read.astype(object).where(read.notna(), None), strict=True))
         unknown[name] = texts[faults["position"]].tolist()
-    return FileContent(cells, levels, unknown)
+    parts = {name: numbers[3 * place:3 * place + 3] for place, name in enumerate(schema.numeric)}
+    limits = {name: (int(count.sum()), float(np.fmin.reduce(low, initial=np.nan)), float(np.fmax.reduce(high, initial=np.nan)))
+              for name, (count, low, high) in parts.items()}
+    return FileContent(int(n.sum()), cells, levels, unknown, limits)
 
-# %% ../nbs/08b_scoring.ipynb #ac0501ff
+# %% ../nbs/08b_scoring.ipynb #8901dba3
 MOST_FAULTY = 1000  # rows that are looked at
 
 
 def refuse_faults(file: InputFile, content: FileContent) -> None:
     "Raise DataError for rows that cannot be; DuckDB finds them, the loader's check says what is wrong."
-    if content.cells["n"].sum() == 0:
+    if not content.n:
         raise DataError(file.path, ["there are headings but no rows, expected a row per student"])
     faulty = [f"{file.inputs[name]} IN ({', '.join(map(literal, texts))})" for name, texts in content.unknown.items() if texts]
     for name in file.schema.numeric:
         lowest, highest = file.schema.scores.get(name) or (-math.inf, math.inf)
-        low, high = (content.cells[name, fact].dropna() for fact in ("low", "high"))
-        if ((low < lowest) | (high > highest) | np.isinf(low.astype(float)) | np.isinf(high.astype(float))).any():
+        _, low, high = content.numbers[name]
+        if low < lowest or high > highest or math.inf in (-low, high):
             number = f"CAST({file.inputs[name]} AS DOUBLE)"
             faulty.append(f"NOT ({number} BETWEEN {double_sql(lowest)} AND {double_sql(highest)} AND isfinite({number}))")
     if faulty:
@@ -190,7 +196,7 @@ def _tell_faults(file: InputFile, count: int, rows: pd.DataFrame) -> None:
         first = [f"{count:,} rows have faults; these are those of the first {len(rows):,}"] * (count > len(rows))
         raise DataError(file.path, first + error.problems) from None
 
-# %% ../nbs/08b_scoring.ipynb #b2f470dc
+# %% ../nbs/08b_scoring.ipynb #7b1a51f9
 @dataclass
 class Notes:
     "Which rows lack an input, and which combine levels anew."
@@ -228,16 +234,13 @@ def _shown(count: int, first: Sequence[int]) -> str:
     more = f" and {count - len(first):,} more" * (count > len(first))
     return f"row{'s' * (count > 1)} {', '.join(map(str, first))}{more}"
 
-# %% ../nbs/08b_scoring.ipynb #657c39bd
+# %% ../nbs/08b_scoring.ipynb #c813fd04
 def notes_of(file: InputFile, content: FileContent, predictor: ScorePredictor) -> Notes:
     "What is to be told of a file; the rows are looked for only if there are such."
     notes, needed = Notes(), [name for name in predictor.inputs if name not in predictor.learned_missing]
     for name in needed:
-        sql, levels = file.inputs[name], content.levels.get(name, {})
-        absent = [text for text, level in levels.items() if level is None and text is not None]
-        lacking = f"({sql} IS NULL{f' OR {sql} IN ({chr(44).join(map(literal, absent))})' if absent else ''})"
-        if None in levels.values() or (name not in levels and (content.cells[name, "count"] < content.cells["n"]).any()):
-            count, rows = file.rows_where(lacking, 5)
+        if condition := _missing_sql(name, file, content):
+            count, rows = file.rows_where(condition, 5)
             notes.missing[name] = count, rows.index.tolist()
     if new := _new_cells(content, predictor):
         factors = ", ".join(file.inputs[name] for name in file.schema.factors)
@@ -245,6 +248,15 @@ def notes_of(file: InputFile, content: FileContent, predictor: ScorePredictor) -
         count, rows = file.rows_where(f"({factors}) IN ({', '.join(new)}){numbers}", 5)
         notes.new = count, rows.index.tolist()
     return notes
+
+
+def _missing_sql(name: str, file: InputFile, content: FileContent) -> str:
+    "The condition under which an input is missing; empty if it never is."
+    sql = file.inputs[name]
+    if name in content.numbers:
+        return f"{sql} IS NULL" * (content.numbers[name][0] < content.n)
+    texts = [text for text, level in content.levels[name].items() if level is None]
+    return " OR ".join(f"{sql} IS NULL" if text is None else f"{sql} = {literal(text)}" for text in texts)
 
 
 def _new_cells(content: FileContent, predictor: ScorePredictor) -> list[str]:
@@ -260,7 +272,7 @@ def _new_cells(content: FileContent, predictor: ScorePredictor) -> list[str]:
             found.append(f"({', '.join(map(literal, texts))})")
     return found
 
-# %% ../nbs/08b_scoring.ipynb #df2b9fdd
+# %% ../nbs/08b_scoring.ipynb #3816037c
 PREDICTED = ("prediction", "low", "high")
 
 
@@ -274,7 +286,7 @@ def predicted_names(headings: Sequence[str],  # of the file
         names.append(name)
     return names
 
-# %% ../nbs/08b_scoring.ipynb #2cd15b71
+# %% ../nbs/08b_scoring.ipynb #20cdf764
 def copy_predicted(file: InputFile, content: FileContent, predictor: ScorePredictor, out: Path, kind: str, level: float) -> int:
     "Have DuckDB write all rows with their predictions; the number of rows."
     formula, margin = predictor.formula, double_sql(predictor.errors.half_width(level))
@@ -285,10 +297,12 @@ def copy_predicted(file: InputFile, content: FileContent, predictor: ScorePredic
     values = [clipped_sql(value, formula.limits) for value in (raw, f"({raw} - {margin})", f"({raw} + {margin})")]
     added = ", ".join(f"{sql} AS {quoted(name)}" for sql, name in zip(values, predicted_names(file.form.headings), strict=True))
     options = {".parquet": "FORMAT parquet, COMPRESSION zstd", ".csv": "FORMAT csv, HEADER"}[kind]
+    if kind == ".csv":
+        file.ask("SET threads = 1")  # of several, what is written out of turn waits in memory
     predicted = formula_sql(formula, file.inputs, content.levels)
     return file.ask(f"COPY (SELECT {own}, {added} FROM (SELECT *, {predicted} AS {raw} FROM {file.rows})) TO {literal(str(out))} ({options})")[0][0]
 
-# %% ../nbs/08b_scoring.ipynb #37da9c74
+# %% ../nbs/08b_scoring.ipynb #b4badf4f
 def write_tables(tables: Iterator[pa.Table],  # of the same columns; at least one
                  path: Path, kind: str,  # ".parquet" or ".csv"
                  ) -> int:  # rows
@@ -310,14 +324,14 @@ def with_predictions(table: pa.Table, predicted: pd.DataFrame) -> pa.Table:
     added = [pa.array(predicted[name], from_pandas=True) for name in PREDICTED]
     return pa.Table.from_arrays([*table.columns, *added], [*table.column_names, *predicted_names(table.column_names)])
 
-# %% ../nbs/08b_scoring.ipynb #d6fbe52f
+# %% ../nbs/08b_scoring.ipynb #9164377b
 BATCH = 100_000  # rows that are held at a time
 
 
 def predicted_batches(file: InputFile, predictor: ScorePredictor, level: float) -> Iterator[pa.Table]:
     "Read, predict, and give batch by batch; at the end tell what is to be told of all."
     notes, first = Notes(), 2  # the heading is row 1
-    for batch in file.connection.execute(f"SELECT * FROM {file.rows}").to_arrow_reader(BATCH):
+    for batch in file.connection.sql(f"SELECT * FROM {file.rows}").to_arrow_reader(BATCH):
         table = pa.table(batch.columns, names=list(file.form.headings))
         places = [list(dict(file.form.kinds)).index(column) for column in file.columns.values()]
         rows = pd.DataFrame({name: batch.column(place).to_pandas() for name, place in zip(file.columns, places, strict=True)})
@@ -334,7 +348,7 @@ def predicted_batches(file: InputFile, predictor: ScorePredictor, level: float) 
         yield with_predictions(table, predicted)
     notes.tell(file.path)
 
-# %% ../nbs/08b_scoring.ipynb #3ae8d6be
+# %% ../nbs/08b_scoring.ipynb #936c5c65
 def predicted_in_memory(source: str, predictor: ScorePredictor, level: float) -> Iterator[pa.Table]:
     "Load, check and predict all rows; warnings count them as a spreadsheet does."
     with warnings.catch_warnings():
@@ -357,7 +371,7 @@ def _arrow_column(column: pd.Series) -> pa.Array:
     mixed = pd.api.types.infer_dtype(column, skipna=True).startswith("mixed")
     return pa.array(column.map(str, na_action="ignore") if mixed else column, from_pandas=True)
 
-# %% ../nbs/08b_scoring.ipynb #46f7df4e
+# %% ../nbs/08b_scoring.ipynb #a16306c5
 KINDS = (".csv", ".parquet")
 
 
@@ -415,7 +429,7 @@ def _with_bar(tables: Iterator[pa.Table], progress: bool) -> Iterator[pa.Table]:
             yield table
             bar.update(len(table))
 
-# %% ../nbs/08b_scoring.ipynb #e9b8115e
+# %% ../nbs/08b_scoring.ipynb #117e20b6
 def predict_partitions(predictor: ScorePredictor,
                        frame: Any,  # a Dask frame with the inputs
                        *,
