@@ -12,15 +12,18 @@ from .predictor import ExpectedScore, Predictor, serve
 from .registry import PredictorFileError, load_predictor
 from .reporting import report
 from .schema import STUDENTS, DataError, DataWarning, Schema
+from .scoring import predict_file, predict_partitions
 from .selection import choose_model, compare_models, plot_models
 from .variation import MixedModel, ceiling, manova, mixed
+from .versions import Registry, load_named
 
 __all__ = [
     "GENERATOR", "STUDENTS", "Audit", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator",
-    "MixedModel", "Predictor", "PredictorFileError", "Regression", "Schema", "ScorePredictor", "audit", "ceiling",
-    "choose_model", "compare", "compare_models", "correlations", "decompose", "dependence", "describe", "equivalence",
-    "explain", "fit_predictor", "importance", "interactions", "load_predictor", "load_students", "manova",
-    "missing_values", "mixed", "model_card", "pairs", "plot_audit", "plot_correlations", "plot_dependence",
-    "plot_distribution", "plot_explanation", "plot_importance", "plot_means", "plot_models", "power", "ranks",
-    "regress", "report", "serve", "simulate_students", "spread", "trend",
+    "MixedModel", "Predictor", "PredictorFileError", "Registry", "Regression", "Schema", "ScorePredictor", "audit",
+    "ceiling", "choose_model", "compare", "compare_models", "correlations", "decompose", "dependence", "describe",
+    "equivalence", "explain", "fit_predictor", "importance", "interactions", "load_named", "load_predictor",
+    "load_students", "manova", "missing_values", "mixed", "model_card", "pairs", "plot_audit", "plot_correlations",
+    "plot_dependence", "plot_distribution", "plot_explanation", "plot_importance", "plot_means", "plot_models",
+    "power", "predict_file", "predict_partitions", "ranks", "regress", "report", "serve", "simulate_students",
+    "spread", "trend",
 ]

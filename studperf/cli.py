@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 import studperf
-from .schema import STUDENTS, DataError, DataWarning, Schema, whole_file
+from .schema import STUDENTS, DataError, Schema, whole_file
 
 # %% ../nbs/11_cli.ipynb #7cb506b4
 app = typer.Typer(name="studperf", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
@@ -183,21 +183,15 @@ def train(file: Table = None,
 
 @app.command()
 def predict(predictor: Annotated[Path, typer.Argument(help="A file that `studperf train` wrote.")],
-            file: Annotated[str, typer.Argument(help="CSV, TSV, Excel or Parquet file of students.")],
-            out: Annotated[Path, typer.Option("--out", "-o", help="The CSV file to write.")] = Path("predictions.csv"),
-            level: Annotated[float, typer.Option(help="Share of students whose score the interval should hold.")] = .9) -> None:
+            file: Annotated[str, typer.Argument(help="CSV, TSV, Excel or Parquet file of students, of any size.")],
+            out: Annotated[Path, typer.Option("--out", "-o", help="The CSV or Parquet file to write.")] = Path("predictions.csv"),
+            level: Annotated[float, typer.Option(help="Share of students whose score the interval should hold.")] = .9,
+            memory_limit: Annotated[str, typer.Option(help="For reading files; what does not fit goes to temporary files.")] = "500MB") -> None:
     "Predict scores: the file's columns, then prediction, low, high."
-    from studperf.data import read_raw
-
-    check_output(out, predictor, kinds=(".csv",))
+    check_output(out, predictor, file, kinds=(".csv", ".parquet"))
     loaded = studperf.load_predictor(predictor)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*ignored, since the Schema", DataWarning)  # they go to the output as they are
-        rows = studperf.load_students(file, schema=loaded.schema.only(loaded.inputs))
-    raw = read_raw(file, loaded.schema)
-    found = raw.frame.set_index(raw.rows)  # so that messages count rows as a spreadsheet does
-    predictions = loaded.predict(rows.set_index(raw.rows), level=level)
-    write_csv(found.merge(predictions, left_index=True, right_index=True, suffixes=("", " (predicted)")), out, unlike=file)
+    count = studperf.predict_file(loaded, file, out, level=level, memory_limit=memory_limit, progress=sys.stderr.isatty())
+    typer.echo(f"wrote {count:,} rows to {out}")
 
 # %% ../nbs/11_cli.ipynb #8166965d
 @app.command()
