@@ -331,7 +331,7 @@ def test_a_dask_cluster(cluster, additive, with_numbers, students, tmp_path):
     import dask.dataframe
 
     frame = dask.dataframe.from_pandas(students, npartitions=4)
-    lazy = predict_partitions(additive, frame, level=.8)
+    lazy = additive.predict(frame, level=.8)
     pd.testing.assert_frame_equal(lazy.compute(), additive.predict(students, level=.8))
     pupils = own_rows(300).rename(columns={"sex": "Sex"})
     pd.testing.assert_frame_equal(predict_partitions(with_numbers, dask.dataframe.from_pandas(pupils, npartitions=3)).compute(),
@@ -349,11 +349,11 @@ def test_a_dask_cluster_refuses(cluster, additive, students):
     wrong = students.astype({"lunch": object})
     wrong.loc[500, "lunch"] = "free lunch"
     with pytest.raises(ValueError, match="row 500, column 'lunch': found 'free lunch', expected one of 'free/reduced', 'standard'"):
-        predict_partitions(additive, dask.dataframe.from_pandas(wrong, npartitions=4)).compute()
+        additive.predict(dask.dataframe.from_pandas(wrong, npartitions=4)).compute()
     with pytest.raises(DataError, match="column 'lunch': not found"):
-        predict_partitions(additive, dask.dataframe.from_pandas(students.drop(columns="lunch"), npartitions=4))
+        additive.predict(dask.dataframe.from_pandas(students.drop(columns="lunch"), npartitions=4))
     with pytest.raises(ValueError, match="level: found 90"):
-        predict_partitions(additive, dask.dataframe.from_pandas(students, npartitions=4), level=90)
+        additive.predict(dask.dataframe.from_pandas(students, npartitions=4), level=90)
 
 
 def test_parts_without_rows_and_rows_that_lack_a_value(additive, students):
@@ -363,6 +363,6 @@ def test_parts_without_rows_and_rows_that_lack_a_value(additive, students):
     rows.loc[3, "lunch"] = None
     frame = dask.dataframe.from_pandas(rows, npartitions=4)
     some = frame[frame["math"] > 98]
-    assert len(predict_partitions(additive, some).compute()) == (rows["math"] > 98).sum()
-    found = predict_partitions(additive, frame).compute()
+    assert len(additive.predict(some).compute()) == (rows["math"] > 98).sum()
+    found = additive.predict(frame).compute()
     assert found.index[found["prediction"].isna()].tolist() == [3]
