@@ -50,14 +50,15 @@ docs: .venv/.installed-dev  ## build the docs site into _docs (needs Quarto)
 	@cd _proc && quarto render --no-cache
 	@rm -rf _docs && mv _proc/_docs . && echo "Written: _docs/index.html"
 
-# The peers have an environment of their own, so that they change no version of ours. BENCH=--full for all sizes.
-bench: .venv-bench/.installed  ## measure speed and memory beside the peers, about three minutes
+# The peers have environments of their own, so that they change no version of ours. BENCH=--full for all sizes.
+bench: .venv-bench/.installed .venv-pycaret/.installed  ## measure speed and memory beside the peers, about seven minutes
 	@.venv-bench/bin/python benchmarks/battery.py $(BENCH)
+	@.venv-bench/bin/python benchmarks/prediction.py $(BENCH)
 
 constraints:  ## update constraints.txt to the newest versions, then: make prepare test
 	@PYTHON=$(PYTHON) tools/update_constraints.sh
 
-clean:  ## remove what the tools made, except .venv and .venv-bench
+clean:  ## remove what the tools made, except .venv and .venv-*
 	@rm -rf _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis tests/artefacts nbs/nbdev.yml report.html benchmarks/data
 	@find . -name '.venv*' -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -print | while read -r folder; do rm -rf "$$folder"; done
 
@@ -81,5 +82,13 @@ clean:  ## remove what the tools made, except .venv and .venv-bench
 
 .venv-bench/.installed: settings.ini setup.py pyproject.toml constraints.txt | .venv-bench/bin/python
 	@echo "Installing studperf and the peers into .venv-bench (some minutes the first time) ..."
-	@.venv-bench/bin/python -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt --editable '.[bench]'
+	@.venv-bench/bin/python -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt --editable '.[bench,boost,cluster]'
+	@touch $@
+
+# pycaret 3.3 needs Python 3.11 or older, and asks for one module without saying so (six).
+.venv-pycaret/.installed: benchmarks/pycaret_constraints.txt
+	@command -v python3.11 >/dev/null || { echo "pycaret needs Python 3.11, as python3.11: install it, then make bench again."; exit 1; }
+	@echo "Installing pycaret into .venv-pycaret (some minutes the first time) ..."
+	@python3.11 -m venv .venv-pycaret
+	@.venv-pycaret/bin/python -m pip --disable-pip-version-check --no-input install --quiet --constraint $< pycaret six
 	@touch $@

@@ -69,6 +69,7 @@ def _one_model(predictor, rows, students, pipeline, peer):
     """Microseconds of both for each of some students, and the largest difference of their predictions."""
     import numpy as np
 
+    students = students if predictor.formula is not None else students // 10  # without a formula each takes milliseconds
     table = rows[list(predictor.inputs)].sample(students, random_state=0)
     asked = table.to_dict("records")
     frames = [table.iloc[[place]] for place in range(students)]
