@@ -253,7 +253,7 @@ def _grown(what, work, rows, sizes, most_seconds):
     for size in sizes:
         expected = last[1] * size / last[0]
         if expected > most_seconds:
-            lines.append({"what": what, "rows": size, "outcome": f"left out: {last[0]:,} took {last[1]:.0f} s"})
+            lines.append({"what": what, "rows": size, "outcome": f"left out: {last[0]:,} rows took {last[1]:.0f} s"})
             continue
         table = rows.head(size)
         seconds = seconds_of(lambda: work(table))  # noqa: B023  done before the next table is made

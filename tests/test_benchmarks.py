@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from studperf import simulate_students
+from studperf.model import candidate_models
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -75,3 +76,52 @@ def test_coverage_is_measured(monkeypatch):
         assert abs(line["coverage"] - line["level"]) < .05 and abs(line["width_ratio"] - 1) < .1
     expected, sd = coverage.truth(fresh, "math", "all")  # on its own students: the spread about the truth, but for rounding
     assert (fresh["math"] - expected)[fresh["math"] < 100].std() == pytest.approx(sd, rel=.02)
+
+
+@pytest.fixture
+def prediction(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import prediction
+    return prediction
+
+
+def test_the_benchmark_knows_the_models(prediction):
+    assert [*prediction.BUILT_IN, *prediction.BOOSTED] == list(candidate_models())
+
+
+def test_a_student_is_measured_and_both_ways_agree(prediction, tmp_path):
+    path = prediction.students(200, tmp_path)
+    (line, beside, tree) = prediction.said("one student", path=str(path), inputs="background", models=["least squares", "decision tree"], students=3)["lines"]
+    assert (line["model"], line["peer"], beside["peer"], tree["model"]) == ("least squares", "the same pipeline", "scikit-learn's encoder", "decision tree")
+    assert max(line["difference"], beside["difference"], tree["difference"]) < 1e-9 and 0 < line["microseconds"] < line["peer_microseconds"]
+    assert "scikit-learn" in prediction.versions["studperf"]
+
+
+def test_those_who_predict_a_file_write_the_same(prediction, tmp_path):
+    train, predictor = prediction.students(200, tmp_path), str(tmp_path / "math.studperf")
+    source = tmp_path / "more.parquet"
+    simulate_students(500, seed=4).to_parquet(source)
+    prediction.said("predictor", path=str(train), model="least squares", inputs="all", out=predictor)
+    names = [name for name in prediction.FILE_CONTENDERS if name != "studperf on Dask"]  # its cluster is in tests/test_scoring.py
+    found = {name: prediction.said(name, source=str(source), **({"predictor": predictor} if prediction.FILE_CONTENDERS[name] else {})) for name in names}
+    expected = found["studperf"]["checks"]
+    assert expected["rows"] == 500 and found["studperf"]["peak_mb"] > 20
+    for name, answer in found.items():
+        prediction.agree(name, 500, [answer], expected)
+    with pytest.raises(SystemExit, match="peer, 500 rows: the sum of low is 1.0"):
+        prediction.agree("peer", 500, [{"checks": expected | {"low": 1.0}}], expected)
+
+
+def test_growth_is_told_and_what_is_left_out(prediction, tmp_path):
+    path = str(prediction.students(200, tmp_path))
+    lines = prediction.said("growth", path=path, model="support vectors", fitted=[100, 200, 10_000], predicted=[100, 200], most_seconds=60)["lines"]
+    assert [(line["what"], line["rows"], line["outcome"]) for line in lines] == [
+        ("fit", 100, "done"), ("fit", 200, "done"), ("fit", 10_000, "not meant for more than 5,000"), ("predict", 100, "done"), ("predict", 200, "done")]
+    assert prediction.growth_power([(10, 3.0), (100, 300.0)]) == pytest.approx(2)
+    assert prediction.shown("support vectors", lines)[0]["model"] == "support vectors"
+
+
+def test_contenders_take_turns(prediction):
+    order = []
+    assert prediction.taking_turns(lambda name: order.append(name) or name, ["a", "b"], 3) == {"a": ["a"] * 3, "b": ["b"] * 3}
+    assert order == ["a", "b", "b", "a", "a", "b"]
