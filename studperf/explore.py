@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['QUANTILES', 'DESCRIBE_COLUMNS', 'CORRELATION_COLUMNS', 'BLUE', 'ORANGE', 'GREY', 'WIDTH', 'missing_values',
            'weighted_quantiles', 'describe', 'residual_products', 'correlations', 'axes_of', 'place_of', 'letters_of',
-           'broken', 'label_axes', 'described', 'caption_of', 'alt_of', 'number_format', 'small_note',
-           'plot_distribution', 'bin_edges', 'Rows', 'rows_of', 'draw_intervals', 'mean_intervals', 'plot_means',
-           'group_rows', 'means_in_words', 'plot_correlations', 'plot_missing']
+           'broken', 'label_axes', 'described', 'caption_of', 'alt_of', 'number_format', 'with_n', 'score_words',
+           'small_note', 'plot_distribution', 'bin_edges', 'Rows', 'rows_of', 'draw_intervals', 'mean_intervals',
+           'plot_means', 'group_rows', 'means_in_words', 'plot_correlations', 'plot_missing']
 
 # %% ../nbs/03_explore.ipynb #184e6dfb
 import math
@@ -257,6 +257,16 @@ def number_format(spread: float,  # the standard deviation of what is told
     return lambda value: f"{value:,.{digits}f}".replace("-", "−")
 
 
+def with_n(level: str, n: int) -> str:
+    "A group's name and size; the size is not broken into lines."
+    return f"{level} (n\u00a0=\u00a0{n:,})"
+
+
+def score_words(score: str) -> str:
+    "A score's name as words: math score, essay score."
+    return words(score) if words(score).lower().endswith("score") else f"{words(score)} score"
+
+
 def small_note(count: int,  # groups that are not shown
                min_n: int,
                what: str = "group") -> str:
@@ -282,7 +292,7 @@ def plot_distribution(cohort: Cohort,
         raise ValueError(f"no group of {min_n} students or more has a score in {score!r}")
     edges = bin_edges(counts["value"], cohort.schema.scores[score])
     shares = [_shares(counts[counts[factor] == level] if factor else counts, edges) for level in shown["level"]]
-    labels = [broken(f"{row.level} (n = {row.n:,})", letters_of(ax, .4)) for row in shown.itertuples()] if factor else [""]
+    labels = [broken(with_n(row.level, row.n), letters_of(ax, .42)) for row in shown.itertuples()] if factor else [""]
     lines = max(label.count("\n") + 1 for label in labels)
     ax = axes_of(ax, WIDTH, 1.2 + max(.3 + .15 * lines, .5) * len(shown) if factor else 2.6)
     highest = max(share.max() for share in shares)
@@ -293,8 +303,8 @@ def plot_distribution(cohort: Cohort,
         ax.axhline(row, color=GREY, linewidth=.6, zorder=0)
     ax.set_yticks(np.arange(len(shown)) - .3, labels, parse_math=False)
     ax.set(xlim=(edges[0], edges[-1]), ylim=(len(shown) - .92, -1))
-    label_axes(ax, f"{heading(score)} scores" + (f" by {words(factor)}" if factor else f" of {shown['n'].iloc[0]:,} students"),
-               f"{words(score)} score (dot: mean)")
+    label_axes(ax, f"{heading(score_words(score))}s" + (f" by {words(factor)}" if factor else f" of {shown['n'].iloc[0]:,} students"),
+               f"{score_words(score)} (dot: mean)")
     return described(ax, *_distribution_texts(groups, shown, min_n))
 
 
@@ -305,8 +315,8 @@ def _distribution_texts(groups: pd.DataFrame, shown: pd.DataFrame, min_n: int) -
     text = number_format(shown["sd"].mean())
     parts = [f"{row.level or 'all'} (n = {row.n:,}): mean {text(row.mean)}, middle half from {text(row.q25)} to {text(row.q75)}, "
              f"lowest {text(row.min)}, highest {text(row.max)}" for row in shown.itertuples()]
-    caption = f"Distribution of the {words(score)} scores {which}, as a histogram of shares; the dot is the mean."
-    return caption + small_note(len(groups) - len(shown), min_n), f"Histogram of {words(score)} scores {which}. {'; '.join(parts)}."
+    caption = f"Distribution of the {score_words(score)}s {which}, as a histogram of shares; the dot is the mean."
+    return caption + small_note(len(groups) - len(shown), min_n), f"Histogram of {score_words(score)}s {which}. {'; '.join(parts)}."
 
 # %% ../nbs/03_explore.ipynb #70a1e703
 def bin_edges(values: pd.Series,  # that occur
@@ -426,16 +436,16 @@ def plot_means(cohort: Cohort,
     ax.axvline(overall, color=GREY, linestyle="--", linewidth=1, zorder=0)
     draw_intervals(ax, rows.positions, table)
     ax.grid(axis="x", color="#e6e6e6")
-    label_axes(ax, f"Mean {words(score)} score by group", f"{words(score)} score ({conf_level:.0%} interval; dashed: all)")
-    caption = (f"Mean {words(score)} score of each group (dot) with its {conf_level:.0%} interval (line); the dashed line is the mean of all."
+    label_axes(ax, f"Mean {score_words(score)} by group", f"{score_words(score)} ({conf_level:.0%} interval; dashed: all)")
+    caption = (f"Mean {score_words(score)} of each group (dot) with its {conf_level:.0%} interval (line); the dashed line is the mean of all."
                + small_note(sum(len(cohort.levels(factor)) for factor in factors) - len(table), min_n))
-    return described(ax, caption, f"Mean {words(score)} scores, of all {number_format(table['sd'].mean())(overall)}. {means_in_words(table)}")
+    return described(ax, caption, f"Mean {score_words(score)}s, of all {number_format(table['sd'].mean())(overall)}. {means_in_words(table)}")
 
 
 def group_rows(table: pd.DataFrame,  # with columns factor, level and n
                ax: Axes | None, **options) -> Rows:
     "A row for each level, under its factor's name."
-    return rows_of([f"{row.level} (n = {row.n:,})" for row in table.itertuples()], [heading(factor) for factor in table["factor"]], ax=ax, **options)
+    return rows_of([with_n(row.level, row.n) for row in table.itertuples()], [heading(factor) for factor in table["factor"]], ax=ax, **options)
 
 
 def means_in_words(table: pd.DataFrame,  # from `mean_intervals`
@@ -462,11 +472,12 @@ def plot_correlations(cohort: Cohort,
     names = list(dict.fromkeys([*table["score_a"], *table["score_b"]]))
     matrix = shown.pivot(index="score_b", columns="score_a", values="estimate").reindex(index=names[1:], columns=names[:-1])
     side = min(.85, 3.3 / (len(names) - 1))  # inches of a square
-    ax = axes_of(ax, max(2 + side * (len(names) - 1), 3.6), 1 + side * (len(names) - 1) + .09 * max(map(len, names)))
+    upright = max(map(len, names[:-1])) > 12 * side
+    ax = axes_of(ax, max(2 + side * (len(names) - 1), 3.6), .6 + side * (len(names) - 1) + (.08 * min(max(map(len, names)), 16) if upright else .3))
     sns.heatmap(matrix, vmin=-1, vmax=1, cmap="vlag_r", annot=True, fmt=".2f", square=True, linewidths=2, cbar=False, ax=ax,
                 annot_kws={"fontsize": 10 if len(names) < 7 else 8})
     ax.set_xticks(np.arange(len(names) - 1) + .5, [broken(words(name), 16) for name in names[:-1]], parse_math=False,
-                  rotation=90 if max(map(len, names[:-1])) > 12 * side else 0)
+                  rotation=90 if upright else 0)
     ax.set_yticks(np.arange(len(names) - 1) + .5, [broken(words(name), 16) for name in names[1:]], parse_math=False, rotation=0)
     ax.tick_params(length=0)
     ax.set_ylabel("")
