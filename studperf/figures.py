@@ -19,8 +19,8 @@ from scipy.special import stdtrit
 from .adjust import Regression, regress
 from .cohort import Cohort, select_cells
 from .comparison import pairs, trend
-from .explore import (BLUE, GREY, ORANGE, WIDTH, axes_of, broken, describe, described, draw_intervals, group_rows, label_axes,
-                              letters_of, mean_intervals, means_in_words, number_format, rows_of, score_words, small_note, with_n)
+from .explore import (BLUE, GREY, LABELS, ORANGE, WIDTH, axes_of, broken, describe, described, draw_intervals, group_rows,
+                              label_axes, letters_of, mean_intervals, means_in_words, number_format, rows_of, score_words, small_note, with_n)
 from .schema import check_conf_level, heading, listed, words
 from .variation import ceiling
 from .weights import group_means
@@ -61,14 +61,13 @@ def plot_gaps(cohort: Cohort,
     ax = axes_of(ax, WIDTH, (1.25 if is_adjusted.any() else 1) + rows.height)
     rows.draw(ax)
     overall = describe(cohort, [score])["mean"].iloc[0]
-    ax.axvline(overall, color=GREY, linestyle="--", linewidth=1, zorder=0)
+    ax.axvline(overall, color=GREY, linestyle="--", linewidth=1, zorder=1)
     draw_intervals(ax, rows.positions - np.where(is_adjusted, .4, 0), table, label="mean")
     if is_adjusted.any():
         part = table[is_adjusted].drop(columns=["estimate", "ci_low", "ci_high"]).rename(columns={
             "adjusted": "estimate", "adjusted_low": "ci_low", "adjusted_high": "ci_high"})
         draw_intervals(ax, rows.positions[is_adjusted] + .4, part, color=ORANGE, marker="D", filled=False, label="adjusted mean")
         ax.legend(**ABOVE, ncols=2)
-    ax.grid(axis="x", color="#e6e6e6")
     label_axes(ax, f"Mean {score_words(score)} by group", f"{score_words(score)} ({conf_level:.0%} intervals; dashed: all)",
                room=18 * is_adjusted.any())
     small = sum(len(cohort.levels(factor)) for factor in factors) - len(table)
@@ -129,14 +128,14 @@ def plot_pairs(cohort: Cohort,
         reason = large["method"].iloc[0] if len(large) else f"no two groups of {min_n} students or more have a score in {score!r}"
         raise ValueError(f"no pair of {factor!r} can be drawn: {reason}")
     table = tested.iloc[:MOST_PAIRS]
-    rows = rows_of([f"{row.group_a} − {row.group_b}" for row in table.itertuples()], ax=ax)
+    names = [f"{row.group_a} − {row.group_b}" for row in table.itertuples()]
+    rows = rows_of([name if len(name) <= letters_of(ax, LABELS) else name.replace(" − ", " −\n", 1) for name in names], ax=ax)
     ax = axes_of(ax, WIDTH, 1 + rows.height)
     rows.draw(ax)
-    ax.axvline(0, color=GREY, linewidth=1, zorder=0)
+    ax.axvline(0, color=GREY, linewidth=1, zorder=1)
     beyond = ((table["ci_low"] > 0) | (table["ci_high"] < 0)).to_numpy()
     draw_intervals(ax, rows.positions[beyond], table[beyond])
     draw_intervals(ax, rows.positions[~beyond], table[~beyond], color=GREY, filled=False)
-    ax.grid(axis="x", color="#e6e6e6")
     label_axes(ax, f"Differences in {score_words(score)} by {words(factor)}",
                f"difference of means, first − second ({conf_level:.0%} intervals; filled: apart from 0)")
     caption = (f"Difference of the mean {score_words(score)} of every two groups of {words(factor)} (dot), the first less the second, "
@@ -191,8 +190,8 @@ def plot_cells(cohort: Cohort,
     ax = axes_of(ax, max(1.55 + side * count, WIDTH), 1.6 * upright + .45 * len(levels[rows]) + 1)
     numbers = [["" if np.isnan(value) else f"{text(value)}\nn = {size:,.0f}" for value, size in zip(*row, strict=True)]
                for row in zip(mean.to_numpy(), n.to_numpy(), strict=True)]
-    sns.heatmap(mean, cmap=sns.light_palette(BLUE, as_cmap=True), annot=np.array(numbers) if numbered else False, fmt="", linewidths=1,
-                annot_kws={"fontsize": 8.5}, cbar=not numbered, cbar_kws={"label": f"mean {score_words(score)}"}, ax=ax)
+    sns.heatmap(mean, cmap=sns.blend_palette(["#eef5fa", "#6fb3dd"], as_cmap=True), annot=np.array(numbers) if numbered else False, fmt="", linewidths=1,
+                annot_kws={"fontsize": 8.5, "color": "black"}, cbar=not numbered, cbar_kws={"label": f"mean {score_words(score)}"}, ax=ax)
     ax.patch.set(facecolor="#f2f2f2", edgecolor="#b5b5b5", hatch="////")  # seen where a cell is blank
     ax.set_xticks(np.arange(count) + .5, names, rotation=90 if upright else 0, parse_math=False)
     ax.set_yticks(np.arange(len(mean)) + .5, [broken(level, letters_of(ax, .3)) for level in levels[rows]], rotation=0, parse_math=False)
@@ -258,7 +257,6 @@ def plot_interaction(cohort: Cohort,
         ax.hlines(rows.positions + offset, part["ci_low"], part["ci_high"], color=color, linewidth=1.8)
     for text in ax.legend(ax.lines, legend, **ABOVE, ncols=columns).get_texts():
         text.set_parse_math(False)
-    ax.grid(axis="x", color="#e6e6e6")
     label_axes(ax, f"Mean {score_words(score)} by {words(factor)} and {words(by)}", f"{score_words(score)} ({conf_level:.0%} intervals)", room=room)
     blank = len(levels[factor]) * len(levels[by]) - len(table)
     caption = (f"Mean {score_words(score)} at each level of {words(factor)}, with a line and a mark of its own for each level of {words(by)}, and {conf_level:.0%} "
@@ -277,11 +275,10 @@ def plot_trend(cohort: Cohort,
     means = mean_intervals(cohort, score, [factor], conf_level=conf_level, min_n=min_n)
     shown = select_cells(cohort, cohort.cells[factor].isin(means["level"]).to_numpy())
     row = trend(shown, score, factor, conf_level=conf_level).iloc[0]
-    rows = rows_of([with_n(level.level, level.n) for level in means.itertuples()], ax=ax, least=1.9)
+    rows = rows_of([with_n(level.level, level.n) for level in means.itertuples()], ax=ax, least=1.9, even=True)  # a straight line needs even steps
     ax = axes_of(ax, WIDTH, 1 + rows.height)
     rows.draw(ax)
     draw_intervals(ax, rows.positions, means)
-    ax.grid(axis="x", color="#e6e6e6")
     text, told, steps = number_format(means["sd"].mean()), f"no line: {row['method']}", np.arange(len(means)) - (len(means) - 1) / 2
     if not np.isnan(row["ci_low"]):
         slope, low, high = row[["estimate", "ci_low", "ci_high"]].astype(float) / np.sqrt((steps ** 2).sum())
@@ -312,7 +309,7 @@ def plot_ceiling(cohort: Cohort,
     rows = rows_of(marks["what"].tolist(), [heading(score) for score in marks["score"]], ax=ax)
     ax = axes_of(ax, WIDTH, 1 + rows.height)
     rows.draw(ax)
-    ax.axvline(0, color=GREY, linewidth=1, zorder=0)
+    ax.axvline(0, color=GREY, linewidth=1, zorder=1)
     for kind, color, marker, filled in (("ceiling", ORANGE, "D", False), ("additive", BLUE, "s", True), ("model", BLUE, "o", True)):
         chosen = (marks["kind"] == kind).to_numpy()
         draw_intervals(ax, rows.positions[chosen], marks[chosen], color=color, marker=marker, filled=filled)
@@ -320,8 +317,6 @@ def plot_ceiling(cohort: Cohort,
         own = rows.positions[(marks["score"] == row["score"]).to_numpy()]
         ax.fill_betweenx([own[0] - .5, own[-1] + .7], row["ci_low"], row["ci_high"], color=ORANGE, alpha=.13, linewidth=0, zorder=0)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value * 100:.3g}%".replace("-", "−"))
-    ax.locator_params(axis="x", nbins=6)
-    ax.grid(axis="x", color="#e6e6e6")
     label_axes(ax, "What the factors can explain", f"share of the variation in scores ({conf_level:.0%} intervals)")
     return described(ax, *_ceiling_texts(marks, table, conf_level, comparison is not None))
 
