@@ -7,7 +7,7 @@ __all__ = ['QUANTILES', 'DESCRIBE_COLUMNS', 'CORRELATION_COLUMNS', 'BLUE', 'ORAN
            'weighted_quantiles', 'describe', 'residual_products', 'correlations', 'axes_of', 'place_of', 'letters_of',
            'broken', 'label_axes', 'described', 'caption_of', 'alt_of', 'number_format', 'with_n', 'score_words',
            'small_note', 'plot_distribution', 'bin_edges', 'Rows', 'rows_of', 'draw_intervals', 'mean_intervals',
-           'plot_means', 'group_rows', 'means_in_words', 'plot_correlations', 'plot_missing']
+           'plot_means', 'group_rows', 'means_in_words', 'draw_map', 'plot_correlations', 'plot_missing']
 
 # %% ../nbs/03_explore.ipynb #184e6dfb
 import math
@@ -461,6 +461,25 @@ def means_in_words(table: pd.DataFrame,  # from `mean_intervals`
                     for factor, rows in table.groupby("factor", sort=False))
 
 # %% ../nbs/03_explore.ipynb #3cfc38ad
+def draw_map(ax: Axes,
+             values: pd.DataFrame,  # NaN where a square is blank
+             texts: pd.DataFrame,  # what stands in the squares
+             *,
+             colors: Sequence[str],  # from the lowest to the highest value, all of them light: the texts are black
+             limits: tuple[float, float] | None = None,  # default: the lowest and the highest value
+             fontsize: float = 10) -> None:
+    "Coloured squares with texts, the first row at the top."
+    height, width = values.shape
+    low, high = limits or (None, None)
+    ax.pcolormesh(np.ma.masked_invalid(values.to_numpy(float)), vmin=low, vmax=high, cmap=sns.blend_palette(colors, as_cmap=True), edgecolors="white",
+                  linewidth=1.5)
+    for (row, column), text in np.ndenumerate(texts.to_numpy()):
+        ax.text(column + .5, row + .5, text, ha="center", va="center", fontsize=fontsize, parse_math=False)
+    ax.set(xlim=(0, width), ylim=(height, 0))
+    ax.spines["bottom"].set_visible(False)
+    ax.tick_params(length=0)
+
+# %% ../nbs/03_explore.ipynb #1d2b9da7
 def plot_correlations(cohort: Cohort,
                       columns: Sequence[str] | None = None,  # default: all scores
                       *,
@@ -478,13 +497,11 @@ def plot_correlations(cohort: Cohort,
     side = min(.85, 3.3 / (len(names) - 1))  # inches of a square
     upright = max(map(len, names[:-1])) > 12 * side
     ax = axes_of(ax, max(2 + side * (len(names) - 1), 3.6), .6 + side * (len(names) - 1) + (.08 * min(max(map(len, names)), 16) if upright else .3))
-    sns.heatmap(matrix, vmin=-1, vmax=1, cmap=sns.blend_palette(["#e39a5b", "white", "#6fb3dd"], as_cmap=True), annot=True, fmt=".2f", square=True, linewidths=2, cbar=False, ax=ax,
-                annot_kws={"fontsize": 10 if len(names) < 7 else 8, "color": "black"})
-    ax.set_xticks(np.arange(len(names) - 1) + .5, [broken(words(name), 16) for name in names[:-1]], parse_math=False,
-                  rotation=90 if upright else 0)
-    ax.set_yticks(np.arange(len(names) - 1) + .5, [broken(words(name), 16) for name in names[1:]], parse_math=False, rotation=0)
-    ax.tick_params(length=0)
-    ax.set_ylabel("")
+    draw_map(ax, matrix, matrix.map("{:.2f}".format).where(matrix.notna(), ""), colors=["#e39a5b", "white", "#6fb3dd"], limits=(-1, 1),
+             fontsize=10 if len(names) < 7 else 8)
+    ax.set_aspect("equal")
+    ax.set_xticks(np.arange(len(names) - 1) + .5, [broken(words(name), 16) for name in names[:-1]], rotation=90 if upright else 0, parse_math=False)
+    ax.set_yticks(np.arange(len(names) - 1) + .5, [broken(words(name), 16) for name in names[1:]], parse_math=False)
     label_axes(ax, "Correlations of the scores" if set(names) <= set(cohort.schema.scores) else "Correlations", "")
     blank = len(table) - len(shown)
     caption = ("Pearson's correlation of every two scores: blue where high goes with high, orange where high goes with low."
