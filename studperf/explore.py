@@ -362,7 +362,7 @@ class Rows:
         ax.set_yticks(self.positions, self.labels, parse_math=False)
         ax.set_ylim(self.lines, 0)
         ax.grid(axis="x", color="#e6e6e6")
-        ax.locator_params(axis="x", nbins=6)
+        ax.locator_params(axis="x", nbins=7, steps=[1, 2, 5, 10])
         for text, position in self.headings:
             ax.annotate(text, (0, position), xycoords=("axes fraction", "data"), xytext=(-4, 0), textcoords="offset points", ha="right",
                         va="center", weight="bold", fontsize=9, annotation_clip=False, parse_math=False)

@@ -186,16 +186,19 @@ def plot_cells(cohort: Cohort,
         raise ValueError(f"columns: {columns!r} has {count} levels, and a page has room for {MOST_COLUMNS}; give the factor with more levels as rows")
     side = max(.6, min(1.1, 3.2 / count))  # inches of a cell
     names, upright = _column_names(levels[columns], side)
-    ax = axes_of(ax, max(1.55 + side * count, WIDTH), 1.6 * upright + .45 * len(mean) + 1)
+    row_names = [broken(level, letters_of(ax, .3)) for level in levels[rows]]
+    lines = max(2.5, *(name.count("\n") + 1.3 for name in row_names))
+    ax = axes_of(ax, max(1.55 + side * count, WIDTH), 1 + 1.6 * upright + .165 * lines * len(mean))
     text = number_format(table["sd"].mean())
     numbers = mean.map(text) + "\nn = " + n.map("{:,.0f}".format)
     draw_map(ax, mean, numbers.where(mean.notna(), ""), colors=["#eef5fa", "#6fb3dd"], fontsize=8.5)
+    ax.patch.set(facecolor="#f2f2f2", edgecolor="#b5b5b5", hatch="////")  # seen where a cell is blank
     ax.set_xticks(np.arange(count) + .5, names, rotation=90 if upright else 0, parse_math=False)
-    ax.set_yticks(np.arange(len(mean)) + .5, [broken(level, letters_of(ax, .3)) for level in levels[rows]], parse_math=False)
+    ax.set_yticks(np.arange(len(mean)) + .5, row_names, parse_math=False)
     label_axes(ax, f"Mean {score_words(score)} by {words(rows)} (down) and {words(columns)} (across)", "")
-    blank = mean.isna().to_numpy().sum()
+    every = len(cohort.levels(rows)) * len(cohort.levels(columns))
     caption = (f"Mean {score_words(score)} and number of students in each combination of {words(rows)} and {words(columns)}; "
-               f"the darker, the higher." + f" Hatched: fewer than {min_n} students ({blank} of {mean.size} combinations)." * bool(blank))
+               f"the darker, the higher." + f" Hatched, or left out with its whole row or column: fewer than {min_n} students ({every - len(table)} of {every} combinations)." * (len(table) < every))
     return described(ax, caption, f"Mean {score_words(score)} by {words(rows)} and {words(columns)}. {cells_in_words(table, rows, columns)}")
 
 
@@ -305,6 +308,7 @@ def plot_ceiling(cohort: Cohort,
     ax = axes_of(ax, WIDTH, 1 + rows.height)
     rows.draw(ax)
     ax.axvline(0, color=GREY, linewidth=1, zorder=1)
+    ax.update_datalim([(.05, rows.lines)])  # the scale reaches 5%, lest next to nothing fill it
     for kind, color, marker, filled in (("ceiling", ORANGE, "D", False), ("additive", BLUE, "s", True), ("model", BLUE, "o", True)):
         chosen = (marks["kind"] == kind).to_numpy()
         draw_intervals(ax, rows.positions[chosen], marks[chosen], color=color, marker=marker, filled=filled)
@@ -319,7 +323,8 @@ def plot_ceiling(cohort: Cohort,
 def _ceiling_marks(row: pd.Series, comparison: pd.DataFrame | None) -> pd.DataFrame:
     "What is drawn of a score: score, kind, what, estimate, ci_low, ci_high."
     names = ["kind", "what", "estimate", "ci_low", "ci_high"]
-    marks = [("ceiling", "ceiling", row["ceiling"], row["ci_low"], row["ci_high"]), ("additive", "additive model", row["additive_r2"], np.nan, np.nan)]
+    marks = [("ceiling", "ceiling", max(row["ceiling"], 0), row["ci_low"], row["ci_high"]),
+             ("additive", "additive model", max(row["additive_r2"], 0), np.nan, np.nan)]
     if comparison is not None:
         marks += [("model", *values) for values in comparison[["model", "r2", "r2_low", "r2_high"]].itertuples(index=False)]
     return pd.DataFrame(marks, columns=names).assign(score=row["score"])
@@ -330,6 +335,8 @@ def _ceiling_texts(marks: pd.DataFrame, table: pd.DataFrame, conf_level: float, 
     caption = ("The ceiling, the largest share of the variation that a model of the factors can explain on new students (diamond, with its "
                f"{conf_level:.0%} interval as line and band), and the adjusted R² of the additive model (square)")
     caption += ", and R² of each model on students that it was not fitted to (dots, with 95% intervals)." * compared or "."
+    if ((table["ceiling"] < 0) | (table["additive_r2"] < 0)).any():
+        caption += " An estimate below 0 stands at 0."
     if missing := table.loc[table["ceiling"].isna(), "score"].map(words).tolist():
         caption += f" No ceiling can be estimated for {', '.join(missing)}."
     parts = []
