@@ -285,6 +285,9 @@ def plot_distribution(cohort: Cohort,
                       ax: Axes | None = None) -> Axes:
     "Histograms of a score by level, one above the other, with a dot at each mean."
     unweighted(cohort, "plot_distribution")
+    if score in cohort.schema.scores and not cohort.scales[score].discrete:
+        raise ValueError(f"score {score!r} has no value counts, of which histograms are made: it is continuous, or the Cohort was made "
+                         "without them; draw its means, plot_means")
     counts = cohort.value_counts(score, [factor] if factor else [])
     table = describe(cohort, [score], [factor] if factor else [])
     groups = table.iloc[1:] if factor else table
