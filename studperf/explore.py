@@ -307,6 +307,7 @@ def plot_distribution(cohort: Cohort,
         ax.axhline(row, color=GREY, linewidth=.6, zorder=0)
     ax.set_yticks(np.arange(len(shown)) - .3, labels, parse_math=False)
     ax.set(xlim=(edges[0], edges[-1]), ylim=(len(shown) - .92, -1))
+    ax.locator_params(axis="x", nbins=7, steps=[1, 2, 5, 10])
     label_axes(ax, f"{heading(score_words(score))}s" + (f" by {words(factor)}" if factor else f" of {shown['n'].iloc[0]:,} students"),
                f"{score_words(score)} (dot: mean)")
     return described(ax, *_distribution_texts(groups, shown, min_n))
