@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'Table', 'TableOrCohort', 'SchemaFile', 'Scores', 'CHUNK', 'chosen_schema', 'report', 'compare', 'tell_missing',
-           'check_output', 'write_csv', 'summarize', 'simulate', 'write_chunks', 'train', 'predict', 'dashboard',
-           'main']
+           'check_output', 'write_csv', 'summarize', 'simulate', 'write_chunks', 'train', 'told_audit', 'predict',
+           'dashboard', 'main']
 
 # %% ../nbs/11_cli.ipynb #8827aa9a
 import shlex
@@ -167,37 +167,66 @@ def train(file: Table = None,
           target: Annotated[str, typer.Option("--target", "-t", help="The score to predict.")] = "math",
           inputs: Annotated[str, typer.Option(help="background (the factors), all (other scores, too), or column names: a,b.")] = "background",
           model: Annotated[str | None, typer.Option(help="The model's name; default: the simplest that is not distinguishably worse than the best of all.")] = None,
-          out: Annotated[Path | None, typer.Option("--out", "-o", help="The predictor file to write; default: TARGET.studperf.")] = None,
+          out: Annotated[Path | None, typer.Option("--out", "-o", help="The predictor file to write, with its model card (.html) beside it; default: TARGET.studperf, if it is not published.")] = None,
+          registry: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Publish it here, with its model card: a folder, or an address such as s3://bucket/predictors.")] = None,
+          name: Annotated[str | None, typer.Option(help="Its name in the registry; default: the target.")] = None,
+          note: Annotated[str, typer.Option(help="Why there is a new version.")] = "",
           schema: SchemaFile = None, scores: Scores = None) -> None:
-    "Fit a predictor of a score and save it."
+    "Fit a predictor, audit it, save or publish it."
+    if registry is None:
+        if name or note:
+            raise ValueError("--name and --note: they are for --registry ADDRESS; give that, too")
+        out = out or Path(f"{target}.studperf")
+    if out:
+        check_output(out, file, schema, kinds=(".studperf",))
+        check_output(out.with_suffix(".html"), file, schema, kinds=())
     chosen = chosen_schema(file, schema, scores)
-    columns = inputs if inputs in ("background", "all") else [name.strip() for name in inputs.split(",")]
-    predictor = studperf.fit_predictor(studperf.load_students(file, schema=chosen), target, inputs=columns, model=model, schema=chosen,
-                                      progress=sys.stderr.isatty())
-    out = out or Path(f"{target}.studperf")
-    check_output(out, file, schema, kinds=())
-    predictor.save(out)
-    metrics = ", ".join(f"{name} {value:.3f}" for name, value in predictor.metrics.items())
-    typer.echo(f"wrote {out}: {predictor.model} on {predictor.n:,} students; cross-validated {metrics}")
+    rows, columns = studperf.load_students(file, schema=chosen), inputs if inputs in ("background", "all") else [name.strip() for name in inputs.split(",")]
+    predictor = studperf.fit_predictor(rows, target, inputs=columns, model=model, schema=chosen, progress=sys.stderr.isatty())
+    metrics = ", ".join(f"{measure} {value:.3f}" for measure, value in predictor.metrics.items())
+    typer.echo(f"{predictor.model} on {predictor.n:,} students; cross-validated {metrics}")
+    card = studperf.model_card(predictor, told_audit(predictor, rows, chosen), form="html")
+    if out:
+        predictor.save(out)
+        with whole_file(out.with_suffix(".html")) as temporary:
+            temporary.write_text(card, encoding="utf-8")
+        typer.echo(f"wrote {out} and its model card {out.with_suffix('.html')}")
+    if registry:
+        number = studperf.Registry(registry).publish(name or target, predictor, note=note, files={"card.html": card})
+        typer.echo(f"published {registry}#{name or target}@{number}, now in force")
 
 
+def told_audit(predictor: studperf.ScorePredictor, rows, schema: Schema) -> studperf.Audit | None:
+    "The audit, and in a line what it found; None, with the reason, if there are too few rows."
+    from studperf.auditing import group_name
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # rows left out were told by the fit
+            audit = studperf.audit(predictor, rows, schema=schema)
+    except DataError as error:
+        typer.echo(f"not audited: {error.problems[0]}", err=True)
+        return None
+    own = audit.groups[audit.groups["inputs"] == "all"]
+    found = own[own["flagged"]]
+    named = [f"{row.measure} of {group_name(row)}" for row in found[:5].itertuples()]
+    typer.echo(f"audited: {len(found)} of {own['p_value'].notna().sum()} tests by group beyond chance"
+               + (f" ({'; '.join(named)}{'; ...' if len(found) > 5 else ''})" if named else ""))
+    return audit
+
+
+# %% ../nbs/11_cli.ipynb #5a1d5203
 @app.command()
-def predict(predictor: Annotated[Path, typer.Argument(help="A file that `studperf train` wrote.")],
-            file: Annotated[str, typer.Argument(help="CSV, TSV, Excel or Parquet file of students.")],
-            out: Annotated[Path, typer.Option("--out", "-o", help="The CSV file to write.")] = Path("predictions.csv"),
-            level: Annotated[float, typer.Option(help="Share of students whose score the interval should hold.")] = .9) -> None:
+def predict(predictor: Annotated[str, typer.Argument(help="A file that `studperf train` wrote; or ADDRESS#NAME of a registry, for the version in force, or ADDRESS#NAME@3.")],
+            file: Annotated[str, typer.Argument(help="CSV, TSV, Excel or Parquet file of students, of any size.")],
+            out: Annotated[Path, typer.Option("--out", "-o", help="The CSV or Parquet file to write.")] = Path("predictions.csv"),
+            level: Annotated[float, typer.Option(help="Share of students whose score the interval should hold.")] = .9,
+            memory_limit: Annotated[str, typer.Option(help="For reading files; what does not fit goes to temporary files.")] = "500MB") -> None:
     "Predict scores: the file's columns, then prediction, low, high."
-    from studperf.data import read_raw
-
-    check_output(out, predictor, kinds=(".csv",))
-    loaded = studperf.load_predictor(predictor)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*ignored, since the Schema", DataWarning)  # they go to the output as they are
-        rows = studperf.load_students(file, schema=loaded.schema.only(loaded.inputs))
-    raw = read_raw(file, loaded.schema)
-    found = raw.frame.set_index(raw.rows)  # so that messages count rows as a spreadsheet does
-    predictions = loaded.predict(rows.set_index(raw.rows), level=level)
-    write_csv(found.merge(predictions, left_index=True, right_index=True, suffixes=("", " (predicted)")), out, unlike=file)
+    check_output(out, predictor, file, kinds=(".csv", ".parquet"))
+    loaded = studperf.load_named(predictor)
+    count = studperf.predict_file(loaded, file, out, level=level, memory_limit=memory_limit, progress=sys.stderr.isatty())
+    typer.echo(f"wrote {count:,} rows to {out}")
 
 # %% ../nbs/11_cli.ipynb #8166965d
 @app.command()

@@ -50,11 +50,14 @@ class ScorePredictor:
     learned_missing: tuple[str, ...] = ()  # inputs that may be missing
 
     def predict(self,
-                rows: Any,  # a frame with the inputs, in any order, other columns being ignored
+                rows: Any,  # a frame with the inputs, in any order, other columns being ignored; of Dask, too
                 *,
                 level: float = .9,  # share of new students whose score the interval should hold
                 ) -> pd.DataFrame:  # columns prediction, low, high; the index of rows
         "Predict the score with an interval, both within its limits; NaN, with a warning, where a needed input is missing."
+        if type(rows).__module__.split(".")[0].startswith("dask"):
+            from studperf.scoring import predict_partitions  # here, since scoring imports this module
+            return predict_partitions(self, rows, level=level)
         return predict_scores(self, rows, level=level)
 
     def predict_one(self,

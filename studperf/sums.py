@@ -6,8 +6,8 @@
 __all__ = ['MOST_DECIMALS', 'MOST_VALUES', 'sa', 'WHITESPACE', 'Scale', 'sum_of', 'key_columns', 'weight_powers', 'sum_columns',
            'FrameTable', 'QueryTable', 'Facts', 'column_facts', 'scale_of', 'Column', 'summed_column', 'with_units',
            'cell_sums', 'cell_counts', 'Sums', 'group_places', 'adder', 'added_up', 'sums_of_table', 'NotForDuckDB',
-           'FileForm', 'file_form', 'table_of_files', 'files_of', 'sums_of_frame', 'sums_of_checked',
-           'under_schema_names', 'table_of_database']
+           'quoted', 'literal', 'FileForm', 'file_form', 'duckdb_session', 'table_of_files', 'files_of',
+           'sums_of_frame', 'sums_of_checked', 'under_schema_names', 'table_of_database']
 
 # %% ../nbs/01b_sums.ipynb #2d4c44a5
 import glob
@@ -17,7 +17,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from importlib.util import find_spec
 from itertools import combinations_with_replacement
@@ -512,11 +512,13 @@ class NotForDuckDB(Exception):
     "A file that only the loader reads as it should be read."
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    "A column's name as SQL writes it."
     return '"' + name.replace('"', '""') + '"'
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    "A text as SQL writes it."
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -536,8 +538,8 @@ def _number_sql(column: str, kind: str) -> str:
         return f"CASE WHEN NOT isnan({column}) THEN CAST({column} AS DOUBLE) END"
     if kind == "VARCHAR":  # DuckDB would read 7_0 as 70
         number = f"CASE WHEN contains({column}, '_') THEN 'inf'::DOUBLE ELSE {number} END"
-    missing = ", ".join(map(_literal, MISSING_TEXTS))
-    return f"CASE WHEN trim(CAST({column} AS VARCHAR), {_literal(WHITESPACE)}) NOT IN ({missing}) THEN {number} END"
+    missing = ", ".join(map(literal, MISSING_TEXTS))
+    return f"CASE WHEN trim(CAST({column} AS VARCHAR), {literal(WHITESPACE)}) NOT IN ({missing}) THEN {number} END"
 
 # %% ../nbs/01b_sums.ipynb #5ad95a8a
 @dataclass(frozen=True)
@@ -548,14 +550,22 @@ class FileForm:
     condition: str  # on the rows
     kinds: tuple[tuple[str, str], ...]  # column: SQL type
     found: tuple[tuple[str, str], ...]  # column of the Schema: column of the file
+    headings: tuple[str, ...] = field(default=(), compare=False)  # as they stand in the file, where DuckDB may call a column otherwise
+
+    def expressions(self, schema: Schema) -> dict[str, str]:  # column of the Schema: SQL
+        "The Schema's columns: levels as they stand, numbers as numbers."
+        kinds, numeric = dict(self.kinds), (*schema.numeric, *_weight(schema))
+        return {name: (_number_sql if name in numeric else _level_sql)(quoted(column), kinds[column]) for name, column in self.found}
+
+    def rows(self, paths: Sequence[str]) -> str:
+        "The SQL of the files' rows, which follows FROM."
+        files = ", ".join(literal(glob.escape(path)) for path in paths)
+        return f"{self.reader}([{files}], {self.options}){self.condition}"
 
     def select(self, paths: Sequence[str], schema: Schema) -> str:
-        "The query for the Schema's columns: levels as they stand, numbers as numbers."
-        kinds, numeric = dict(self.kinds), (*schema.numeric, *_weight(schema))
-        columns = ", ".join(f"{(_number_sql if name in numeric else _level_sql)(_quoted(column), kinds[column])} AS {_quoted(name)}"
-                            for name, column in self.found)
-        files = ", ".join(_literal(glob.escape(path)) for path in paths)
-        return f"SELECT {columns} FROM {self.reader}([{files}], {self.options}){self.condition}"
+        "The query for the Schema's columns."
+        columns = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in self.expressions(schema).items())
+        return f"SELECT {columns} FROM {self.rows(paths)}"
 
 # %% ../nbs/01b_sums.ipynb #1dabdc5c
 def file_form(path: str, schema: Schema) -> FileForm:
@@ -563,7 +573,7 @@ def file_form(path: str, schema: Schema) -> FileForm:
     kind = Path(path.lower().removesuffix(".gz")).suffix
     if kind in (".parquet", ".pq"):
         reader, options, condition = "read_parquet", "hive_partitioning = false", ""
-        kinds = dict(row[:2] for row in duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet({_literal(glob.escape(path))}, {options})").fetchall())
+        kinds = dict(row[:2] for row in duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet({literal(glob.escape(path))}, {options})").fetchall())
         names = pa.parquet.read_schema(path).names
         columns = dict(zip(names, kinds, strict=True))  # DuckDB renames columns that differ in case alone
     elif kind in (".csv", ".tsv", ".txt"):
@@ -572,9 +582,9 @@ def file_form(path: str, schema: Schema) -> FileForm:
         names = headings(head, separator)
         kinds = {f"column{i}": "VARCHAR" for i in range(len(names))}
         columns = dict(zip(names, kinds, strict=False))
-        described = ", ".join(f"{_literal(column)}: 'VARCHAR'" for column in kinds)
+        described = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in kinds)
         reader = "read_csv"
-        options = (f"columns = {{{described}}}, delim = {_literal(separator)}, header = false, skip = 1, quote = '\"', "
+        options = (f"columns = {{{described}}}, delim = {literal(separator)}, header = false, skip = 1, quote = '\"', "
                    "auto_detect = false, null_padding = false")
         condition = f" WHERE concat({', '.join(kinds)}) <> ''"  # empty lines are no students
     else:
@@ -582,7 +592,7 @@ def file_form(path: str, schema: Schema) -> FileForm:
     found, problems = match_columns(names, schema)
     if problems:
         raise DataError(path, problems)
-    return FileForm(reader, options, condition, tuple(kinds.items()), tuple((name, columns[column]) for name, column in found.items()))
+    return FileForm(reader, options, condition, tuple(kinds.items()), tuple((name, columns[column]) for name, column in found.items()), tuple(names))
 
 
 def _head(path: str, size: int = 1 << 16) -> str:
@@ -596,6 +606,20 @@ def _head(path: str, size: int = 1 << 16) -> str:
 
 # %% ../nbs/01b_sums.ipynb #38d44b44
 @contextmanager
+def duckdb_session(memory_limit: str,  # such as "1GB"; what does not fit goes to temporary files
+                   in_order: bool = False,  # must rows stay in the order in which they stand?
+                   ) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:  # the connection; a folder for temporary files
+    "DuckDB within a limit of memory; raises ValueError for what is no size."
+    with tempfile.TemporaryDirectory(prefix="studperf-") as folder, duckdb.connect(config={
+            "temp_directory": f"{folder}/duckdb", "preserve_insertion_order": in_order}) as connection:
+        try:
+            connection.execute(f"SET memory_limit = {literal(str(memory_limit))}")
+        except duckdb.ParserException as error:
+            raise ValueError(f"memory_limit: found {memory_limit!r}, expected a size such as '1GB' or '800MB'") from error
+        yield connection, folder
+
+
+@contextmanager
 def table_of_files(paths: Sequence[str],  # Parquet and CSV files
                    schema: Schema, *,
                    memory_limit: str = "1GB",  # of DuckDB; what does not fit goes to temporary files
@@ -604,19 +628,14 @@ def table_of_files(paths: Sequence[str],  # Parquet and CSV files
     forms: dict[FileForm, list[str]] = {}
     for path in paths:
         forms.setdefault(file_form(path, schema), []).append(path)
-    with tempfile.TemporaryDirectory(prefix="studperf-") as folder, duckdb.connect(config={
-            "temp_directory": f"{folder}/duckdb", "preserve_insertion_order": False}) as connection:
-        try:
-            connection.execute(f"SET memory_limit = {_literal(str(memory_limit))}")
-        except duckdb.ParserException as error:
-            raise ValueError(f"memory_limit: found {memory_limit!r}, expected a size such as '1GB' or '800MB'") from error
+    with duckdb_session(memory_limit) as (connection, folder):
         queries = []
         for form, group in forms.items():
             query = form.select(group, schema)
             if form.reader == "read_csv":
                 parsed = f"{folder}/{len(queries)}.parquet"
-                connection.execute(f"COPY ({query}) TO {_literal(parsed)} (FORMAT parquet)")
-                query = f"SELECT * FROM read_parquet({_literal(glob.escape(parsed))})"
+                connection.execute(f"COPY ({query}) TO {literal(parsed)} (FORMAT parquet)")
+                query = f"SELECT * FROM read_parquet({literal(glob.escape(parsed))})"
             queries.append(query)
         yield FrameTable(nw.from_native(connection.sql(" UNION ALL BY NAME ".join(queries))))
 

@@ -44,6 +44,31 @@ def test_the_whole_way_from_a_table_to_predictions(studperf, tmp_path):
     assert (predictions["low"] < predictions["prediction"]).all() and (predictions["prediction"] < predictions["high"]).all()
     inside = table["reading"].between(predictions["low"], predictions["high"]).mean()
     assert .7 < inside < .9
+    card = (tmp_path / "reading.html").read_text()
+    assert "Model card" in card and "400" in card and "not audited" not in card
+
+
+def test_a_registry_of_two_versions(studperf, tmp_path):
+    from studperf import Registry, load_predictor
+
+    studperf("simulate", 200, "--out", "students.csv")
+    to_registry = ("train", "students.csv", "--registry", "kept", "--name", "grade-8", "--note")
+    assert "published kept#grade-8@1, now in force" in studperf(*to_registry, "first", "--model", "mean").stdout
+    done = studperf(*to_registry, "second", "--model", "least squares", "--out", "math.studperf")
+    assert "published kept#grade-8@2" in done.stdout and "tests by group beyond chance" in done.stdout
+    for address, model in (("kept#grade-8", "least squares"), ("kept#grade-8@1", "mean")):
+        assert "200 rows" in studperf("predict", address, "students.csv", "--out", "scored.csv").stdout
+        assert (pd.read_csv(tmp_path / "scored.csv")["prediction"].nunique() == 1) == (model == "mean")
+    registry = Registry(tmp_path / "kept")
+    assert registry.versions()["note"].tolist() == ["first", "second"]
+    assert "Model card" in registry.file("grade-8", 2, "card.html")
+    assert load_predictor(tmp_path / "math.studperf").fingerprint == registry.load("grade-8").fingerprint
+
+
+def test_too_few_students_for_an_audit(studperf, tmp_path):
+    studperf("simulate", 25, "--out", "few.csv")
+    done = studperf("train", "few.csv", "--model", "mean")
+    assert "not audited: " in done.stderr and (tmp_path / "math.studperf").exists() and (tmp_path / "math.html").exists()
 
 
 def test_a_cohort_is_written_without_small_cells(studperf, tmp_path):
@@ -78,6 +103,10 @@ MISTAKES = {
     "no such option": (["compare", "--levle", ".9"], "No such option"),
     "no such target": (["train", "--target", "physics"], "expected one of the scores 'math', 'reading', 'writing'"),
     "no such model": (["train", "--model", "magic"], "found 'magic', expected one of"),
+    "a name without a registry": (["train", "--name", "math"], "they are for --registry ADDRESS"),
+    "a predictor of another ending": (["train", "--out", "math.csv"], "the name must end in .studperf"),
+    "a registry that holds nothing": (["predict", "folder.csv#math", "students.csv"], "found no version of 'math'"),
+    "a version that is no number": (["predict", "folder.csv#math@new", "students.csv"], "expected a whole number"),
     "a file of another kind": (["predict", "students.csv", "students.csv"], "students.csv"),
     "faults in the table": (["compare", "faulty.csv"], "faulty.csv: 1 problem; mend the table"),
     "impossible level": (["compare", "--level", "95"], "conf_level"),

@@ -32,7 +32,6 @@ from studperf.schema import STUDENTS, DataError, DataWarning, Schema
 from studperf.selection import COMPARED, compare_models
 
 MODELS = tuple(candidate_models())
-SAVED = tuple(name for name in MODELS if name not in ("XGBoost", "CatBoost"))  # whose inner parts skops cannot describe
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +281,7 @@ def test_what_cannot_be_learned_from(students, rows, reason):
 
 # --- files --------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("model", SAVED)
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("inputs", ["background", "all", ["lunch"], ["age"], ["age", "reading", "gender"]], ids=str)
 def test_round_trip(tmp_path, model, inputs):
     schema = Schema(factors=dict(STUDENTS.factors), scores=dict(STUDENTS.scores), ordered=STUDENTS.ordered, covariates=["age"])
@@ -291,7 +290,8 @@ def test_round_trip(tmp_path, model, inputs):
     predictor = fit_predictor(rows, "math", inputs=inputs, model=model, schema=schema, folds=2)
     predictor.save(tmp_path / "predictor")
     loaded = load_predictor(tmp_path / "predictor")
-    pd.testing.assert_frame_equal(loaded.predict(rows, level=.8), predictor.predict(rows, level=.8), check_exact=True)
+    rounding = 1e-9 if model == "CatBoost" else 0  # its values are added up in another order
+    pd.testing.assert_frame_equal(loaded.predict(rows, level=.8), predictor.predict(rows, level=.8), rtol=0, atol=rounding)
     assert loaded.schema == predictor.schema and loaded.metrics == predictor.metrics
     np.testing.assert_array_equal(loaded.residuals, predictor.residuals)
 
@@ -319,7 +319,7 @@ def forge(path, record, model):
     record = record | {"model_sha256": hashlib.sha256(model).hexdigest()}
     record.pop("sha256", None)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("predictor.json", json.dumps(record | {"sha256": registry._record_hash(record)}))
+        archive.writestr("predictor.json", json.dumps(record | {"sha256": registry.record_hash(record)}))
         archive.writestr("model.skops", model)
     return path
 
