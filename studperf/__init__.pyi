@@ -5,7 +5,11 @@ from .comparison import compare, equivalence, pairs, ranks, spread, trend
 from .data import GENERATOR, Generator, load_students, simulate_students
 from .decomposition import decompose
 from .explanation import dependence, explain, importance, plot_dependence, plot_explanation, plot_importance
-from .explore import correlations, describe, missing_values, plot_correlations, plot_distribution, plot_means
+from .explore import (
+    alt_of, caption_of, correlations, describe, missing_values, plot_correlations, plot_distribution, plot_means,
+    plot_missing,
+)
+from .figures import plot_ceiling, plot_cells, plot_gaps, plot_interaction, plot_pairs, plot_trend
 from .planning import power
 from .prediction import ScorePredictor, fit_predictor
 from .predictor import ExpectedScore, Predictor, serve
@@ -19,11 +23,12 @@ from .versions import Registry, load_named
 
 __all__ = [
     "GENERATOR", "STUDENTS", "Audit", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator",
-    "MixedModel", "Predictor", "PredictorFileError", "Registry", "Regression", "Schema", "ScorePredictor", "audit",
-    "ceiling", "choose_model", "compare", "compare_models", "correlations", "decompose", "dependence", "describe",
-    "equivalence", "explain", "fit_predictor", "importance", "interactions", "load_named", "load_predictor",
-    "load_students", "manova", "missing_values", "mixed", "model_card", "pairs", "plot_audit", "plot_correlations",
-    "plot_dependence", "plot_distribution", "plot_explanation", "plot_importance", "plot_means", "plot_models",
-    "power", "predict_file", "predict_partitions", "ranks", "regress", "report", "serve", "simulate_students",
-    "spread", "trend",
+    "MixedModel", "Predictor", "PredictorFileError", "Registry", "Regression", "Schema", "ScorePredictor", "alt_of",
+    "audit", "caption_of", "ceiling", "choose_model", "compare", "compare_models", "correlations", "decompose",
+    "dependence", "describe", "equivalence", "explain", "fit_predictor", "importance", "interactions", "load_named",
+    "load_predictor", "load_students", "manova", "missing_values", "mixed", "model_card", "pairs", "plot_audit",
+    "plot_ceiling", "plot_cells", "plot_correlations", "plot_dependence", "plot_distribution", "plot_explanation",
+    "plot_gaps", "plot_importance", "plot_interaction", "plot_means", "plot_missing", "plot_models", "plot_pairs",
+    "plot_trend", "power", "predict_file", "predict_partitions", "ranks", "regress", "report", "serve",
+    "simulate_students", "spread", "trend",
 ]
