@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['MOST_OTHERS', 'number_of', 'decimals_of', 'counts_of', 'counts_alike', 'groups_of', 'questions_of', 'fitted_models',
-           'with_formula', 'shares_of', 'model_facts', 'facts_of']
+           'with_formula', 'shares_of', 'model_facts', 'facts_of', 'prepared_facts']
 
 # %% ../nbs/10a_facts.ipynb #6bb75eb7
 import math
 import warnings
 from collections.abc import Iterable, Mapping
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -212,3 +213,12 @@ def _level_counts(name: str, predictor: ScorePredictor, table: pd.DataFrame | No
         return {level: round(predictor.n * predictor.profile[name][level]) for level in levels}
     counts = table[name].astype(str).value_counts()
     return {level: int(counts.get(level, 0)) for level in levels}
+
+def prepared_facts(source: Any,  # as in `facts_of`; None: the embedded sample, or with a predictor no students
+                   predictor: str | None,  # a file, or ADDRESS#NAME of a registry
+                   schema: Schema | None, model: str) -> Facts:
+    "What `facts_of` prepares, from names as the command line has them."
+    if predictor is None:
+        return facts_of(source, schema=schema, model=model)
+    from studperf.versions import load_named  # here, since it brings what is needed for storage elsewhere
+    return facts_of(load_named(predictor), rows=source, schema=schema, version=f"predictor {Path(predictor).name}")

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['LEVELS', 'PART_OF_SCALE', 'SECTIONS', 'ABOUT_STUDENT', 'HELP', 'TITLES', 'FACTS', 'choice', 'factor_choice',
            'number_control', 'KnownScore', 'Form', 'usual_mark', 'query_of', 'choose_from', 'html', 'PredictorPage',
-           'download_link', 'SecondStudent', 'ClassListPart', 'served_predictor']
+           'download_link', 'SecondStudent', 'ClassListPart', 'served_predictor', 'write_facts']
 
 # %% ../nbs/10d_page.ipynb #fb428ff6
 import base64
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from html import escape
 from importlib.resources import files
@@ -325,3 +326,18 @@ def served_predictor() -> Predictor:
     "The predictor that a served page shows."
     path = os.environ.get(FACTS)
     return Predictor(Facts.read(path) if path else None)
+
+def write_facts(path: str,  # the file to write
+                source: Any, predictor: str | None, schema: Any, model: str,  # see `serve`
+                ) -> tuple[list[str], tuple | None]:  # warnings, and the source and problems of a DataError, which cannot be sent between processes
+    "Prepare what a page needs to know; it is here so that a process which only asks another one to do it stays small."
+    from studperf.facts import prepared_facts
+    from studperf.schema import DataError, DataWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        try:
+            prepared_facts(source, predictor, schema, model).save(path)
+        except DataError as error:
+            return [], (error.source, error.problems)
+    return [str(warning.message) for warning in caught if issubclass(warning.category, DataWarning)], None
