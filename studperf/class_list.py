@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from html import escape
 
 from .formula_file import first_line
-from .pictures import bin_edges, heights_of, table_html, tick_values
+from .pictures import bin_edges, heights_of, percent, table_html, tick_values
 from .predictor import Facts, Predictor, label_of, question_problems, shown, words_of
 
 # %% ../nbs/10c_class_list.ipynb #0b7e7c05
@@ -258,7 +258,7 @@ def _problems_html(found: ClassPredictions) -> str:
 
 def _class_table(found: ClassPredictions, limits: tuple[float, float]) -> str:
     head = (found.table.columns[0] or "Row", "Expected", "Low", "High", "Chance of the mark")
-    rows = [(escape(row[0][:60]) or "&nbsp;", *(shown(value, limits) for value in prediction[:3]), f"{100 * prediction[3]:.0f}%")
+    rows = [(escape(row[0][:60]) or "&nbsp;", *(shown(value, limits) for value in prediction[:3]), percent(prediction[3]))
             for row, prediction in zip(found.table.rows, found.predictions, strict=True) if prediction][:SHOWN_ROWS]
     caption = f"Expected {words_of(found.target)} scores" + (f", the first {SHOWN_ROWS} rows; the download has all" if len(found.predictions) > SHOWN_ROWS else "")
     return table_html(caption, head, rows)

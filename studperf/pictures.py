@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'GREY', 'PALE', 'WIDTH', 'HEIGHT', 'MARGIN', 'INTERVAL_Y', 'LINE_Y', 'BOTTOM_Y', 'NOT_FOR', 'Scale',
            'bin_edges', 'heights_of', 'tick_values', 'score_picture', 'quantile_of', 'headline_html', 'alike_of',
-           'picture_html', 'bar', 'table_html', 'why_html', 'compare_html', 'different_html', 'groups_html',
+           'picture_html', 'bar', 'percent', 'table_html', 'why_html', 'compare_html', 'different_html', 'groups_html',
            'gap_sentence', 'about_html']
 
 # %% ../nbs/10b_pictures.ipynb #4b5d7d71
@@ -200,6 +200,12 @@ def bar(scale: Scale,  # from 0 to 100 percent
     return f'<svg class="sp-bar" aria-hidden="true">{"".join(parts)}</svg>'
 
 
+def percent(share: float) -> str:  # 0 to 1
+    "A share in whole percent that never says none or all of some."
+    rounded = round(100 * share)
+    return "under 1%" if rounded < 1 else "over 99%" if rounded > 99 else f"{rounded}%"
+
+
 def table_html(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]],  # cells are HTML already; the first names the row
                *,
                look: str = "") -> str:
@@ -218,8 +224,8 @@ def why_html(predictor: Predictor, question: Mapping) -> str:
     answer, parts = predictor.predict(*_asked(question), level=question["level"]), predictor.explain(*_asked(question))
     average = parts[0].points
     steps = _steps(parts)
-    reach = max(1, *(abs(value - average) for step in steps for value in step[1:]))
-    scale = Scale(average - reach, average + reach, 1, 99)
+    places = [average, *(end for _, _, end in steps)]
+    scale = Scale(min(places) - .5, max(places) + .5, 1, 99)
     rows = [("Average of all", "", f"{average:.1f}")]
     rows += [(_named(part), bar(scale, start, end, "sp-more" if part.points >= 0 else "sp-less", line=average), f"{part.points:+.1f}")
              for part, start, end in steps]
@@ -324,7 +330,7 @@ def about_html(facts: Facts, model: ModelFacts) -> str:
 def _accuracy_sentence(model: ModelFacts) -> str:
     r2, error = model.metrics["r2"], model.metrics["mae"]
     ceiling = "" if model.ceiling is None else (
-        f" No model of these inputs could account for more than about {100 * model.ceiling[0]:.0f}% "
+        f" The most that any model of these inputs could account for is estimated at {100 * model.ceiling[0]:.0f}% "
         f"(95% interval {100 * max(model.ceiling[1], 0):.0f}% to {100 * model.ceiling[2]:.0f}%).")
     coverage = "" if model.coverage is None else f" The 90% range held the score of {100 * model.coverage:.1f} in 100 students that the model had not seen."
     return (f"Known background accounts for {100 * max(r2, 0):.0f}% of the differences in {words_of(model.target)} scores; predictions miss by "
@@ -338,7 +344,8 @@ def _errors_html(model: ModelFacts) -> str:
     said = "No group's figures go beyond chance." if not flagged else f"{flagged} of {len(model.groups)} groups show something beyond chance (marked)."
     rows = [(f"{escape(label_of(group.factor))}<small>{escape(group.level)}</small>", f"{group.n:,}", f"{group.bias:+.1f}".replace("-0.0", "0.0").replace("+0.0", "0.0"),
              f"{group.mae:.1f}", f"{100 * group.coverage:.0f}%" + (' <b class="sp-flag">beyond chance</b>' if group.flagged else "")) for group in model.groups]
-    return f"<p>{said}</p>" + table_html("Errors of predictions, and how often the 90% range holds", ("Group", "Students", "Bias", "Mean error", "Range holds"), rows)
+    return f"<p>{said}</p>" + table_html("Errors of predictions in points (bias: score minus prediction), and how often the 90% range holds",
+                                       ("Group", "Students", "Bias", "Mean error", "Range holds"), rows)
 
 
 def _kind_sentence(facts: Facts, model: ModelFacts) -> str:

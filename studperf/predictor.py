@@ -50,7 +50,7 @@ class GroupErrors:
     factor: str
     level: str
     n: int
-    bias: float  # points: mean of prediction minus score
+    bias: float  # points: mean of score minus prediction
     mae: float  # points: mean absolute error
     coverage: float  # share of students whose score the interval held
     flagged: bool  # is something beyond chance?
