@@ -144,7 +144,7 @@ def voila_settings(port: int, ip: str, open_browser: bool,
         "VoilaConfiguration": {"template": "studperf", "allow_template_override": "NO", "allow_theme_override": "NO",
                                "strip_sources": True, "show_tracebacks": False, "file_allowlist": [],
                                "preheat_kernel": True, "default_pool_size": limits.ahead, "extension_denylist": [],
-                               "extension_allowlist": ["@voila-dashboards/widgets-manager8"]},
+                               "extension_allowlist": ["@voila-dashboards/widgets-manager8", "@jupyter-widgets/jupyterlab-manager"]},
         "KernelManager": {"autorestart": False},  # a new kernel would know nothing of the page; the page opens itself anew
         "MappingKernelManager": {"cull_idle_timeout": 0}}  # Places does that, and leaves those that are kept ready
 
