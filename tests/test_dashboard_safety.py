@@ -7,13 +7,12 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from serving import PATIENCE, Served
-from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 HEAVY = ("numpy", "pandas", "matplotlib", "seaborn", "sklearn", "scipy", "statsmodels", "duckdb", "pyarrow", "voila")
@@ -51,8 +50,15 @@ def message(kind, content, channel="shell"):
             "parent_header": {}, "metadata": {}, "content": content, "channel": channel, "buffers": []}
 
 
-async def connect(dashboard, kernel, **headers):
-    return await websocket_connect(HTTPRequest(f"ws://localhost:{dashboard.port}/api/kernels/{kernel}/channels", headers=headers))
+@asynccontextmanager
+async def connect(dashboard, kernel):
+    socket = await websocket_connect(f"ws://localhost:{dashboard.port}/api/kernels/{kernel}/channels")
+    try:
+        yield socket
+    finally:
+        socket.close()
+        while await asyncio.wait_for(socket.read_message(), PATIENCE) is not None:
+            pass  # until it is closed
 
 
 async def ask(socket, kind, content):
@@ -106,22 +112,22 @@ def test_what_is_not_served(dashboard):
 
 def test_a_websocket_runs_no_code(dashboard, kernel, tmp_path):
     async def attack():
-        socket = await connect(dashboard, kernel)
-        code = f"open({str(tmp_path / 'harm')!r}, 'w').close()"
-        for channel in ("shell", "control", "stdin", "iopub", "none"):
-            for kind, content in (("execute_request", {"code": code, "silent": False, "allow_stdin": False, "user_expressions": {"a": code}, "store_history": False}),
-                                  ("inspect_request", {"code": "os", "cursor_pos": 1, "detail_level": 1}), ("complete_request", {"code": "os.", "cursor_pos": 3}),
-                                  ("history_request", {"hist_access_type": "tail", "n": 9, "output": True, "raw": True}), ("is_complete_request", {"code": code}),
-                                  ("debug_request", {"type": "request", "command": "evaluate", "arguments": {"expression": code}}),
-                                  ("create_subshell_request", {}), ("interrupt_request", {}), ("input_reply", {"value": code}), ("usage_request", {})):
-                await socket.write_message(json.dumps(message(kind, content, channel)))
-        replies, sent = [], message("comm_info_request", {})
-        await socket.write_message(json.dumps(sent))
-        while True:
-            reply = json.loads(await asyncio.wait_for(socket.read_message(), PATIENCE))
-            replies.append(reply["msg_type"])
-            if reply["parent_header"].get("msg_id") == sent["header"]["msg_id"] and reply["msg_type"] == "comm_info_reply":
-                return replies
+        async with connect(dashboard, kernel) as socket:
+            code = f"open({str(tmp_path / 'harm')!r}, 'w').close()"
+            for channel in ("shell", "control", "stdin", "iopub", "none"):
+                for kind, content in (("execute_request", {"code": code, "silent": False, "allow_stdin": False, "user_expressions": {"a": code}, "store_history": False}),
+                                      ("inspect_request", {"code": "os", "cursor_pos": 1, "detail_level": 1}), ("complete_request", {"code": "os.", "cursor_pos": 3}),
+                                      ("history_request", {"hist_access_type": "tail", "n": 9, "output": True, "raw": True}), ("is_complete_request", {"code": code}),
+                                      ("debug_request", {"type": "request", "command": "evaluate", "arguments": {"expression": code}}),
+                                      ("create_subshell_request", {}), ("interrupt_request", {}), ("input_reply", {"value": code}), ("usage_request", {})):
+                    await socket.write_message(json.dumps(message(kind, content, channel)))
+            replies, sent = [], message("comm_info_request", {})
+            await socket.write_message(json.dumps(sent))
+            while True:
+                reply = json.loads(await asyncio.wait_for(socket.read_message(), PATIENCE))
+                replies.append(reply["msg_type"])
+                if reply["parent_header"].get("msg_id") == sent["header"]["msg_id"] and reply["msg_type"] == "comm_info_reply":
+                    return replies
 
     replies = asyncio.run(attack())
     assert not (tmp_path / "harm").exists()
@@ -130,21 +136,20 @@ def test_a_websocket_runs_no_code(dashboard, kernel, tmp_path):
 
 def test_wrong_messages_change_nothing_and_break_nothing(dashboard, kernel):
     async def attack():
-        socket = await connect(dashboard, kernel)
-        comms = list((await ask(socket, "comm_info_request", {}))["comms"])
-        assert len(comms) > 30
-        for comm in comms:
-            for state in ({"index": 10**9}, {"index": "x"}, {"value": {"a": [1]}}, {"value": "<script>"}, {"value": 10**400}, {"_options_labels": []}, {"layout": "IPY_MODEL_x"}):
-                await socket.write_message(json.dumps(message("comm_msg", {"comm_id": comm, "data": {"method": "update", "state": state, "buffer_paths": []}})))
-        for data in ({}, {"method": "custom"}, {"method": 7}, {"method": "update"}, "text", None, [1] * 10_000):
-            await socket.write_message(json.dumps(message("comm_msg", {"comm_id": comms[0], "data": data})))
-            await socket.write_message(json.dumps(message("comm_open", {"comm_id": uuid4().hex, "target_name": "jupyter.widget", "target_module": "os", "data": data})))
-        for junk in ("", "{", "null", "[]", json.dumps({"header": None}), json.dumps(message("comm_msg", "x" * 100_000))):
-            await socket.write_message(junk)
-        await socket.write_message(b"\xff" * 1000, binary=True)
-        socket.close()
-        again = await connect(dashboard, kernel)
-        return await ask(again, "comm_info_request", {}), comms
+        async with connect(dashboard, kernel) as socket:
+            comms = list((await ask(socket, "comm_info_request", {}))["comms"])
+            assert len(comms) > 30
+            for comm in comms:
+                for state in ({"index": 10**9}, {"index": "x"}, {"value": {"a": [1]}}, {"value": "<script>"}, {"value": 10**400}, {"_options_labels": []}, {"layout": "IPY_MODEL_x"}):
+                    await socket.write_message(json.dumps(message("comm_msg", {"comm_id": comm, "data": {"method": "update", "state": state, "buffer_paths": []}})))
+            for data in ({}, {"method": "custom"}, {"method": 7}, {"method": "update"}, "text", None, [1] * 10_000):
+                await socket.write_message(json.dumps(message("comm_msg", {"comm_id": comms[0], "data": data})))
+                await socket.write_message(json.dumps(message("comm_open", {"comm_id": uuid4().hex, "target_name": "jupyter.widget", "target_module": "os", "data": data})))
+            for junk in ("", "{", "null", "[]", json.dumps({"header": None}), json.dumps(message("comm_msg", "x" * 100_000))):
+                await socket.write_message(junk)
+            await socket.write_message(b"\xff" * 1000, binary=True)
+        async with connect(dashboard, kernel) as again:
+            return await ask(again, "comm_info_request", {}), comms
 
     after, before = asyncio.run(attack())
     assert set(before) <= set(after["comms"])
@@ -152,8 +157,11 @@ def test_wrong_messages_change_nothing_and_break_nothing(dashboard, kernel):
 
 
 def test_another_site_gets_no_websocket(dashboard, kernel):
-    with pytest.raises(HTTPClientError, match="403"):
-        asyncio.run(connect(dashboard, kernel, Origin="https://elsewhere.example"))
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "x" * 22 + "==", "Sec-WebSocket-Version": "13"}
+    for origin, status in (("https://elsewhere.example", 403), (dashboard.address, 101)):
+        with closing(http.client.HTTPConnection("localhost", dashboard.port, timeout=PATIENCE)) as connection:
+            connection.request("GET", f"/api/kernels/{kernel}/channels", headers={**headers, "Origin": origin})
+            assert connection.getresponse().status == status
 
 
 def test_health_and_metrics_tell_no_person(dashboard, kernel):
