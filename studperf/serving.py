@@ -140,7 +140,7 @@ def voila_settings(port: int, ip: str, open_browser: bool,
     return {
         "Voila": {"port": port, "port_retries": 0, "ip": ip, "open_browser": open_browser, "root_dir": str(assets), "base_url": base_url,
                   "notebook_path": str(assets / "dashboard.ipynb"), "config_file_paths": [], "connection_dir_root": scratch,
-                  "log_level": logging.ERROR, "tornado_settings": {"ws_ping_timeout": 30_000}},
+                  "log_level": logging.ERROR, "tornado_settings": {"ws_ping_interval": 15_000, "ws_ping_timeout": 40_000}},
         "VoilaConfiguration": {"template": "studperf", "allow_template_override": "NO", "allow_theme_override": "NO",
                                "strip_sources": True, "show_tracebacks": False, "file_allowlist": [],
                                "preheat_kernel": True, "default_pool_size": limits.ahead, "extension_denylist": [],
