@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['LEVELS', 'PART_OF_SCALE', 'SECTIONS', 'ABOUT_STUDENT', 'HELP', 'TITLES', 'FACTS', 'choice', 'factor_choice',
            'number_control', 'KnownScore', 'Form', 'usual_mark', 'query_of', 'choose_from', 'html', 'PredictorPage',
-           'download_link', 'SecondStudent', 'ClassListPart', 'served_predictor', 'write_facts']
+           'download_link', 'SecondStudent', 'ClassListPart', 'served_predictor', 'served_facts', 'write_facts']
 
 # %% ../nbs/10d_page.ipynb #fb428ff6
 import base64
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -325,7 +326,13 @@ FACTS = "STUDPERF_FACTS"  # environment variable: the file of facts
 def served_predictor() -> Predictor:
     "The predictor that a served page shows."
     path = os.environ.get(FACTS)
-    return Predictor(Facts.read(path) if path else None)
+    return Predictor(served_facts(path) if path else None)
+
+
+@cache
+def served_facts(path: str) -> Facts:
+    "The facts of a file, read once by the process that kernels are copies of."
+    return Facts.read(path)
 
 def write_facts(path: str,  # the file to write
                 source: Any, predictor: str | None, schema: Any, model: str,  # see `serve`

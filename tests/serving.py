@@ -46,7 +46,8 @@ class Served:
 
     def kernel_process(self, kernel):
         """The process of a kernel, named by its id."""
-        process, = (child for child in psutil.Process(self.process.pid).children() if kernel in " ".join(child.cmdline()))
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        process, = (child for child in children if kernel in " ".join(child.cmdline()) or child.name() == kernel[:15])
         return process
 
     def stop(self):
