@@ -65,7 +65,7 @@ class Places:
 
     def open_pages(self) -> int:
         "Kernels that are not kept ahead."
-        return max(0, len(self.kernels.list_kernel_ids()) - sum(map(len, self.kernels._pools.values())))
+        return len(set(self.kernels.list_kernel_ids()) - self._ahead())
 
     def full(self) -> bool:
         "Is there no place for another page?"
@@ -146,7 +146,7 @@ def voila_settings(port: int, ip: str, open_browser: bool,
                                "strip_sources": True, "show_tracebacks": False, "file_allowlist": [],
                                "preheat_kernel": True, "default_pool_size": limits.ahead, "extension_denylist": [],
                                "extension_allowlist": ["@voila-dashboards/widgets-manager8", "@jupyter-widgets/jupyterlab-manager"]},
-        "KernelManager": {"autorestart": False},  # a new kernel would know nothing of the page; the page opens itself anew
+        "KernelRestarter": {"restart_limit": 0},  # a new kernel would know nothing of the page, which is told and opens itself anew
         "MappingKernelManager": {"cull_idle_timeout": 0}}  # Places does that, and leaves those that are kept ready
 
 
