@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 COMMAND = [str(Path(sys.executable).with_name("studperf")), "dashboard"]
-PATIENCE = 40  # seconds that a slow machine may take for anything
+PATIENCE = 120  # seconds that a slow machine may take for anything
 
 
 def free_port():
