@@ -10,14 +10,16 @@ from .explore import (
     plot_missing,
 )
 from .figures import plot_ceiling, plot_cells, plot_gaps, plot_interaction, plot_pairs, plot_trend
+from .formula_file import PredictorFileError, read_formula
 from .planning import power
 from .prediction import ScorePredictor, fit_predictor
-from .predictor import ExpectedScore, Predictor, serve
-from .registry import PredictorFileError, load_predictor
+from .predictor import ExpectedScore, Predictor
+from .registry import load_predictor
 from .reporting import report
 from .schema import STUDENTS, DataError, DataWarning, Schema
 from .scoring import predict_file, predict_partitions
 from .selection import choose_model, compare_models, plot_models
+from .serving import serve
 from .variation import MixedModel, ceiling, manova, mixed
 from .versions import Registry, load_named
 
@@ -29,6 +31,6 @@ __all__ = [
     "load_predictor", "load_students", "manova", "missing_values", "mixed", "model_card", "pairs", "plot_audit",
     "plot_ceiling", "plot_cells", "plot_correlations", "plot_dependence", "plot_distribution", "plot_explanation",
     "plot_gaps", "plot_importance", "plot_interaction", "plot_means", "plot_missing", "plot_models", "plot_pairs",
-    "plot_trend", "power", "predict_file", "predict_partitions", "ranks", "regress", "report", "serve",
-    "simulate_students", "spread", "trend",
+    "plot_trend", "power", "predict_file", "predict_partitions", "ranks", "read_formula", "regress", "report",
+    "serve", "simulate_students", "spread", "trend",
 ]

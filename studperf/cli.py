@@ -83,7 +83,7 @@ def compare(file: TableOrCohort = None,
         typer.echo(table[shown].to_string(index=False, float_format="{:.4g}".format, na_rep="-"))
 
 
-def tell_missing(cohort: studperf.Cohort) -> None:
+def tell_missing(cohort: "studperf.Cohort") -> None:
     "Say on standard error how many values are missing."
     for row in studperf.missing_values(cohort).itertuples():
         if row.missing:
@@ -196,7 +196,7 @@ def train(file: Table = None,
         typer.echo(f"published {registry}#{name or target}@{number}, now in force")
 
 
-def told_audit(predictor: studperf.ScorePredictor, rows, schema: Schema) -> studperf.Audit | None:
+def told_audit(predictor: "studperf.ScorePredictor", rows, schema: Schema) -> "studperf.Audit | None":
     "The audit, and in a line what it found; None, with the reason, if there are too few rows."
     from studperf.auditing import group_name
 
@@ -230,10 +230,19 @@ def predict(predictor: Annotated[str, typer.Argument(help="A file that `studperf
 
 # %% ../nbs/11_cli.ipynb #8166965d
 @app.command()
-def dashboard(port: Annotated[int, typer.Option(envvar="PORT", help="Where to serve.")] = 8866,
-              host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1") -> None:
+def dashboard(model: Annotated[str | None, typer.Option(metavar="FILE", help="A predictor that `studperf train` wrote; or ADDRESS#NAME of a registry; default: fitted to the data.")] = None,
+              data: Annotated[str | None, typer.Option(metavar="FILE", help="Students with scores to compare with; default: the embedded sample, or none with --model.")] = None,
+              schema: SchemaFile = None,
+              port: Annotated[int, typer.Option(envvar="PORT", help="Where to serve.")] = 8866,
+              host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
+              base_url: Annotated[str, typer.Option(envvar="STUDPERF_BASE_URL", help="The path under which a proxy shows the page, such as /scores/.")] = "/",
+              most_pages: Annotated[int, typer.Option(envvar="STUDPERF_MOST_PAGES", help="Pages that may be open at a time; each takes about 45 MB.")] = 50,
+              idle_minutes: Annotated[float, typer.Option(envvar="STUDPERF_IDLE_MINUTES", help="A page that nobody touches rests after so many.")] = 30) -> None:
     "Serve the predictor as a web page; Ctrl-C stops it."
-    studperf.serve(port=port, ip=host)
+    from studperf.serving import Limits
+
+    studperf.serve(data, predictor=model, schema=None if schema is None else chosen_schema(None, schema, None), port=port, ip=host, base_url=base_url,
+                   limits=Limits(pages=most_pages, idle=60 * idle_minutes))
 
 # %% ../nbs/11_cli.ipynb #417c2e8c
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

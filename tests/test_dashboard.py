@@ -1,11 +1,8 @@
 """The dashboard as a person meets it: started by its command, seen and used in a browser, stopped by Ctrl-C."""
 import json
 import re
-import signal
 import socket
 import subprocess
-import sys
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,55 +11,16 @@ import jinja2
 import psutil
 import pytest
 from playwright.sync_api import expect
+from serving import COMMAND, PATIENCE, Served
 from voila.paths import collect_template_paths
 
-from studperf.predictor import Predictor, dashboard_environment
+from studperf.predictor import Predictor
+from studperf.serving import dashboard_environment
 
 REPO = Path(__file__).resolve().parents[1]
-COMMAND = [str(Path(sys.executable).with_name("studperf")), "dashboard", "--port"]
-PATIENCE = 120  # seconds that a slow machine may take for anything
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+WIDE, MIDDLE, NARROW = {"width": 1280, "height": 900}, {"width": 768, "height": 1024}, {"width": 390, "height": 844}
 START = {"gender": "male", "ethnicity": "group C", "parental_education": "some college", "lunch": "standard", "test_prep": "none"}
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class Served:
-    """The dashboard as a process of its own, on a port that nobody uses, and what it prints."""
-
-    def __init__(self):
-        self.address, self.lines, self.ready = f"http://localhost:{(port := free_port())}", [], threading.Event()
-        self.process = subprocess.Popen([*COMMAND, str(port)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True, start_new_session=True)
-        self.reader = threading.Thread(target=self._read)
-        self.reader.start()
-        self.ready.wait(PATIENCE)
-        if self.address not in self.log():
-            self.stop()
-            pytest.fail(f"the dashboard did not start; it said:\n{self.log()}", pytrace=False)
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if self.address in line:
-                self.ready.set()
-        self.ready.set()  # it ended
-
-    def log(self):
-        return "".join(self.lines)
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        try:
-            self.process.wait(PATIENCE)
-        finally:
-            self.process.kill()
-            self.reader.join()
-            self.process.stdout.close()
+VIEWS = ("Predict", "Why", "Compare", "Class list", "Explore", "About")
 
 
 @pytest.fixture(scope="module")
@@ -82,15 +40,15 @@ def opened(browser, dashboard):
     """`with opened(size) as page`: the dashboard, ready; afterwards nothing may have gone wrong in the browser."""
 
     @contextmanager
-    def open_page(size):
-        page, wrong, hosts = browser.new_page(viewport=size), [], set()
+    def open_page(size, query="", **settings):
+        page, wrong, hosts = browser.new_page(viewport=size, **settings), [], set()
         page.set_default_timeout(PATIENCE * 1000)
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))  # None for data in the page itself
         page.on("websocket", lambda websocket: hosts.add(urlsplit(websocket.url).hostname))
         try:
-            page.goto(dashboard.address, wait_until="commit")
+            page.goto(f"{dashboard.address}/{query}", wait_until="commit")
             page.locator(".sp-score b").wait_for()
             yield page
             assert hosts <= {"localhost", None}
@@ -109,7 +67,7 @@ def assert_shown(page, answer):
     """The page says what `Predictor.predict` gave."""
     share = {.8: "Eight in ten", .9: "Nine in ten", .95: "Nineteen in twenty"}[answer.level]
     expect(page.locator(".sp-what")).to_have_text(f"Expected {answer.target} score")
-    expect(page.locator(".sp-range")).to_have_text(f"{share} fictional students like this score between {answer.low:.0f} and {answer.high:.0f}.")
+    expect(page.locator(".sp-range")).to_contain_text(f"{share} fictional students like this score between {answer.low:.0f} and {answer.high:.0f}.")
     expect(page.locator(".sp-score b")).to_have_text(f"{answer.prediction:.0f}")
     expect(page.locator(".sp-notes")).to_contain_text(f"About {answer.percentile:.0f} in 100 fictional students score lower than {answer.prediction:.0f}.")
     described = f"The expected score is {answer.prediction:.0f}, with a range from {answer.low:.0f} to {answer.high:.0f}."
@@ -136,7 +94,7 @@ def test_each_control_changes_the_answer(opened, predictor):
         factors["parental_education"] = "master's degree"
         check()
         page.get_by_role("checkbox", name="Reading is known").check()
-        others["reading"] = predictor.rows["reading"].median()
+        others["reading"] = predictor.facts.numbers["reading"].usual
         check()
         page.get_by_role("spinbutton", name="Reading").fill("41")
         others["reading"] = 41
@@ -183,23 +141,93 @@ def test_a_screen_reader_is_told(opened):
         assert unnamed == []
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=lambda size: str(size["width"]))
-def test_it_fits(opened, artefacts, size):
-    with opened(size) as page:
-        page.screenshot(path=artefacts / f"dashboard-{size['width']}x{size['height']}.png", full_page=True)
-        assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
-        outside = page.locator(".sp *:visible").evaluate_all(
-            "(parts, width) => parts.filter(part => part.getBoundingClientRect().right > width).map(part => part.outerHTML.slice(0, 200))", size["width"])
-        assert outside == []
-        form, answer = (page.locator(part).bounding_box() for part in (".sp-columns > .sp-card", ".sp-picture"))
-        beside = answer["x"] >= form["x"] + form["width"]
-        assert beside == (size is WIDE)
+def show(page, view):
+    page.get_by_role("radiogroup", name="View").get_by_role("radio", name=view).check()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, MIDDLE, NARROW], ids=lambda size: str(size["width"]))
+def test_each_view_fits(opened, artefacts, size, scheme):
+    with opened(size, color_scheme=scheme) as page:
+        for view in VIEWS:
+            show(page, view)
+            expect(page.locator(".sp-headline")).to_be_visible(visible=view in VIEWS[:3])
+            page.screenshot(path=artefacts / f"dashboard-{view.replace(' ', '-').lower()}-{size['width']}-{scheme}.png", full_page=True)
+            assert page.evaluate("document.documentElement.scrollWidth") == size["width"], view
+            outside = page.locator(".sp *:visible").evaluate_all(
+                "(parts, width) => parts.filter(part => part.getBoundingClientRect().right > width + 1).map(part => part.outerHTML.slice(0, 200))", size["width"])
+            assert outside == [], view
+        show(page, "Predict")
+        form, picture = (page.locator(part).bounding_box() for part in (".sp-form", ".sp-view svg"))
+        assert (picture["x"] >= form["x"] + form["width"]) == (size is not NARROW)
+        dark = page.locator("body").evaluate("body => getComputedStyle(body).backgroundColor") == "rgb(18, 22, 28)"
+        assert dark == (scheme == "dark")
+
+
+def test_views_say_what_the_predictor_says(opened, predictor):
+    with opened(WIDE) as page:
+        show(page, "Why")
+        for part in predictor.explain("math", START):
+            expect(page.locator(".sp-view")).to_contain_text(f"{part.points:.1f}" if part.name is None else f"{part.points:+.1f}")
+        show(page, "Compare")
+        page.locator(".sp-second").get_by_role("radiogroup", name="Lunch").get_by_role("radio", name="free/reduced").check()
+        other = predictor.predict("math", START | {"lunch": "free/reduced"})
+        expect(page.get_by_role("table", name="Expected math score and its range").get_by_role("row", name="Second student")).to_contain_text(
+            f"{other.prediction:.0f}{other.low:.0f} to {other.high:.0f}")
+        show(page, "Explore")
+        expect(page.locator(".sp-view")).to_contain_text(f"{predictor.facts.means['math'][0].mean:.1f}")
+        show(page, "About")
+        expect(page.locator(".sp-view")).to_contain_text(f"held the score of {100 * predictor.facts.models[0].coverage:.1f} in 100")
+        page.get_by_role("radiogroup", name="Score to predict").get_by_role("radio", name="Writing").check()
+        expect(page.locator(".sp-view")).to_contain_text(f"held the score of {100 * predictor.facts.models[2].coverage:.1f} in 100")
+
+
+def test_a_link_holds_the_state(opened, predictor):
+    with opened(WIDE, "?gender=female&reading%20score=41&sure=80&mark=50&show=Predict&ethnicity=%3Cscript%3E") as page:
+        assert_shown(page, predictor.predict("math", START | {"gender": "female"}, {"reading": 41}, level=.8))
+        page.get_by_label("Ethnicity").select_option("group E")
+        page.wait_for_url("**ethnicity=group%20E**")
+        kept = page.url
+        page.get_by_role("button", name="Start again").click()
+        assert_shown(page, predictor.predict("math", START))
+    with opened(WIDE, "?" + kept.partition("?")[2]) as page:
+        assert_shown(page, predictor.predict("math", START | {"gender": "female", "ethnicity": "group E"}, {"reading": 41}, level=.8))
+        expect(page.locator(".sp-chance")).to_contain_text("score 50 or more")
+
+
+def test_a_class_list(opened, predictor, tmp_path):
+    rows = [{"name": "<img src=x onerror=window.harm=1>", **START}, {"name": "=1+1", **START, "lunch": "free/reduced"}, {"name": "Kim", **START, "lunch": "reduced"}]
+    table = tmp_path / "class.csv"
+    table.write_text("\n".join([",".join(rows[0]), *(",".join(row.values()) for row in rows)]), encoding="utf-8")
+    with opened(WIDE) as page:
+        show(page, "Class list")
+        with page.expect_file_chooser() as chooser:
+            page.locator(".sp-upload").click()
+        chooser.value.set_files(table)
+        expect(page.locator(".sp-view")).to_contain_text("2 of 3 rows have a prediction")
+        expect(page.locator(".sp-problem")).to_contain_text("Row 4: lunch: found 'reduced', expected one of 'free/reduced', 'standard'")
+        expect(page.locator(".sp-view tbody tr").nth(1)).to_contain_text(f"{predictor.predict('math', START | {'lunch': 'free/reduced'}).prediction:.0f}")
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download the predictions").click()
+        lines = Path(download.value.path()).read_text("utf-8-sig").splitlines()
+        assert lines[2].startswith("'=1+1,")
+        assert lines[3].endswith(",,,,")
+        assert page.evaluate("window.harm") is None
+
+
+def test_a_page_whose_program_ended_goes_on(opened, dashboard, predictor):
+    with opened(WIDE, "?gender=female") as page:
+        page.get_by_label("Ethnicity").select_option("group E")
+        page.wait_for_url("**ethnicity=group%20E**")
+        dashboard.kernel_process(json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"]).kill()
+        page.get_by_role("alert").get_by_role("button", name="Go on").click()
+        assert_shown(page, predictor.predict("math", START | {"gender": "female", "ethnicity": "group E"}))
 
 
 def test_a_closed_page_frees_its_kernel(opened, dashboard):
     with opened(WIDE) as page:
         kernel = json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"]
-        process, = (child for child in psutil.Process(dashboard.process.pid).children() if kernel in " ".join(child.cmdline()))
+        process = dashboard.kernel_process(kernel)
         page.goto("about:blank")
         assert psutil.wait_procs([process], PATIENCE)[0] == [process]
 
@@ -225,7 +253,7 @@ def test_a_taken_port_is_told_in_one_line():
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = listener.getsockname()[1]
-        done = subprocess.run([*COMMAND, str(port)], capture_output=True, text=True, timeout=PATIENCE)
+        done = subprocess.run([*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.splitlines() == [f"error: port {port} is in use by another program; end that, or choose another port such as {port + 1}"]

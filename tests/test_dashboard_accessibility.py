@@ -1,0 +1,58 @@
+"""The dashboard's pages, checked by axe-core: each view, light and dark."""
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import missing
+from playwright.sync_api import expect
+from serving import PATIENCE, Served
+
+VIEWS = ("Predict", "Why", "Compare", "Class list", "Explore", "About")
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """The text of axe-core, which a page is checked with."""
+    npm = shutil.which("npm") or missing("no npm, which installs axe-core")
+    folder = tmp_path_factory.mktemp("axe")
+    done = subprocess.run([npm, "install", "--prefix", folder, "--no-audit", "--no-fund", "axe-core@4.10"], capture_output=True, text=True, timeout=PATIENCE)
+    if done.returncode:
+        missing(f"axe-core could not be installed: {done.stderr.strip().splitlines()[-1:]}")
+    return Path(folder, "node_modules", "axe-core", "axe.min.js").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def dashboard():
+    served = Served()
+    yield served
+    served.stop()
+
+
+def violations(page, axe):
+    """What axe finds, in a line each."""
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document)")
+    assert len(found["passes"]) > 20, "it did look"
+    return [f"{one['id']}: {node['html'][:160]} {node['failureSummary'][:200]}" for one in found["violations"] for node in one["nodes"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser, dashboard, axe, scheme, tmp_path):
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    try:
+        page.goto(dashboard.address, wait_until="commit")
+        page.locator(".sp-score b").wait_for(timeout=PATIENCE * 1000)
+        for view in VIEWS:
+            page.get_by_role("radiogroup", name="View").get_by_role("radio", name=view).check()
+            expect(page.locator(".sp-view")).not_to_be_empty()
+            if view == "Class list":
+                (tmp_path / "class.csv").write_text("gender,lunch\nmale,standard\n")
+                with page.expect_file_chooser() as chooser:
+                    page.locator(".sp-upload").click()
+                chooser.value.set_files(tmp_path / "class.csv")
+                expect(page.locator(".sp-problem")).to_contain_text("no column 'ethnicity'")
+            page.wait_for_timeout(300)
+            assert violations(page, axe) == [], view
+    finally:
+        page.close()
