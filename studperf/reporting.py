@@ -10,12 +10,13 @@ __all__ = ['BEYOND_CHANCE', 'SIZES', 'UNBALANCED', 'COMPARISON_HEADINGS', 'OVERA
            'small_groups', 'without_small_groups', 'data_sentences', 'role_rows', 'factor_part', 'widest_pairs',
            'agreement_sentences', 'robust_tests', 'score_answer', 'gaps_part', 'ceiling_sentence', 'together_tables',
            'interaction_parts', 'manova_part', 'students_of', 'prediction_parts', 'coverage_sentence', 'report',
-           'report_content', 'answer_content', 'data_content', 'fitted']
+           'report_content', 'answer_content', 'data_content', 'fitted', 'notebook_cells', 'write_notebook']
 
 # %% ../nbs/09_report.ipynb #d5557b93
 import base64
 import io
 import warnings
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -37,7 +38,7 @@ from .contrasts import gaps, plot_forest
 from .explore import alt_of, caption_of, describe, missing_values, plot_correlations, plot_distribution, plot_missing
 from .figures import plot_ceiling, plot_gaps, plot_interaction
 from .prediction import fit_predictor
-from .schema import STUDENTS, DataError, DataWarning, Schema, heading, whole_file, words
+from .schema import STUDENTS, DataError, DataWarning, Schema, heading, schema_to_dict, whole_file, words
 from .selection import compare_models
 from .variation import ceiling, manova
 
@@ -561,6 +562,7 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
            schema: Schema = STUDENTS,  # what the columns are
            title: str = "How do test scores differ between groups?",
            min_n: int = 10,  # smaller groups are not shown
+           notebook: bool = False,  # write the executed notebook of it, too, under the same name with .ipynb
            call: str | None = None,  # how to make it again, as the report tells it; default: this call in Python
            ) -> Path:  # the file written
     "Write a self-contained HTML report, whole or not at all; raises DataError if the table is not what the Schema says."
@@ -572,9 +574,11 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
     template = Environment(autoescape=True).from_string((files("studperf") / "assets" / "report.html").read_text(encoding="utf-8"))
     argument = repr(Path(source).name) if isinstance(source, (str, Path)) else "None" if source is None else "rows"
     options = "" if schema == STUDENTS else ", schema=schema"
-    content["call"] = call or f"studperf.report({argument}, {Path(out).name!r}{options}" + (f", min_n={min_n})" if min_n != 10 else ")")
+    content["call"] = call or f"studperf.report({argument}, {Path(out).name!r}{options}" + (f", min_n={min_n}" if min_n != 10 else "") + ", notebook=True" * notebook + ")"
     with whole_file(out) as temporary:
         temporary.write_text(template.render(content), encoding="utf-8")
+        if notebook:  # an error in it leaves no report either
+            write_notebook(source, cohort, Path(out).with_suffix(".ipynb"), title=title, min_n=min_n)
     return Path(out)
 
 
@@ -652,3 +656,87 @@ def fitted(cohort: Cohort, scores: Sequence[str]) -> tuple[dict[str, Regression]
             sentences.append(f"{heading(score)}: an additive model of all factors explains {max(regression.adj_r2, 0):.0%} of the variation (adjusted R²); "
                              f"a student's score lies {points(regression.sigma)} from it, as a standard deviation.")
     return regressions, sentences
+
+# %% ../nbs/09_report.ipynb #d860d9aa
+def notebook_cells(cohort: Cohort,
+                   read: str,  # the Python code that makes the Cohort from `schema`
+                   *, title: str, min_n: int) -> list[tuple[str, str]]:  # kind, "markdown" or "code", and text of each cell
+    "The report's steps as cells, each a call of a public function that a reader can change."
+    shown = without_small_groups(cohort, min_n)
+    scores = reported_scores(cohort, min_n)
+    regressions, _ = fitted(shown, scores)
+    schema = "STUDENTS" if cohort.schema == STUDENTS else f"schema_from_dict({schema_to_dict(cohort.schema)!r})"
+    vcov = "cluster" if cohort.schema.cluster else "HC3"
+    cells = [
+        ("markdown", f"# {title}\n\nThe report's numbers, step by step. Change a cell and run it again. {CAUTION}"),
+        ("code", "%matplotlib inline\nfrom studperf import *\nfrom studperf.reporting import QUICK_MODELS, students_of, without_small_groups\n"
+                 "from studperf.schema import schema_from_dict"),
+        ("markdown", "## The data\n\nWhat the columns are: mend the Schema if one was taken for something that it is not."),
+        ("code", f"schema = {schema}\ncohort = {read}\ncohort"), ("code", "missing_values(cohort)"),
+        ("markdown", f"Groups of fewer than {min_n} students are not shown, and nobody can be found by subtraction."),
+        ("code", f"cohort = without_small_groups(cohort, {min_n})\ndescribe(cohort, {scores!r})")]
+    if regressions:
+        cells += [("markdown", "## The answer\n\nHow far the highest group of each factor lies above the lowest, as they are and adjusted for the other factors."),
+                  ("code", f"regressions = {{score: regress(cohort, score, vcov={vcov!r}) for score in {list(regressions)!r}}}\n"
+                           "widest = gaps(cohort, list(regressions), regressions=regressions)\nwidest"),
+                  ("code", "plot_forest(widest);"), ("code", "ceiling(cohort, list(regressions))")]
+        cells += [("code", f"plot_gaps(cohort, {score!r}, regression=regressions[{score!r}], min_n={min_n});") for score in regressions]
+    for factor in cohort.schema.factors:
+        cells += _factor_cells(shown, factor, scores, min_n)
+    return cells + (_together_cells(shown, list(regressions)) if regressions else [])
+
+
+def _factor_cells(cohort: Cohort, factor: str, scores: list[str], min_n: int) -> list[tuple[str, str]]:
+    cells = [("markdown", f"## {heading(factor)}"), ("code", f"compare(cohort, {scores!r}, [{factor!r}])")]
+    if len(cohort.levels(factor)) > 2:
+        cells.append(("code", f"pairs(cohort, {scores!r}, [{factor!r}])"))
+    return cells + [("code", f"plot_distribution(cohort, {score!r}, {factor!r}, min_n={min_n});") for score in scores
+                    if cohort.scales[score].discrete and (describe(cohort, score, [factor])["n"].iloc[1:] >= min_n).any()]
+
+
+def _together_cells(cohort: Cohort, scores: list[str]) -> list[tuple[str, str]]:
+    cells = [("markdown", "## All factors together")] + [("code", f"regressions[{score!r}].tests") for score in scores]
+    if len(cohort.schema.factors) > 1:
+        cells += [("code", f"interactions(cohort, {score!r}, together=False)") for score in scores]
+    if len(scores) > 1:
+        cells.append(("code", f"manova(cohort, {scores!r})"))
+    known = [score for score in scores[:MOST_PREDICTED] if cohort.scales[score].discrete and len(students_of(cohort, score)) >= LEAST_STUDENTS]
+    if known:
+        cells.append(("markdown", "## Prediction\n\nA few quick models; without `models=` all candidates are compared."))
+    return cells + [("code", f"compare_models(students_of(cohort, {score!r}), {score!r}, models=QUICK_MODELS, repeats=1, progress=False,\n"
+                             f"               schema=cohort.schema.only([*cohort.schema.factors, {score!r}])).drop(columns=[\"fit_seconds\", \"predict_seconds\"])")
+                    for score in known]
+
+
+# %% ../nbs/09_report.ipynb #0cbe9e1f
+def write_notebook(source: Any,  # as for `report`
+                   cohort: Cohort,  # of the source
+                   out: Path,  # the notebook to write
+                   *, title: str, min_n: int) -> None:
+    "Write the report's steps as a notebook that was run in a fresh kernel, whole or not at all."
+    import nbformat  # here, since only this needs them
+    from nbclient import NotebookClient
+
+    make = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
+    folder = out.resolve().parent
+    with whole_file(out) as temporary:
+        read = _reading_code(source, cohort, out)
+        notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+        notebook.cells = [make[kind](text, id=f"step-{i}") for i, (kind, text) in enumerate(notebook_cells(cohort, read, title=title, min_n=min_n), 1)]
+        NotebookClient(notebook, timeout=None, record_timing=False, resources={"metadata": {"path": str(folder)}}).execute()
+        nbformat.write(notebook, temporary)
+
+
+def _reading_code(source: Any, cohort: Cohort, out: Path) -> str:
+    "The call that makes the Cohort; one that is only in memory is saved beside the notebook."
+    if source is None:
+        return "Cohort.summarize(None, schema)"
+    if isinstance(source, (str, Path)):
+        is_address = str(source).startswith(("http://", "https://"))
+        place = str(source) if is_address else os.path.relpath(source, out.resolve().parent)
+        saved = place.endswith(".parquet") and as_cohort(source, cohort.schema).schema is not cohort.schema
+        return f"Cohort.load({place!r})" if saved else f"Cohort.summarize({place!r}, schema)"
+    beside = out.with_suffix(".cohort.parquet")
+    cohort.save(beside)
+    return f"Cohort.load({beside.name!r})"
+
