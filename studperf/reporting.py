@@ -146,7 +146,10 @@ def adjusted_sentence(adjusted: pd.Series,  # a row of `gaps`
             f"{_range(adjusted['ci_low'], adjusted['ci_high'])}).")
 
 # %% ../nbs/09_report.ipynb #92a19682
-def figure_part(ax: Axes) -> dict:  # uri, alt, caption, width, height
+def figure_part(ax: Axes,
+                alt: str | None = None,  # default: the figure's own
+                caption: str | None = None,  # default: the figure's own
+                ) -> dict:  # uri, alt, caption, width, height
     "A figure as a data address that needs no other file, with its own caption and text alternative; the figure is closed."
     figure, buffer = ax.figure, io.BytesIO()
     width, height = (figure.get_size_inches() * 96).round().astype(int)
@@ -154,7 +157,7 @@ def figure_part(ax: Axes) -> dict:  # uri, alt, caption, width, height
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     plt.close(figure)
     uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return {"uri": uri, "alt": alt_of(ax), "caption": caption_of(ax), "width": width, "height": height}
+    return {"uri": uri, "alt": alt or alt_of(ax), "caption": caption or caption_of(ax), "width": width, "height": height}
 
 
 def table_part(table: pd.DataFrame,
@@ -243,14 +246,15 @@ def data_sentences(cohort: Cohort, missing: pd.DataFrame, min_n: int) -> list[st
         sentences.append(f"Students share {len(set(cohort.cells[schema.cluster].dropna())):,} groups of {words(schema.cluster)}, and those who share one may resemble "
                          "each other. The adjusted gaps allow for that; the comparisons of one factor at a time do not, so their intervals are "
                          "too narrow and their p-values too small.")
-    sentences += [sentence for factor in schema.factors if (sentence := _balance_sentence(cohort, factor))]
+    sentences += [sentence for factor in schema.factors if (sentence := _balance_sentence(cohort, factor, min_n))]
     return sentences + [sentence for score in schema.scores if (sentence := _limit_sentence(cohort, score))]
 
 
-def _balance_sentence(cohort: Cohort, factor: str) -> str | None:
+def _balance_sentence(cohort: Cohort, factor: str, min_n: int) -> str | None:
     "A warning where one group is so large that the others are hardly known."
     groups = cohort.moments([], [factor])
     sizes = pd.Series(groups.n, index=groups.keys[factor]).dropna()
+    sizes = sizes[sizes >= min_n]  # the size of a small group is not told
     if len(sizes) < 2 or sizes.max() < UNBALANCED * sizes.min():
         return None
     return (f"The groups of {words(factor)} are of very unequal size, from {sizes.min():,} (“{sizes.idxmin()}”) to {sizes.max():,} "
@@ -628,7 +632,7 @@ def answer_content(cohort: Cohort, scores: Sequence[str], regressions: dict[str,
 
 def data_content(everyone: Cohort, cohort: Cohort, missing: pd.DataFrame, scores: Sequence[str], min_n: int) -> dict:
     "What was read, taken as what, and left out."
-    tables = [table_part(role_rows(everyone), "What each column was taken as", {"column": "Column", "role": "Taken as", "what": "Groups, limits or reason"}),
+    tables = [table_part(role_rows(cohort), "What each column was taken as", {"column": "Column", "role": "Taken as", "what": "Groups, limits or reason"}),
               table_part(describe(cohort, scores), "The scores", {
                   "score": "Score", "n": "Students", "missing": "Missing", "mean": "Mean", "sd": "SD", "min": "Lowest", "median": "Median", "max": "Highest"})]
     figures = []
