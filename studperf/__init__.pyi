@@ -2,6 +2,7 @@ from .adjust import Regression, interactions, regress
 from .auditing import Audit, audit, model_card, plot_audit
 from .cohort import Cohort
 from .comparison import compare, equivalence, pairs, ranks, spread, trend
+from .contrasts import adjusted_pairs, gaps, plot_forest
 from .data import GENERATOR, Generator, load_students, simulate_students
 from .decomposition import decompose
 from .explanation import dependence, explain, importance, plot_dependence, plot_explanation, plot_importance
@@ -25,12 +26,13 @@ from .versions import Registry, load_named
 
 __all__ = [
     "GENERATOR", "STUDENTS", "Audit", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator",
-    "MixedModel", "Predictor", "PredictorFileError", "Registry", "Regression", "Schema", "ScorePredictor", "alt_of",
-    "audit", "caption_of", "ceiling", "choose_model", "compare", "compare_models", "correlations", "decompose",
-    "dependence", "describe", "equivalence", "explain", "fit_predictor", "importance", "interactions", "load_named",
-    "load_predictor", "load_students", "manova", "missing_values", "mixed", "model_card", "pairs", "plot_audit",
-    "plot_ceiling", "plot_cells", "plot_correlations", "plot_dependence", "plot_distribution", "plot_explanation",
-    "plot_gaps", "plot_importance", "plot_interaction", "plot_means", "plot_missing", "plot_models", "plot_pairs",
-    "plot_trend", "power", "predict_file", "predict_partitions", "ranks", "read_formula", "regress", "report",
-    "serve", "simulate_students", "spread", "trend",
+    "MixedModel", "Predictor", "PredictorFileError", "Registry", "Regression", "Schema", "ScorePredictor",
+    "adjusted_pairs", "alt_of", "audit", "caption_of", "ceiling", "choose_model", "compare", "compare_models",
+    "correlations", "decompose", "dependence", "describe", "equivalence", "explain", "fit_predictor", "gaps",
+    "importance", "interactions", "load_named", "load_predictor", "load_students", "manova", "missing_values",
+    "mixed", "model_card", "pairs", "plot_audit", "plot_ceiling", "plot_cells", "plot_correlations",
+    "plot_dependence", "plot_distribution", "plot_explanation", "plot_forest", "plot_gaps", "plot_importance",
+    "plot_interaction", "plot_means", "plot_missing", "plot_models", "plot_pairs", "plot_trend", "power",
+    "predict_file", "predict_partitions", "ranks", "read_formula", "regress", "report", "serve",
+    "simulate_students", "spread", "trend",
 ]

@@ -55,14 +55,17 @@ def chosen_schema(file: str | None, schema: Path | None, scores: str | None) -> 
 def report(file: TableOrCohort = None,
            out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("report.html"),
            schema: SchemaFile = None, scores: Scores = None,
-           min_n: Annotated[int, typer.Option(help="Groups of fewer students are not shown.")] = 10) -> None:
+           min_n: Annotated[int, typer.Option(help="Groups of fewer students are not shown.")] = 10,
+           notebook: Annotated[bool, typer.Option("--notebook", help="Write the notebook of it, too, run, to go on from.")] = False) -> None:
     "Write a report: an HTML page with words, figures, tables."
     check_output(out, file, schema, kinds=(".html", ".htm"))
+    if notebook:
+        check_output(out.with_suffix(".ipynb"), file, schema, kinds=())
     options = {"--schema": schema, "--scores": scores, "--min-n": min_n if min_n != 10 else None}
     call = ["studperf", "report", *([Path(file).name] if file else []),
-            *(word for name, value in options.items() if value for word in (name, str(value)))]
-    written = studperf.report(file, out, schema=chosen_schema(file, schema, scores), min_n=min_n, call=shlex.join(call))
-    typer.echo(f"wrote {written}")
+            *(word for name, value in options.items() if value for word in (name, str(value))), *(["--notebook"] if notebook else [])]
+    written = studperf.report(file, out, schema=chosen_schema(file, schema, scores), min_n=min_n, notebook=notebook, call=shlex.join(call))
+    typer.echo(f"wrote {written}" + (f" and {written.with_suffix('.ipynb')}" if notebook else ""))
 
 
 @app.command()

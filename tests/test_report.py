@@ -1,12 +1,59 @@
 """The report of the real file and of odd tables, in a real browser."""
 import re
+import shutil
+import subprocess
 import warnings
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 
-from studperf import Cohort, Schema, report
+from conftest import missing
+from studperf import Cohort, Schema, gaps, report
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """The program of axe-core, which looks for what keeps people from using a page."""
+    if not shutil.which("npm"):
+        missing("no npm to install axe-core with: install nodejs and npm")
+    folder = tmp_path_factory.mktemp("axe")
+    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), "axe-core@4"], check=True)
+    return (folder / "node_modules/axe-core/axe.min.js").read_text()
+
+
+@pytest.mark.parametrize("width, scheme", [(1280, "light"), (390, "dark")])
+def test_axe_finds_no_violation(axe, browser, tmp_path, width, scheme):
+    path = report(None, tmp_path / "report.html")
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.goto(path.as_uri())
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document)")
+    page.close()
+    assert len(found["passes"]) > 20
+    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"]] == []
+
+
+def test_the_notebook_was_run_and_has_the_reports_numbers(tmp_path):
+    rows = table(200)
+    path = report(rows, tmp_path / "report.html", schema=PUPILS, notebook=True)
+    notebook = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    shown = next(cell.outputs[0].data["text/plain"] for cell in code if cell.source.endswith("\nwidest"))
+    page = re.sub(r"<[^>]*>", " ", path.read_text())
+    for gap in gaps(Cohort.summarize(rows, PUPILS))["gap"]:
+        assert f"{gap:.6f}" in shown and f"{gap:.1f}" in page
+    assert any("image/png" in output.get("data", {}) for cell in code for output in cell.outputs)
+
+
+def test_an_error_leaves_neither_report_nor_notebook(tmp_path, monkeypatch):
+    monkeypatch.setattr("studperf.reporting.notebook_cells", lambda *given, **options: [("code", "1 / 0")])
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        report(None, tmp_path / "report.html", notebook=True)
+    assert list(tmp_path.iterdir()) == []
+
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_real_files_report_in_a_browser(shared_data, browser, artefacts, tmp_path, width):
@@ -22,7 +69,7 @@ def test_the_real_files_report_in_a_browser(shared_data, browser, artefacts, tmp
     assert not errors
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") == width, "the page scrolls sideways"
-    assert page.locator("img").count() == 19
+    assert page.locator("img").count() == 23
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0 && image.alt.length > 20)")
     assert page.evaluate("[...document.querySelectorAll('table')].every(table => table.caption && table.querySelector('th[scope=col]'))")
     text = page.inner_text("main")
