@@ -6,10 +6,11 @@
 __all__ = ['COVARIANCES', 'CLUSTER_COVARIANCES', 'SURVEY_COVARIANCES', 'TEST_COLUMNS', 'INTERACTION_COLUMNS', 'Design',
            'interaction_name', 'CellRows', 'cell_rows', 'levels_present', 'centred', 'level_shares', 'Fit',
            'least_squares', 'independent_columns', 'covariance', 'cluster_covariance', 'Estimates', 'type_2_tests',
-           'adjusted_means', 'Regression', 'regress', 'default_covariance', 'predict', 'interactions']
+           'adjusted_means', 'Regression', 'regress', 'default_covariance', 'regression_html', 'predict',
+           'interactions']
 
 # %% ../nbs/05_adjust.ipynb #77da13a7
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -22,6 +23,7 @@ from scipy.special import fdtrc, stdtr, stdtrit
 from .cohort import Cohort, Moments
 from .comparison import adjusted, names_or_all, rounding_variance
 from .data import as_frame
+from .display import SMALL_GROUP, number_format, summary_html, table_html
 from .schema import Schema, check_conf_level, check_table
 
 # %% ../nbs/05_adjust.ipynb #647d87d1
@@ -546,6 +548,9 @@ class Regression:
         return (f"Regression of {self.score} on {terms}: {self.n:,} students, R2 {self.r2:.4f}, adjusted {self.adj_r2:.4f}, "
                 f"residual SD {self.sigma:.3f}, {self.estimates.vcov} errors")
 
+    def _repr_html_(self) -> str:
+        return regression_html(self)
+
 
 def regress(cohort: Cohort,
             score: str,  # a score
@@ -577,6 +582,30 @@ def default_covariance(cohort: Cohort) -> str:
     if not cohort.weighted:
         return "HC3"
     return "linearized cluster" if cohort.schema.cluster else "linearized"
+
+# %% ../nbs/05_adjust.ipynb #46629532
+def regression_html(regression: Regression) -> str:
+    "What a notebook shows of a Regression."
+    design, table = regression.estimates.fit.rows.design, regression.coefficients
+    few = (regression.estimates.fit.rows.n @ (regression.estimates.fit.rows.matrix != 0) < SMALL_GROUP) & ~design.is_number
+    text, conf_level = number_format(regression.sigma), regression.estimates.conf_level
+    about = [f"{regression.n:,} students; R² {regression.r2:.3f}, adjusted {regression.adj_r2:.3f}: the share of the variance in the scores that "
+             f"goes with all of these together. Scores lie about the fit with a standard deviation of {text(regression.sigma)}."]
+    if design.factors:
+        references = ", ".join(f"{factor}: {levels[0]}" for factor, levels in design.factors.items())
+        about.append(f"Differences in points from {references}, among students who are alike in the other terms; {regression.estimates.vcov} errors.")
+    rows = [_coefficient_row(row, text, hidden) for row, hidden in zip(table.itertuples(), few, strict=True)]
+    return summary_html(f"Regression of {regression.score} on {' + '.join(design.terms) or 'nothing'}", about,
+                        table_html("Coefficients", ["term", "points", f"{conf_level:.0%} interval", "p"], rows))
+
+
+def _coefficient_row(row: Any, text: Callable[[float], str], few: bool) -> tuple[str, ...]:
+    "Term, estimate, interval and p value as texts."
+    if few or np.isnan(row.estimate):
+        return row.term, "–", f"fewer than {SMALL_GROUP} students" if few else "not estimated", "–"
+    if np.isnan(row.ci_low):
+        return row.term, text(row.estimate), "–", "–"
+    return row.term, text(row.estimate), f"{text(row.ci_low)} to {text(row.ci_high)}", "< .001" if row.p_value < .001 else f"{row.p_value:.3f}"
 
 # %% ../nbs/05_adjust.ipynb #3993db1b
 def predict(regression: Regression,
