@@ -12,7 +12,7 @@ __all__ = ['COVARIANCES', 'CLUSTER_COVARIANCES', 'SURVEY_COVARIANCES', 'TEST_COL
 # %% ../nbs/05_adjust.ipynb #77da13a7
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import combinations
 from typing import Any
 
@@ -587,16 +587,27 @@ def default_covariance(cohort: Cohort) -> str:
 def regression_html(regression: Regression) -> str:
     "What a notebook shows of a Regression."
     design, table = regression.estimates.fit.rows.design, regression.coefficients
-    few = (regression.estimates.fit.rows.n @ (regression.estimates.fit.rows.matrix != 0) < SMALL_GROUP) & ~design.is_number
-    text, conf_level = number_format(regression.sigma), regression.estimates.conf_level
-    about = [f"{regression.n:,} students; R² {regression.r2:.3f}, adjusted {regression.adj_r2:.3f}: the share of the variance in the scores that "
+    text, share, conf_level = number_format(regression.sigma), number_format(.1), regression.estimates.conf_level
+    about = [f"{regression.n:,} students; R² {share(regression.r2)}, adjusted {share(regression.adj_r2)}: the share of the variance in the scores that "
              f"goes with all of these together. Scores lie about the fit with a standard deviation of {text(regression.sigma)}."]
     if design.factors:
         references = ", ".join(f"{factor}: {levels[0]}" for factor, levels in design.factors.items())
         about.append(f"Differences in points from {references}, among students who are alike in the other terms; {regression.estimates.vcov} errors.")
-    rows = [_coefficient_row(row, text, hidden) for row, hidden in zip(table.itertuples(), few, strict=True)]
+    rows = [_coefficient_row(row, text, n < SMALL_GROUP) for row, n in zip(table.itertuples(), _rest_on(regression.estimates.fit.rows), strict=True)]
     return summary_html(f"Regression of {regression.score} on {' + '.join(design.terms) or 'nothing'}", about,
                         table_html("Coefficients", ["term", "points", f"{conf_level:.0%} interval", "p"], rows))
+
+
+def _rest_on(rows: CellRows) -> np.ndarray:  # (p,)
+    "The students that each coefficient rests on: those of the smallest of the groups that it compares."
+    levels = {factor: rows.n @ rows.shares[factor] for factor in rows.design.factors}
+    counts = [[min((n[0] for n in levels.values()), default=rows.n.sum())]]  # the intercept is of the reference levels
+    counts += [np.minimum(n[1:], n[0]) for n in levels.values()]
+    counts += [[rows.n.sum()]] * len(rows.design.numbers)
+    for a, b in rows.design.interactions:
+        cells = (rows.n[:, None] * rows.shares[a]).T @ rows.shares[b]
+        counts.append(reduce(np.minimum, (cells[1:, 1:], cells[1:, :1], cells[:1, 1:], cells[0, 0])).ravel())
+    return np.concatenate(counts)
 
 
 def _coefficient_row(row: Any, text: Callable[[float], str], few: bool) -> tuple[str, ...]:
@@ -605,7 +616,7 @@ def _coefficient_row(row: Any, text: Callable[[float], str], few: bool) -> tuple
         return row.term, "–", f"fewer than {SMALL_GROUP} students" if few else "not estimated", "–"
     if np.isnan(row.ci_low):
         return row.term, text(row.estimate), "–", "–"
-    return row.term, text(row.estimate), f"{text(row.ci_low)} to {text(row.ci_high)}", "< .001" if row.p_value < .001 else f"{row.p_value:.3f}"
+    return row.term, text(row.estimate), f"{text(row.ci_low)} to {text(row.ci_high)}", "< 0.001" if row.p_value < .001 else f"{row.p_value:.3f}"
 
 # %% ../nbs/05_adjust.ipynb #3993db1b
 def predict(regression: Regression,

@@ -309,7 +309,8 @@ MOST_SHOWN = 12  # levels of a factor, and columns left out, that are named
 def cohort_html(cohort: Cohort) -> str:
     "What a notebook shows of a Cohort."
     schema, complete = cohort.schema, reduce(np.logical_and, map(cohort.has, (*key_columns(cohort.schema)[:-1], *cohort.schema.numeric)))
-    about = [f"{cohort.n:,} students in {len(cohort.cells):,} cells; {int(cohort.cells['n'][complete].sum()):,} of them lack no value."]
+    lacking = int(cohort.cells["n"][~complete].sum())
+    about = [f"{cohort.n:,} students in {len(cohort.cells):,} cells; {told_count(lacking) if lacking else 'none'} of them lack a value."]
     if cohort.suppressed:
         about.append(f"{told_count(cohort.suppressed).capitalize()} more students were left out with cells that are too small to show.")
     if cohort.weighted:

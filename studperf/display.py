@@ -37,6 +37,7 @@ STYLE = """
   overflow-wrap: break-word; padding: .2em .8em .2em 0; text-align: left; vertical-align: top; white-space: normal}
 .studperf-summary tbody th {font-weight: normal}
 .studperf-summary .numbers td, .studperf-summary .numbers thead th + th {font-variant-numeric: tabular-nums; text-align: right}
+.studperf-summary .numbers td {white-space: nowrap}
 """
 
 
