@@ -6,12 +6,13 @@
 __all__ = ['COVARIANCES', 'CLUSTER_COVARIANCES', 'SURVEY_COVARIANCES', 'TEST_COLUMNS', 'INTERACTION_COLUMNS', 'Design',
            'interaction_name', 'CellRows', 'cell_rows', 'levels_present', 'centred', 'level_shares', 'Fit',
            'least_squares', 'independent_columns', 'covariance', 'cluster_covariance', 'Estimates', 'type_2_tests',
-           'adjusted_means', 'Regression', 'regress', 'default_covariance', 'predict', 'interactions']
+           'adjusted_means', 'Regression', 'regress', 'default_covariance', 'regression_html', 'predict',
+           'interactions']
 
 # %% ../nbs/05_adjust.ipynb #77da13a7
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import combinations
 from typing import Any
 
@@ -22,6 +23,7 @@ from scipy.special import fdtrc, stdtr, stdtrit
 from .cohort import Cohort, Moments
 from .comparison import adjusted, names_or_all, rounding_variance
 from .data import as_frame
+from .display import SMALL_GROUP, number_format, summary_html, table_html
 from .schema import Schema, check_conf_level, check_table
 
 # %% ../nbs/05_adjust.ipynb #647d87d1
@@ -546,6 +548,9 @@ class Regression:
         return (f"Regression of {self.score} on {terms}: {self.n:,} students, R2 {self.r2:.4f}, adjusted {self.adj_r2:.4f}, "
                 f"residual SD {self.sigma:.3f}, {self.estimates.vcov} errors")
 
+    def _repr_html_(self) -> str:
+        return regression_html(self)
+
 
 def regress(cohort: Cohort,
             score: str,  # a score
@@ -577,6 +582,41 @@ def default_covariance(cohort: Cohort) -> str:
     if not cohort.weighted:
         return "HC3"
     return "linearized cluster" if cohort.schema.cluster else "linearized"
+
+# %% ../nbs/05_adjust.ipynb #46629532
+def regression_html(regression: Regression) -> str:
+    "What a notebook shows of a Regression."
+    design, table = regression.estimates.fit.rows.design, regression.coefficients
+    text, share, conf_level = number_format(regression.sigma), number_format(.1), regression.estimates.conf_level
+    about = [f"{regression.n:,} students; R² {share(regression.r2)}, adjusted {share(regression.adj_r2)}: the share of the variance in the scores that "
+             f"goes with all of these together. Scores lie about the fit with a standard deviation of {text(regression.sigma)}."]
+    if design.factors:
+        references = ", ".join(f"{factor}: {levels[0]}" for factor, levels in design.factors.items())
+        about.append(f"Differences in points from {references}, among students who are alike in the other terms; {regression.estimates.vcov} errors.")
+    rows = [_coefficient_row(row, text, n < SMALL_GROUP) for row, n in zip(table.itertuples(), _rest_on(regression.estimates.fit.rows), strict=True)]
+    return summary_html(f"Regression of {regression.score} on {' + '.join(design.terms) or 'nothing'}", about,
+                        table_html("Coefficients", ["term", "points", f"{conf_level:.0%} interval", "p"], rows))
+
+
+def _rest_on(rows: CellRows) -> np.ndarray:  # (p,)
+    "The students that each coefficient rests on: those of the smallest of the groups that it compares."
+    levels = {factor: rows.n @ rows.shares[factor] for factor in rows.design.factors}
+    counts = [[min((n[0] for n in levels.values()), default=rows.n.sum())]]  # the intercept is of the reference levels
+    counts += [np.minimum(n[1:], n[0]) for n in levels.values()]
+    counts += [[rows.n.sum()]] * len(rows.design.numbers)
+    for a, b in rows.design.interactions:
+        cells = (rows.n[:, None] * rows.shares[a]).T @ rows.shares[b]
+        counts.append(reduce(np.minimum, (cells[1:, 1:], cells[1:, :1], cells[:1, 1:], cells[0, 0])).ravel())
+    return np.concatenate(counts)
+
+
+def _coefficient_row(row: Any, text: Callable[[float], str], few: bool) -> tuple[str, ...]:
+    "Term, estimate, interval and p value as texts."
+    if few or np.isnan(row.estimate):
+        return row.term, "–", f"fewer than {SMALL_GROUP} students" if few else "not estimated", "–"
+    if np.isnan(row.ci_low):
+        return row.term, text(row.estimate), "–", "–"
+    return row.term, text(row.estimate), f"{text(row.ci_low)} to {text(row.ci_high)}", "< 0.001" if row.p_value < .001 else f"{row.p_value:.3f}"
 
 # %% ../nbs/05_adjust.ipynb #3993db1b
 def predict(regression: Regression,

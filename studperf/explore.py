@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['QUANTILES', 'DESCRIBE_COLUMNS', 'CORRELATION_COLUMNS', 'BLUE', 'ORANGE', 'GREY', 'LABELS', 'WIDTH', 'missing_values',
            'weighted_quantiles', 'describe', 'residual_products', 'correlations', 'axes_of', 'place_of', 'letters_of',
-           'broken', 'label_axes', 'described', 'caption_of', 'alt_of', 'number_format', 'with_n', 'score_words',
-           'small_note', 'plot_distribution', 'bin_edges', 'Rows', 'rows_of', 'draw_intervals', 'mean_intervals',
-           'plot_means', 'group_rows', 'means_in_words', 'draw_map', 'plot_correlations', 'plot_missing']
+           'broken', 'label_axes', 'described', 'caption_of', 'alt_of', 'with_n', 'score_words', 'small_note',
+           'plot_distribution', 'bin_edges', 'Rows', 'rows_of', 'draw_intervals', 'mean_intervals', 'plot_means',
+           'group_rows', 'means_in_words', 'draw_map', 'plot_correlations', 'plot_missing']
 
 # %% ../nbs/03_explore.ipynb #184e6dfb
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from textwrap import wrap
@@ -26,6 +25,7 @@ from matplotlib.transforms import blended_transform_factory
 from scipy.special import ndtri, stdtrit
 
 from .cohort import Cohort, Moments, unweighted
+from .display import number_format
 from .schema import check_conf_level, heading, words
 from .weights import group_means
 
@@ -251,13 +251,6 @@ def alt_of(ax: Axes) -> str:
     return _description(ax)[1]
 
 # %% ../nbs/03_explore.ipynb #00534faa
-def number_format(spread: float,  # the standard deviation of what is told
-                  ) -> Callable[[float], str]:
-    "How to write numbers that spread so much: with a minus sign that is one, and no more digits than tell something."
-    digits = max(0, round(2 - math.log10(spread))) if 0 < spread < math.inf else 1
-    return lambda value: f"{value:,.{digits}f}".replace("-", "−")
-
-
 def with_n(level: str, n: int) -> str:
     "A group's name and size; the size is not broken into lines."
     return f"{level} (n\u00a0=\u00a0{n:,})"

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['MOST_CELLS', 'ADDITIVE', 'ScorePredictor', 'fit_predictor', 'fingerprint_of', 'predict_scores', 'raw_predictions',
-           'formula_of']
+           'predictor_html', 'formula_of']
 
 # %% ../nbs/06c_prediction.ipynb #4980ce21
 import hashlib
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -23,6 +23,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import Pipeline
 
+from .display import number_format, summary_html, table_html
 from .formula import MOST_RESIDUALS, ErrorDistribution, Formula, Prediction, chance_of
 from .model import LEAST_MISSING, candidates, checked_rows, input_columns, training_table, with_levels
 from .schema import STUDENTS, DataWarning, Schema
@@ -115,6 +116,9 @@ class ScorePredictor:
     def __repr__(self) -> str:
         return (f"ScorePredictor of {self.target} from {', '.join(self.inputs)}: {self.model}, {self.n:,} students, "
                 f"cross-validated R2 {self.metrics.get('r2', math.nan):.3f}")
+
+    def _repr_html_(self) -> str:
+        return predictor_html(self)
 
 # %% ../nbs/06c_prediction.ipynb #8115a342
 def fit_predictor(rows: Any,  # a frame with a row per student
@@ -245,6 +249,28 @@ def _missing_inputs(table: pd.DataFrame) -> str:
     "Which rows have no prediction for want of which columns."
     notes = [f"column {name!r} is missing in {_shown_rows(table.index[missing])}" for name, missing in table.isna().items() if missing.any()]
     return "no prediction where an input is missing; fill it in if it is known:\n  - " + "\n  - ".join(notes)
+
+# %% ../nbs/06c_prediction.ipynb #297dcd96
+def predictor_html(predictor: ScorePredictor) -> str:
+    "What a notebook shows of a ScorePredictor."
+    text = number_format(float(np.std(predictor.residuals)))
+    about = [f"{predictor.model.capitalize()}, fitted to {predictor.n:,} students, from {', '.join(predictor.inputs)}."]
+    rows = [("R²: share of the variance that it accounts for", _with_interval(predictor, "r2", "{:.3f}".format)),
+            ("mean absolute error, in points", _with_interval(predictor, "mae", text)),
+            ("90% interval: points to either side", text(predictor.errors.half_width(.9)))]
+    if predictor.ceiling is not None and not np.isnan(predictor.ceiling[0]):
+        highest, low, high = (f"{share:.3f}" for share in predictor.ceiling)
+        rows.insert(1, ("ceiling: R² that no model of these inputs can pass", f"{highest} ({low} to {high})"))
+    return summary_html(f"ScorePredictor of {predictor.target}", about, table_html("On students it had not seen", ["measure", "value"], rows))
+
+
+def _with_interval(predictor: ScorePredictor, measure: str, text: Callable[[float], str]) -> str:
+    "A measure, with the interval of the comparison that the model was chosen by."
+    value = text(predictor.metrics[measure]) if measure in predictor.metrics else "not measured"
+    if predictor.comparison is None or predictor.model not in set(predictor.comparison["model"]):
+        return value
+    row = predictor.comparison.set_index("model").loc[predictor.model]
+    return f"{value} ({text(row[f'{measure}_low'])} to {text(row[f'{measure}_high'])})"
 
 # %% ../nbs/06c_prediction.ipynb #ed17ceac
 ADDITIVE = ("mean", "least squares", "ridge", "lasso", "elastic net")
