@@ -1,7 +1,7 @@
 """How often does an audit flag a predictor that is right?
 
     python benchmarks/audit_flags.py              20 tables of 1,000 students, a minute: prints
-    python benchmarks/audit_flags.py --full       300 tables, some minutes: writes results/audit_flags.csv
+    python benchmarks/audit_flags.py --full       300 tables, a quarter of an hour: writes results/audit_flags.csv
 
 Students are drawn by `simulate_students`, whose scores add up, and predicted by least squares: so the model is right, and
 only what it was fitted to differs. `flagged` is the share of the audits with a flag anywhere in a family (a measure over all groups and pairs

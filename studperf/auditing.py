@@ -394,6 +394,8 @@ def audit(predictor: ScorePredictor,
           ) -> Audit:
     """Measure error, bias, coverage and width by group, and what leaving inputs out would change.
 
+    The very rows of the training are recognised, in any order, and cross-validated. A part of them, or a mixture with others, cannot be
+    told from new rows and is judged as such: then errors look smaller than they are.
     Raises ValueError or DataError where the question or the rows do not allow it; warns of rows left out."""
     check_conf_level(conf_level)
     for name, number in {"least": least, "folds": folds}.items():

@@ -4,6 +4,7 @@ What is missing on a machine skips the tests that need it and says so; with CI=t
 """
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import hypothesis
@@ -51,6 +52,17 @@ def shared_data():
 def shared_reference():
     """`shared_reference("students_r.csv")` is the path of a file of numbers to agree with."""
     return lambda name: shared_file("reference", name)
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """The program of axe-core, which looks for what keeps people from using a page."""
+    npm = shutil.which("npm") or missing("no npm, which installs axe-core")
+    folder = tmp_path_factory.mktemp("axe")
+    done = subprocess.run([npm, "install", "--prefix", folder, "--no-audit", "--no-fund", "axe-core@4.10"], capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        missing(f"axe-core could not be installed: {done.stderr.strip().splitlines()[-1:]}")
+    return Path(folder, "node_modules", "axe-core", "axe.min.js").read_text("utf-8")
 
 
 @pytest.fixture(scope="session")

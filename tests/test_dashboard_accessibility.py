@@ -1,25 +1,9 @@
 """The dashboard's pages, checked by axe-core: each view, light and dark."""
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
-from conftest import missing
 from playwright.sync_api import expect
-from serving import PATIENCE, Served
+from serving import Served
 
 VIEWS = ("Predict", "Why", "Compare", "Class list", "Explore", "About")
-
-
-@pytest.fixture(scope="session")
-def axe(tmp_path_factory):
-    """The text of axe-core, which a page is checked with."""
-    npm = shutil.which("npm") or missing("no npm, which installs axe-core")
-    folder = tmp_path_factory.mktemp("axe")
-    done = subprocess.run([npm, "install", "--prefix", folder, "--no-audit", "--no-fund", "axe-core@4.10"], capture_output=True, text=True, timeout=PATIENCE)
-    if done.returncode:
-        missing(f"axe-core could not be installed: {done.stderr.strip().splitlines()[-1:]}")
-    return Path(folder, "node_modules", "axe-core", "axe.min.js").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """The report of the real file and of odd tables, in a real browser."""
 import re
-import shutil
-import subprocess
 import warnings
 
 import nbformat
@@ -9,18 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import missing
 from studperf import Cohort, Schema, gaps, report
-
-
-@pytest.fixture(scope="session")
-def axe(tmp_path_factory):
-    """The program of axe-core, which looks for what keeps people from using a page."""
-    if not shutil.which("npm"):
-        missing("no npm to install axe-core with: install nodejs and npm")
-    folder = tmp_path_factory.mktemp("axe")
-    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), "axe-core@4"], check=True)
-    return (folder / "node_modules/axe-core/axe.min.js").read_text()
 
 
 @pytest.mark.parametrize("width, scheme", [(1280, "light"), (390, "dark")])
