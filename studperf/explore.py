@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.transforms import blended_transform_factory
 from scipy.special import ndtri, stdtrit
 
@@ -294,8 +295,9 @@ def plot_distribution(cohort: Cohort,
     ax = axes_of(ax, WIDTH, 1.2 + max(.3 + .15 * lines, .5) * len(shown) if factor else 2.6)
     highest = max(share.max() for share in shares)
     for row, (share, mean) in enumerate(zip(shares, shown["mean"], strict=True)):
-        ax.bar(edges[:-1], -share / highest * .86, np.diff(edges), bottom=row, align="edge", color=BLUE, alpha=.55,
-               edgecolor="white", linewidth=.6)  # upwards: the axis runs down
+        tops = row - share / highest * .86  # upwards: the axis runs down
+        bars = [[(left, row), (left, top), (right, top), (right, row)] for left, right, top in zip(edges[:-1], edges[1:], tops, strict=True)]
+        ax.add_collection(PolyCollection(bars, color=BLUE, alpha=.55, edgecolor="white", linewidth=.6), autolim=False)  # as one: a bar each takes long
         ax.plot(mean, row, "o", color=ORANGE, markersize=6, clip_on=False, zorder=3)
         ax.axhline(row, color=GREY, linewidth=.6, zorder=0)
     ax.set_yticks(np.arange(len(shown)) - .3, labels, parse_math=False)

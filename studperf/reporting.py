@@ -473,7 +473,7 @@ def manova_part(cohort: Cohort, scores: Sequence[str]) -> list[dict]:
 
 
 # %% ../nbs/09_report.ipynb #13b485e9
-QUICK_MODELS = ("mean", "least squares", "decision tree")
+QUICK_MODELS = ("mean", "least squares", "partial pooling")
 MOST_STUDENTS, LEAST_STUDENTS = 5000, 50  # of more a sample is drawn; of fewer no model is compared
 MOST_PREDICTED = 3  # scores
 
@@ -522,7 +522,7 @@ def coverage_sentence(rows: pd.DataFrame, score: str, schema: Schema, comparison
     chosen = comparison.loc[comparison["chosen"]].iloc[0]
     mixed = rows.sample(frac=1, random_state=0)
     train, fresh = mixed[:round(.7 * len(rows))], mixed[round(.7 * len(rows)):]
-    predictor = fit_predictor(train, score, model=chosen["model"], schema=schema, progress=False)
+    predictor = fit_predictor(train, score, model=chosen["model"], schema=schema, folds=5, progress=False)
     predicted = predictor.predict(fresh)
     inside = int(fresh[score].between(predicted["low"], predicted["high"]).sum())
     low, high = proportion_confint(inside, len(fresh), method="wilson")
