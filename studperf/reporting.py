@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment
 from matplotlib.axes import Axes
-from statsmodels.stats.proportion import proportion_confint
+from scipy.stats import binomtest
 
 from .adjust import Regression, interactions, regress
 from .cohort import Cohort, as_cohort, select_cells, unweighted
@@ -525,7 +525,7 @@ def coverage_sentence(rows: pd.DataFrame, score: str, schema: Schema, comparison
     predictor = fit_predictor(train, score, model=chosen["model"], schema=schema, folds=5, progress=False)
     predicted = predictor.predict(fresh)
     inside = int(fresh[score].between(predicted["low"], predicted["high"]).sum())
-    low, high = proportion_confint(inside, len(fresh), method="wilson")
+    low, high = binomtest(inside, len(fresh)).proportion_ci(method="wilson")
     return (f"{heading(score)}: the model chosen of these, {chosen['model']}, is off by {points(chosen['mae'])} on average. Its 90% interval for a student reaches "
             f"{points(predictor.errors.half_width(.9))} to either side, and held the score of {inside / len(fresh):.0%} of {len(fresh):,} students "
             f"it was not fitted to ({low:.0%} to {high:.0%}).")

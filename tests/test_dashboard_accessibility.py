@@ -1,7 +1,7 @@
 """The dashboard's pages, checked by axe-core: each view, light and dark."""
 import pytest
 from playwright.sync_api import expect
-from serving import Served
+from serving import PATIENCE, Served
 
 VIEWS = ("Predict", "Why", "Compare", "Class list", "Explore", "About")
 
