@@ -67,13 +67,7 @@ class ScorePredictor:
                     level: float = .9,  # share of new students whose score the interval should hold
                     ) -> Prediction:  # prediction, low, high, seen
         "Predict the score of one student, quickly; raises ValueError for what the predictor does not know."
-        if self.formula is not None:
-            return self.formula.predict_one(student, level=level)
-        row = self.predict(pd.DataFrame([{name: student.get(name) for name in self.inputs}]), level=level).iloc[0]
-        if math.isnan(row["prediction"]):
-            lacking = [name for name in self.inputs if pd.isna(student.get(name)) and name not in self.learned_missing]
-            raise ValueError(f"column {lacking[0]!r}: found no value, expected one; fill it in")
-        return Prediction(*map(float, row), self.seen(pd.DataFrame([student]))[0])
+        return self.arithmetic.predict_one(student, level=level)
 
     def chance(self,
                rows: Any,  # a frame with the inputs
@@ -107,6 +101,14 @@ class ScorePredictor:
     def formula(self) -> Formula | None:
         "The same arithmetic in plain Python; None for a model that has no short one."
         return formula_of(self)
+
+    @cached_property
+    def arithmetic(self) -> Formula:
+        "What answers for one student: the formula or, if there is none, the model itself, step by step."
+        if self.formula is not None:
+            return self.formula
+        from studperf.one_student import encoded_formula_of  # here, since one_student imports this module
+        return encoded_formula_of(self)
 
     def save(self, path: str | Path) -> None:
         "Write the predictor to a file, whole or not at all: see `save_predictor`."
