@@ -35,7 +35,7 @@ import pyarrow.parquet
 from tqdm.auto import tqdm
 
 from .data import as_frame, decode, headings, separator_of
-from .schema import MISSING_TEXTS, DataError, Schema, check_table, match_columns, read_levels
+from .schema import MISSING_TEXTS, DataError, Schema, check_table, listed, match_columns, read_levels, recoded_numbers
 
 # %% ../nbs/01b_sums.ipynb #67a2d8b3
 MOST_DECIMALS = 6
@@ -527,17 +527,36 @@ def _level_sql(column: str, kind: str) -> str:
     return f"CASE WHEN {column} THEN 'True' WHEN NOT {column} THEN 'False' END" if kind == "BOOLEAN" else column
 
 
-def _number_sql(column: str, kind: str) -> str:
+def _recoded_sql(column: str, kind: str, name: str, schema: Schema) -> str:
+    "A numeric column's values after what the Schema recodes."
+    if kind == "VARCHAR":
+        cases = [(literal(text), literal(meant)) for text, meant in schema.recode.get(name, {}).items()]
+    else:
+        cases = [(repr(number), "NULL" if np.isnan(meant) else repr(meant)) for number, meant in recoded_numbers(name, schema)]
+    if not cases or kind == "BOOLEAN":
+        return column
+    recoded = f"CASE {column} {' '.join(f'WHEN {text} THEN {meant}' for text, meant in cases)} ELSE {column} END"
+    return recoded if kind == "VARCHAR" else f"CAST({recoded} AS DOUBLE)"
+
+
+def _text_number_sql(column: str, decimal: str) -> str:
+    "The number that a text writes; DuckDB would read 7_0 as 70."
+    text = f"trim({column}, {literal(WHITESPACE)})" if decimal == "." else f"replace(trim({column}, {literal(WHITESPACE)}), ',', '.')"
+    plain = column if decimal == "." else text
+    return (f"CASE WHEN NOT contains({column}, '_') THEN coalesce(TRY_CAST({plain} AS DOUBLE), "
+            f"CASE WHEN ends_with({text}, '%') THEN TRY_CAST(left({text}, -1) AS DOUBLE) END) END")
+
+
+def _number_sql(column: str, kind: str, decimal: str = ".") -> str:
     "A number, with empty cells and NaN as NULL; a text that is no number becomes infinite, so that it is found."
     if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"):
         return column
-    number = f"coalesce(nullif(TRY_CAST({column} AS DOUBLE), 'nan'::DOUBLE), 'inf'::DOUBLE)"
+    number = _text_number_sql(column, decimal) if kind == "VARCHAR" else f"TRY_CAST({column} AS DOUBLE)"
+    number = f"coalesce(nullif({number}, 'nan'::DOUBLE), 'inf'::DOUBLE)"
     if kind == "BOOLEAN":
         return f"CASE WHEN {column} IS NOT NULL THEN 'inf'::DOUBLE END"
     if kind in ("FLOAT", "DOUBLE"):
         return f"CASE WHEN NOT isnan({column}) THEN CAST({column} AS DOUBLE) END"
-    if kind == "VARCHAR":  # DuckDB would read 7_0 as 70
-        number = f"CASE WHEN contains({column}, '_') THEN 'inf'::DOUBLE ELSE {number} END"
     missing = ", ".join(map(literal, MISSING_TEXTS))
     return f"CASE WHEN trim(CAST({column} AS VARCHAR), {literal(WHITESPACE)}) NOT IN ({missing}) THEN {number} END"
 
@@ -555,7 +574,12 @@ class FileForm:
     def expressions(self, schema: Schema) -> dict[str, str]:  # column of the Schema: SQL
         "The Schema's columns: levels as they stand, numbers as numbers."
         kinds, numeric = dict(self.kinds), (*schema.numeric, *_weight(schema))
-        return {name: (_number_sql if name in numeric else _level_sql)(quoted(column), kinds[column]) for name, column in self.found}
+
+        def expression(name: str, column: str) -> str:
+            if name not in numeric:
+                return _level_sql(quoted(column), kinds[column])
+            return _number_sql(_recoded_sql(quoted(column), kinds[column], name, schema), kinds[column], schema.decimal)
+        return {name: expression(name, column) for name, column in self.found}
 
     def rows(self, paths: Sequence[str]) -> str:
         "The SQL of the files' rows, which follows FROM."
@@ -657,6 +681,7 @@ def sums_of_frame(source: Any,  # a frame of any library; None: the embedded sam
     "Reduce a frame to sums; raises DataError with all that is wrong with it, TypeError for what is no frame."
     frame = source if source is None or isinstance(source, pd.DataFrame) else nw.from_native(source, pass_through=True)
     if isinstance(frame, nw.LazyFrame):
+        _no_recoded_numbers(schema)
         return sums_of_table(under_schema_names(frame, schema), schema, **options)
     return sums_of_checked(check_table(as_frame(source), schema, warn=False), schema, **options)
 
@@ -668,6 +693,13 @@ def sums_of_checked(checked: pd.DataFrame,  # from `check_table` or `load_studen
     places, first = group_places(keys, list(keys))
     numbers = checked[[*schema.numeric, *_weight(schema)]].assign(cell=places)
     return sums_of_table(FrameTable(nw.from_native(numbers).lazy()), schema, keys=keys.take(first).reset_index(drop=True), **options)
+
+
+def _no_recoded_numbers(schema: Schema) -> None:
+    "Raise ValueError where numbers would have to be recoded by an engine that is only asked for sums."
+    if found := [name for name in (*schema.numeric, *_weight(schema)) if recoded_numbers(name, schema)]:
+        raise ValueError(f"Schema: recode names numbers of {listed(found)}, which can be done in files and in frames in memory; "
+                         "for this source recode them in its own query, and take them out of the Schema's recode")
 
 
 def under_schema_names(frame: nw.LazyFrame, schema: Schema) -> FrameTable:
@@ -686,6 +718,7 @@ def table_of_database(source: Any,  # name of a table ("scores" or "schema.score
                       database: Any,  # an SQLAlchemy Engine or Connection, or its address, such as "postgresql+psycopg://user@host/name"
                       schema: Schema) -> Iterator[QueryTable]:  # under the Schema's names
     "A table or query of a database; raises DataError if it lacks a column, or if the database refuses."
+    _no_recoded_numbers(schema)
     engine = _engine(database)
     try:
         with (engine.connect() if isinstance(engine, sa.Engine) else nullcontext(engine)) as connection:
