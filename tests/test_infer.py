@@ -167,7 +167,7 @@ def test_a_draft_survives_its_file(tmp_path):
 def test_misprints_stay_faults():
     table = pd.DataFrame({"sex": ["F", "M"] * 20, "math": ["12"] * 20 + ["9"] * 19 + ["l2"]})
     draft = Schema.infer(table, ["math"])
-    assert "'l2': correct them" in draft.notes["math"] and not draft.recode
+    assert "correct what is no number: 'l2'" in draft.notes["math"] and not draft.recode
     with pytest.raises(DataError, match="row 39, column 'math': found 'l2'"):
         load_students(table, schema=draft)
 
@@ -196,3 +196,10 @@ def test_a_table_of_few_rows():
     table = pd.DataFrame({"name": ["Ann", "Bo", "Cy", "Di"], "sex": ["F", "M", "M", "F"], "math": [1, 2, 3, 4]})
     draft = Schema.infer(table, ["math"])
     assert list(draft.factors) == ["sex"] and "hardly two students share one" in draft.left_out["name"]
+
+
+def test_a_column_that_is_hardly_filled_is_left_out():
+    table = pd.DataFrame({"remark": ["was ill for long", "moved here", ""] + [""] * 57, "support": ["a", "b", "", "b"] * 15, "math": range(60)})
+    draft = Schema.infer(table, ["math"])
+    assert "only 2 of 60 rows have a value" in draft.left_out["remark"] and "15 of 60 cells are empty" in draft.notes["support"]
+    assert list(Schema.infer(table, ["math"], factors=["remark"]).factors) == ["remark", "support"]
