@@ -11,7 +11,7 @@ __all__ = ['SMALL', 'MOST_SHOWN', 'FORMAT', 'Cohort', 'summarize', 'Moments', 'm
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence, Sized
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import reduce
 from itertools import combinations_with_replacement
@@ -43,6 +43,7 @@ class Cohort:
     scales: Mapping[str, Scale]  # numeric column: its units
     suppressed: int = 0  # students who were left out with cells that are too small to show
     joint: pd.DataFrame | None = None  # columns score_a, score_b, units_a, units_b, count: of all students; None: not kept
+    _asked: dict = field(default_factory=dict, init=False, repr=False, compare=False)  # what was asked for is not added up again
 
     @classmethod
     def summarize(cls,
@@ -83,11 +84,17 @@ class Cohort:
 
     def moments(self, columns: Sequence[str], by: Sequence[str] = (), *, power: int = 0) -> "Moments":
         "Counts, means and cross-products of numeric columns, by group: see `moments`."
-        return moments(self, columns, by, power=power)
+        key = tuple(columns), tuple(by), power
+        if key not in self._asked:
+            self._asked[key] = moments(self, columns, by, power=power)
+        return self._asked[key].copy()
 
     def value_counts(self, score: str, by: Sequence[str] = ()) -> pd.DataFrame:
         "How often each value of a score occurs, by group: see `value_counts`."
-        return value_counts(self, score, by)
+        key = score, tuple(by)
+        if key not in self._asked:
+            self._asked[key] = value_counts(self, score, by)
+        return self._asked[key].copy()
 
     def joint_counts(self, first: str, second: str) -> pd.DataFrame:
         "How often values of two scores occur together: see `joint_counts`."
@@ -228,6 +235,10 @@ class Moments:
         "Variances with n - 1 in the denominator."
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.diagonal(self.ss, axis1=1, axis2=2) / np.where(self.n > 1, self.n - 1, np.nan)[:, None]
+
+    def copy(self) -> "Moments":
+        "The same in arrays of its own."
+        return Moments(self.columns, self.keys.copy(), self.n.copy(), self.mean.copy(), self.ss.copy())
 
 
 def moments(cohort: Cohort,
