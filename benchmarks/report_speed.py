@@ -30,6 +30,7 @@ RESULTS = HERE / "results" / "report_speed.csv"
 ENVIRONMENTS = HERE.parent / ".venv-profiling"
 SIZES, ALL_SIZES = (1_000,), (1_000, 1_000_000, 100_000_000)
 MOST_ROWS = 1_000_000  # for the profilers
+RUNS = 3  # processes of each contender up to 100,000 rows; one for more
 COLUMNS = ("contender", "rows", "seconds_inside", "seconds_cpu", "seconds_process", "peak_mb", "page_mb", "runs", "load", "outcome")
 
 
@@ -104,7 +105,7 @@ def lines_of(rows, path):
     """A line of the result for each contender, and the versions that were used; they take turns."""
     names = [name for name in CONTENDERS if name == "studperf" or rows <= MOST_ROWS]
     load, found = os.getloadavg()[0], {name: [] for name in names}
-    for _ in range(3 if rows <= 100_000 else 1):
+    for _ in range(RUNS if rows <= 100_000 else 1):
         for name in names:
             found[name].append(measured(name, path))
     lines = []
