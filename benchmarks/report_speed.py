@@ -132,7 +132,7 @@ def save(lines, versions):
     """Write the lines in the place of those of the same size, and what they were measured on."""
     RESULTS.parent.mkdir(exist_ok=True)
     sizes = {str(line["rows"]) for line in lines}
-    kept = [line for line in csv.DictReader(RESULTS.open()) if line["rows"] not in sizes] if RESULTS.exists() else []
+    kept = [line for line in csv.DictReader(RESULTS.read_text().splitlines()) if line["rows"] not in sizes] if RESULTS.exists() else []
     lines = [{name: f"{value:.5g}" if isinstance(value, float) else value for name, value in line.items()} for line in lines]
     with RESULTS.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
