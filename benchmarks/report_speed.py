@@ -30,6 +30,7 @@ RESULTS = HERE / "results" / "report_speed.csv"
 ENVIRONMENTS = HERE.parent / ".venv-profiling"
 SIZES, ALL_SIZES = (1_000,), (1_000, 1_000_000, 100_000_000)
 MOST_ROWS = 1_000_000  # for the profilers
+RUNS = 3  # processes of each contender up to 100,000 rows; one for more
 COLUMNS = ("contender", "rows", "seconds_inside", "seconds_cpu", "seconds_process", "peak_mb", "page_mb", "runs", "load", "outcome")
 
 
@@ -104,7 +105,7 @@ def lines_of(rows, path):
     """A line of the result for each contender, and the versions that were used; they take turns."""
     names = [name for name in CONTENDERS if name == "studperf" or rows <= MOST_ROWS]
     load, found = os.getloadavg()[0], {name: [] for name in names}
-    for _ in range(3 if rows <= 100_000 else 1):
+    for _ in range(RUNS if rows <= 100_000 else 1):
         for name in names:
             found[name].append(measured(name, path))
     lines = []
@@ -131,7 +132,7 @@ def save(lines, versions):
     """Write the lines in the place of those of the same size, and what they were measured on."""
     RESULTS.parent.mkdir(exist_ok=True)
     sizes = {str(line["rows"]) for line in lines}
-    kept = [line for line in csv.DictReader(RESULTS.open()) if line["rows"] not in sizes] if RESULTS.exists() else []
+    kept = [line for line in csv.DictReader(RESULTS.read_text().splitlines()) if line["rows"] not in sizes] if RESULTS.exists() else []
     lines = [{name: f"{value:.5g}" if isinstance(value, float) else value for name, value in line.items()} for line in lines]
     with RESULTS.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")

@@ -136,16 +136,17 @@ def report_speed(monkeypatch):
 
 def test_a_page_is_made_and_measured(report_speed, tmp_path, monkeypatch):
     monkeypatch.setattr(report_speed, "RESULTS", report_speed.HERE / "results" / f"{tmp_path.name}.csv")
+    monkeypatch.setattr(report_speed, "RUNS", 1)
     path = report_speed.students(300, tmp_path)
     monkeypatch.setattr(report_speed, "CONTENDERS", {"studperf": report_speed.studperf})
     monkeypatch.setattr(report_speed, "measured", lambda name, path, one=report_speed.measured: one(name, path) | {"seconds_process": 9.0})
     (line,), versions = report_speed.lines_of(300, path)
-    assert line["outcome"] == "done" and line["runs"] == 3 and line["seconds_process"] == 9 and versions["studperf"]
+    assert line["outcome"] == "done" and line["runs"] == 1 and line["seconds_process"] == 9 and versions["studperf"]
     assert 0 < line["seconds_cpu"] < 600 and line["peak_mb"] > 100 and .1 < line["page_mb"] < 3
     try:
         report_speed.save([line], versions)
         report_speed.save([line | {"rows": 200}, line | {"rows": 400}], versions)
-        saved = list(report_speed.csv.DictReader(report_speed.RESULTS.open()))
+        saved = list(report_speed.csv.DictReader(report_speed.RESULTS.read_text().splitlines()))
         assert [row["rows"] for row in saved] == ["200", "300", "400"] and list(saved[0]) == list(report_speed.COLUMNS)
     finally:
         for kind in (".csv", ".json"):
