@@ -169,7 +169,7 @@ def ceiling_of(table: pd.DataFrame, target: str, inputs: Sequence[str], schema: 
     "The ceiling of R2 and its interval; NaN where an input is no factor, so that cells mean nothing."
     if not set(inputs) <= set(schema.factors):
         return [np.nan] * 3
-    found = ceiling(Cohort.summarize(table, schema.only((*inputs, target))), [target]).iloc[0]
+    found = ceiling(Cohort.summarize(table, schema.only((*inputs, target)), counts=False), [target]).iloc[0]
     return [float(found[name]) for name in ("ceiling", "ci_low", "ci_high")]
 
 # %% ../nbs/06a_selection.ipynb #368e95ef
