@@ -44,6 +44,13 @@ def test_names_are_those_of_the_package():
     run("tools/build_names.py", "--check", folder=REPO)
 
 
+def test_formulas_are_drawn_without_another_host():
+    assert SITE["format"]["html"]["html-math-method"] == "mathml"
+    theme = (REPO / "nbs/theme.scss").read_text(encoding="utf-8")
+    assert "$web-font-path: false;" in theme, "the themes would fetch their fonts"
+    assert all("theme.scss" in parts for parts in SITE["format"]["html"]["theme"].values())
+
+
 def test_the_stub_reads_the_sites_configuration():
     stub = yaml.safe_load((REPO / "nbs/_quarto.yml").read_text(encoding="utf-8"))
     assert stub == {"project": {"type": "website"}, "metadata-files": ["../_quarto.yml", "nbdev.yml"]}
@@ -58,6 +65,8 @@ def page(*cells, about=ABOUT):
 
 PNG = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
 TABLE = nbformat.v4.new_output("display_data", {"text/html": "<table><tr><td><table></table></td></tr></table>"})
+SCRIPT = nbformat.v4.new_output("display_data", {"text/html": '<script src="https://example.org/x.js"></script>'})
+WIDGET = nbformat.v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}})
 FAULTS = {
     "no description": (page(about="---\ntitle: A page\n---\n"), "description is None"),
     "a description that was cut off": (page(about=ABOUT.replace("something.", "something, and")), "expected a sentence"),
@@ -79,6 +88,9 @@ FAULTS = {
     "a link from the root": (page("[there](/index.html)"), "neither relative nor https"),
     "a link to a file that the repo does not have": (page("[it](https://github.com/studperf/studperf/blob/main/tools/none.py)"),
                                                     "tools/none.py, which is not in the repo"),
+    "a picture of another host": (page("![A picture](https://example.org/picture.png)"), "would be fetched from another host"),
+    "a program of another host": (page(("1", [SCRIPT])), "would be fetched from another host"),
+    "an output that needs a program": (page(("1", [WIDGET])), "shows application/vnd.jupyter.widget-view+json"),
     "an open block": (page("::: {.callout-note}\nText."), "::: is opened"),
     "a table in a table": (page(("1", [TABLE])), "a table within a table"),
 }

@@ -76,7 +76,7 @@ def environment(built, tmp_path_factory):
     venv.create(folder / "venv", with_pip=True)
     programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
     run(programs / "python", "-m", "pip", "install", "--quiet", "--no-input", "--constraint", REPO / "constraints.txt", built[1],
-        folder=folder)
+        folder=folder, timeout=1800)
     (folder / "work").mkdir()
     return programs, folder / "work"
 

@@ -20,7 +20,7 @@ from prepare_pages import REPO, front_matter, homes, prepare
 import studperf
 
 TEXT, FLAG = str, bool
-ENTRY = {"text": TEXT, "href": TEXT, "icon": TEXT, "aria-label": TEXT, "file": TEXT, "section": TEXT, "contents": [...],
+ENTRY = {"text": TEXT, "href": TEXT, "icon": TEXT, "aria-label": TEXT, "section": TEXT, "contents": [...],
          "menu": [...]}
 CODE_LINK = {"text": TEXT, "icon": TEXT, "href": TEXT}
 # What Quarto 1.10 knows, as far as it is used here (quarto.org/docs/reference).
@@ -30,6 +30,7 @@ SITE = {
     "lang": TEXT,
     "format": {"html": {
         "theme": {"light": [TEXT], "dark": [TEXT]}, "css": TEXT, "toc": FLAG, "toc-depth": {2, 3}, "code-copy": FLAG,
+        "html-math-method": {"mathml"},  # MathJax and KaTeX would come from another host
         "code-overflow": {"scroll", "wrap"}, "embed-resources": FLAG, "anchor-sections": FLAG,
         "link-external-newwindow": FLAG}},
     "website": {
@@ -85,7 +86,8 @@ def listed_pages(entries):
         if isinstance(entry, str):
             yield entry
         else:
-            yield from (entry[key] for key in ("href", "file") if not entry.get(key, "https:").startswith("https:"))
+            if not entry.get("href", "https:").startswith("https:"):
+                yield entry["href"]
             yield from listed_pages(entry.get("contents", []) + entry.get("menu", []))
 
 
@@ -123,6 +125,9 @@ def option_problems(cell, where):
     yield from wrong_keys(options, CELL, where)
     below = source.splitlines()[len(options):]
     yield from (f"{where}: the option {line!r} stands below the top, where it is a comment" for line in below if OPTION.match(line))
+    for kind in ("application/javascript", "application/vnd.jupyter.widget-view+json"):
+        if any(kind in output.get("data", {}) for output in cell["outputs"]):
+            yield f"{where}: shows {kind}, for which Quarto would fetch programs from another host"
     if any("image/png" in output.get("data", {}) for output in cell["outputs"]) and options.get("include") is not False:
         yield from (f"{where}: shows a figure and has no {key}" for key in ("fig-cap", "fig-alt") if not options.get(key))
 
@@ -185,7 +190,11 @@ def text_problems(name, page, folder, found, site):
             values = dict(re.findall(r"([\w-]+)=\"([^\"]*)\"", attributes))
             if link := values.get("src" if kind == "img" else "href"):
                 links.append((kind == "img", values.get("alt", ""), link))
+        for fetched in re.findall(r"<(?:script|link|iframe|img)\b[^>]*?(?:src|href)=[\"'](\w+://[^\"']*)", text):
+            yield f"{where}: {fetched} would be fetched from another host"
         for picture, label, link in links:
+            if picture and "://" in link and not link.startswith("data:") and f'"{link}"' not in text:
+                yield f"{where}: {link} would be fetched from another host"
             if picture and not label.strip():
                 yield f"{where}: the picture {link[:60]} has no text for those who cannot see it"
             if problem := link_problem(link, name, folder, found, site):
@@ -277,8 +286,9 @@ def problems(folder, site):
 
 def main():
     found = list(problems(prepare(), yaml.safe_load((REPO / "_quarto.yml").read_text(encoding="utf-8"))))
-    print(*found, sep="\n")
-    sys.exit(f"{len(found)} problems" if found else 0)
+    if found:
+        sys.exit("\n".join([*found, f"{len(found)} problems"]))
+    print("The pages in _proc are in order")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import operator
 import posixpath
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
 from nbdev.showdoc import show_doc
 
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO))  # this copy's package, also if another one is installed
+
 import studperf
 
-REPO = Path(__file__).resolve().parents[1]
 APP = "dashboard.ipynb"  # what Voila serves; on the site it would be an empty page
 NOTEBOOK = re.compile(r"File to edit: \.\./nbs/(\S+\.ipynb)")
 PUBLIC = re.compile(r"from \.(\w+) import (?:\(([^)]*)\)|(.*))")
