@@ -91,6 +91,7 @@ FAULTS = {
     "a picture of another host": (page("![A picture](https://example.org/picture.png)"), "would be fetched from another host"),
     "a program of another host": (page(("1", [SCRIPT])), "would be fetched from another host"),
     "an output that needs a program": (page(("1", [WIDGET])), "shows application/vnd.jupyter.widget-view+json"),
+    "a link within a link": (page("[see [`one`](other.ipynb)](other.ipynb#one)"), "a link within a link"),
     "an open block": (page("::: {.callout-note}\nText."), "::: is opened"),
     "a table in a table": (page(("1", [TABLE])), "a table within a table"),
 }
@@ -121,6 +122,13 @@ def test_a_page_in_order_has_no_fault(check, folder):
     made = page("## One\n\n[a](other.ipynb#one) [b](#one) [c](https://example.org) ![A picture](picture.png)\n\n```\n[x](none.ipynb)\n```",
                 ("#| echo: false\n#| fig-cap: A figure.\n#| fig-alt: \"One: a line.\"\n1", [PNG]))
     assert problems_of(check, folder, made) == []
+
+
+def test_text_that_nbdev_would_drop_is_found(check):
+    def found(text):
+        return list(check.first_cell_problems("page.ipynb", nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])))
+    assert found("# Title\n\n> A sentence.") == []
+    assert len(found("# Title\n\n> A sentence.\n\nThis would be gone.")) == len(found("# Title\n\n> Half a\n> sentence.")) == len(found("# Title")) == 1
 
 
 PAGES = {"a.ipynb": None, "b.ipynb": None}

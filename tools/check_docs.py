@@ -199,6 +199,8 @@ def text_problems(name, page, folder, found, site):
                 yield f"{where}: the picture {link[:60]} has no text for those who cannot see it"
             if problem := link_problem(link, name, folder, found, site):
                 yield f"{where}: the link {link} {problem}"
+        if re.search(r"\[[^\]\n]*(?<!!)\[[^\]\n]*\]\([^)]*\)[^\[\]\n]*\]\(", text):
+            yield f"{where}: a link within a link"
         if len(re.findall(r"^:{3,}", text, re.MULTILINE)) % 2:
             yield f"{where}: a ::: is opened and not closed"
         if re.search(r"<table(?:(?!</table).)*<table", text, re.DOTALL):
@@ -268,8 +270,16 @@ def spelling_problems(pages):
         yield f"codespell failed: {done.stdout[-300:]}"
 
 
+def first_cell_problems(name, notebook):
+    """What nbdev would drop without a word: of the cell with the title it keeps the title and the description."""
+    cell = next(("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"), "")
+    if not re.fullmatch(r"# [^\n]+\n\n> [^\n]+", cell.strip()):
+        yield f"{name}: its first text holds {cell[:80]!r}, expected a title (#) and a line of description (>), the rest in a cell of its own"
+
+
 def read_pages(folder):
-    return {path.relative_to(folder).as_posix(): json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.ipynb"))}
+    return {path.relative_to(folder).as_posix(): json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.ipynb"))
+            if ".ipynb_checkpoints" not in path.parts}
 
 
 def problems(folder, site):
@@ -280,6 +290,8 @@ def problems(folder, site):
     yield from wrong_keys(yaml.safe_load((REPO / "nbs/_quarto.yml").read_text(encoding="utf-8")), SITE, "nbs/_quarto.yml")
     for name, page in pages.items():
         yield from page_problems(name, page, folder, found, site)
+    for name, notebook in read_pages(REPO / "nbs").items():
+        yield from first_cell_problems(name, notebook)
     yield from name_problems(found, common_arguments())
     yield from spelling_problems(pages)
 

@@ -54,6 +54,11 @@ def relative_links(text, folder, notebooks, public, site):
     return re.sub(rf"{re.escape(site)}/(\w+\.html)(#[\w.]+)?", relative, text)
 
 
+def flat_links(text):
+    """Names that were links before nbdev made them links once more."""
+    return re.sub(r"\[\[(`[^`]+`)\]\([^)]*\)\]\(", r"[\1](", text)
+
+
 def short_defaults(text):
     """Constants by their names, where a signature shows all that is in them."""
     for name in ("STUDENTS", "GENERATOR"):
@@ -123,7 +128,7 @@ def prepare():
     site, public = get_config().doc_host + get_config().doc_baseurl, homes()
     for path, page in pages.items():
         add_methods(page, [name for name, notebook in public.items() if notebook == path])
-        finish(page, path, lambda text, path=path: relative_links(text, posixpath.dirname(path), notebooks, public, site))
+        finish(page, path, lambda text, path=path: relative_links(flat_links(text), posixpath.dirname(path), notebooks, public, site))
         (folder / path).write_text(json.dumps(page, ensure_ascii=False, indent=1), encoding="utf-8")
     return folder
 
