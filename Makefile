@@ -54,9 +54,10 @@ docs: .venv/.installed-dev  ## build the docs site into _docs (needs Quarto)
 	@rm -rf _docs && mv _proc/_docs . && echo "Written: _docs/index.html"
 
 # The peers have environments of their own, so that they change no version of ours. BENCH=--full for all sizes.
-bench: .venv-bench/.installed .venv-pycaret/.installed  ## measure speed and memory beside the peers, about seven minutes
+bench: .venv-bench/.installed .venv-pycaret/.installed .venv-profiling/.installed  ## measure speed and memory beside the peers, about eight minutes
 	@.venv-bench/bin/python benchmarks/battery.py $(BENCH)
 	@.venv-bench/bin/python benchmarks/prediction.py $(BENCH)
+	@.venv-bench/bin/python benchmarks/report_speed.py $(BENCH)
 
 constraints:  ## update constraints.txt to the newest versions, then: make prepare test
 	@PYTHON=$(PYTHON) tools/update_constraints.sh
@@ -94,4 +95,13 @@ clean:  ## remove what the tools made, except .venv and .venv-*
 	@echo "Installing pycaret into .venv-pycaret (some minutes the first time) ..."
 	@python3.11 -m venv .venv-pycaret
 	@.venv-pycaret/bin/python -m pip --disable-pip-version-check --no-input install --quiet --constraint $< pycaret six
+	@touch $@
+
+# An environment each, since one of them needs pandas below 3, and none of them another.
+.venv-profiling/.installed: benchmarks/profilers.txt
+	@for peer in $$(cat $<); do \
+	  echo "Installing $$peer into .venv-profiling/$${peer%%==*} (some minutes the first time) ..."; \
+	  $(PYTHON) -m venv .venv-profiling/$${peer%%==*} && \
+	  .venv-profiling/$${peer%%==*}/bin/python -m pip --disable-pip-version-check --no-input install --quiet $$peer pyarrow || exit 1; \
+	done
 	@touch $@

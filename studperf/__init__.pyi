@@ -8,7 +8,7 @@ from .decomposition import decompose
 from .explanation import dependence, explain, importance, plot_dependence, plot_explanation, plot_importance
 from .explore import (
     alt_of, caption_of, correlations, describe, missing_values, plot_correlations, plot_distribution, plot_means,
-    plot_missing,
+    plot_missing, plot_scores,
 )
 from .figures import plot_ceiling, plot_cells, plot_gaps, plot_interaction, plot_pairs, plot_trend
 from .formula_file import PredictorFileError, read_formula
@@ -32,7 +32,7 @@ __all__ = [
     "importance", "interactions", "load_named", "load_predictor", "load_students", "manova", "missing_values",
     "mixed", "model_card", "pairs", "plot_audit", "plot_ceiling", "plot_cells", "plot_correlations",
     "plot_dependence", "plot_distribution", "plot_explanation", "plot_forest", "plot_gaps", "plot_importance",
-    "plot_interaction", "plot_means", "plot_missing", "plot_models", "plot_pairs", "plot_trend", "power",
+    "plot_interaction", "plot_means", "plot_missing", "plot_models", "plot_pairs", "plot_scores", "plot_trend", "power",
     "predict_file", "predict_partitions", "ranks", "read_formula", "regress", "report", "serve",
     "simulate_students", "spread", "trend",
 ]

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['SMALL', 'MOST_SHOWN', 'FORMAT', 'Cohort', 'summarize', 'Moments', 'moments', 'unweighted', 'value_counts',
-           'cohort_html', 'merge', 'suppress', 'select_cells', 'save_cohort', 'load_cohort', 'as_cohort']
+           'joint_counts', 'cohort_html', 'merge', 'suppress', 'select_cells', 'save_cohort', 'load_cohort',
+           'as_cohort']
 
 # %% ../nbs/02_cohort.ipynb #1bef8cee
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence, Sized
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import reduce
 from itertools import combinations_with_replacement
@@ -29,8 +30,8 @@ from .data import load_students
 from .display import SMALL_GROUP, number_format, summary_html, table_html, told_count
 from .schema import (STUDENTS, DataError, DataWarning, Schema, natural_order, schema_from_dict, schema_to_dict,
                              whole_file)
-from .sums import (MOST_VALUES, NotForDuckDB, Scale, Sums, added_up, adder, files_of, group_places, key_columns, sum_columns,
-                           sum_of, sums_of_checked, sums_of_frame, sums_of_table, table_of_database, table_of_files, weight_powers)
+from .sums import (JOINT_COLUMNS, MOST_JOINT, MOST_VALUES, NotForDuckDB, Scale, Sums, added_up, adder, files_of, group_places,
+                           joint_added_up, key_columns, sum_columns, sum_of, sums_of_checked, sums_of_frame, sums_of_table, table_of_database, table_of_files, weight_powers)
 
 # %% ../nbs/02_cohort.ipynb #f683f584
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,8 @@ class Cohort:
     counts: pd.DataFrame  # columns cell (row of `cells`), score, units, count: how often each value of a discrete score occurs
     scales: Mapping[str, Scale]  # numeric column: its units
     suppressed: int = 0  # students who were left out with cells that are too small to show
+    joint: pd.DataFrame | None = None  # columns score_a, score_b, units_a, units_b, count: of all students; None: not kept
+    _asked: dict = field(default_factory=dict, init=False, repr=False, compare=False)  # what was asked for is not added up again
 
     @classmethod
     def summarize(cls,
@@ -49,11 +52,12 @@ class Cohort:
                   *,
                   database: Any = None,  # where source is a table's name or a query: SQLAlchemy Engine, Connection or address
                   counts: bool = True,  # keep value counts (for quantiles, ranks, spread and histograms); without them files take a third of the time
+                  joint: bool = False,  # keep how often values of two scores occur together, for `plot_scores`; files take a seventh longer with three scores
                   memory_limit: str = "1GB",  # for reading files; what does not fit goes to temporary files
                   progress: bool = True,  # a bar after two seconds, on a terminal only
                   ) -> "Cohort":
         "Reduce rows to a Cohort where they are, without loading files or tables. Raises DataError with all faults."
-        return summarize(source, schema, database=database, counts=counts, memory_limit=memory_limit, progress=progress)
+        return summarize(source, schema, database=database, counts=counts, joint=joint, memory_limit=memory_limit, progress=progress)
 
     @property
     def weighted(self) -> bool:
@@ -80,11 +84,21 @@ class Cohort:
 
     def moments(self, columns: Sequence[str], by: Sequence[str] = (), *, power: int = 0) -> "Moments":
         "Counts, means and cross-products of numeric columns, by group: see `moments`."
-        return moments(self, columns, by, power=power)
+        key = tuple(columns), tuple(by), power
+        if key not in self._asked:
+            self._asked[key] = moments(self, columns, by, power=power)
+        return self._asked[key].copy()
 
     def value_counts(self, score: str, by: Sequence[str] = ()) -> pd.DataFrame:
         "How often each value of a score occurs, by group: see `value_counts`."
-        return value_counts(self, score, by)
+        key = score, tuple(by)
+        if key not in self._asked:
+            self._asked[key] = value_counts(self, score, by)
+        return self._asked[key].copy()
+
+    def joint_counts(self, first: str, second: str) -> pd.DataFrame:
+        "How often values of two scores occur together: see `joint_counts`."
+        return joint_counts(self, first, second)
 
     def suppress(self, *, min_n: int = 10, counts: bool = True) -> "Cohort":
         "The Cohort without the cells of fewer than min_n students: see `suppress`."
@@ -107,7 +121,8 @@ class Cohort:
 
     def __eq__(self, other: object) -> bool:
         return (isinstance(other, Cohort) and self.schema == other.schema and self.scales == other.scales
-                and self.suppressed == other.suppressed and self.cells.equals(other.cells) and self.counts.equals(other.counts))
+                and self.suppressed == other.suppressed and self.cells.equals(other.cells) and self.counts.equals(other.counts)
+                and (self.joint is None) == (other.joint is None) and (self.joint is None or self.joint.equals(other.joint)))
 
     def __repr__(self) -> str:
         factors, numbers = ", ".join(self.schema.factors), ", ".join(self.schema.numeric)
@@ -129,7 +144,15 @@ def _assemble(schema: Schema, sums: Sums, suppressed: int = 0) -> Cohort:
     counts = sums.counts[sums.counts["score"].map({name: scale.discrete for name, scale in sums.scales.items()}).astype(bool)]
     counts = counts.assign(cell=places[counts["cell"]], score=pd.Categorical(counts["score"].astype(object), categories=list(schema.scores)))
     counts = counts.astype({"units": "int64", "count": "int64"}).sort_values(["cell", "score", "units"])
-    return Cohort(schema, cells.take(first).reset_index(drop=True), counts.reset_index(drop=True), dict(sums.scales), suppressed)
+    return Cohort(schema, cells.take(first).reset_index(drop=True), counts.reset_index(drop=True), dict(sums.scales), suppressed, _joint(sums.joint, sums.scales))
+
+
+def _joint(joint: pd.DataFrame | None, scales: Mapping[str, Scale]) -> pd.DataFrame | None:
+    "The joint counts of discrete scores alone."
+    if joint is None:
+        return None
+    discrete = [name for name, scale in scales.items() if scale.discrete]
+    return joint_added_up(joint[joint["score_a"].isin(discrete) & joint["score_b"].isin(discrete)])
 
 
 def _with_levels(cells: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -212,6 +235,10 @@ class Moments:
         "Variances with n - 1 in the denominator."
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.diagonal(self.ss, axis1=1, axis2=2) / np.where(self.n > 1, self.n - 1, np.nan)[:, None]
+
+    def copy(self) -> "Moments":
+        "The same in arrays of its own."
+        return Moments(self.columns, self.keys.copy(), self.n.copy(), self.mean.copy(), self.ss.copy())
 
 
 def moments(cohort: Cohort,
@@ -302,6 +329,27 @@ def value_counts(cohort: Cohort,
     table.insert(len(by), "value", table.pop("units") / 10 ** cohort.scales[score].decimals)
     return table
 
+# %% ../nbs/02_cohort.ipynb #99ce7d61
+def joint_counts(cohort: Cohort,  # made with joint=True
+                 first: str,  # a discrete score
+                 second: str,  # another one
+                 ) -> pd.DataFrame:  # columns value_a, value_b (in points) and count (of students), sorted
+    "How often the values of two scores occur together; raises ValueError where that was not kept."
+    _require(cohort, [first, second], tuple(cohort.schema.scores), "score")
+    if first == second:
+        raise ValueError(f"joint counts: found {first!r} twice, expected two scores")
+    if cohort.joint is None:
+        raise ValueError("the Cohort has no joint counts: it was made without them (Cohort.summarize(..., joint=True) keeps them), or cells were left "
+                         "out of it, whose students they would show")
+    pair = sorted([first, second], key=list(cohort.schema.scores).index)
+    part = cohort.joint[(cohort.joint["score_a"] == pair[0]) & (cohort.joint["score_b"] == pair[1])]
+    if part.empty and cohort.moments(pair).n.sum():
+        raise ValueError(f"no joint counts of {pair[0]!r} and {pair[1]!r}: one of them has more than {MOST_JOINT:,} possible values, "
+                         "or each pair of values is too rare to be shown")
+    values = {name: part[f"units_{side}"] / 10 ** cohort.scales[name].decimals for side, name in zip("ab", pair, strict=True)}
+    table = pd.DataFrame({"value_a": values[first], "value_b": values[second], "count": part["count"]})
+    return table.sort_values(["value_a", "value_b"], ignore_index=True)
+
 # %% ../nbs/02_cohort.ipynb #59621546
 MOST_SHOWN = 12  # levels of a factor, and columns left out, that are named
 
@@ -363,14 +411,16 @@ def merge(first: Cohort, second: Cohort) -> Cohort:
     as_texts = dict.fromkeys(key_columns(first.schema)[:-1], object)  # the two may have different categories
     cells = pd.concat([first.cells.astype(as_texts), second.cells.astype(as_texts)], ignore_index=True)
     counts = pd.concat([first.counts, second.counts.assign(cell=second.counts["cell"] + len(first.cells))])
-    return _regrouped(first.schema, cells, counts, scales, first.suppressed + second.suppressed)
+    joint = None if first.joint is None or second.joint is None else pd.concat([first.joint, second.joint])
+    return _regrouped(first.schema, cells, counts, scales, first.suppressed + second.suppressed, joint)
 
 
-def _regrouped(schema: Schema, cells: pd.DataFrame, counts: pd.DataFrame, scales: Mapping[str, Scale], suppressed: int) -> Cohort:
+def _regrouped(schema: Schema, cells: pd.DataFrame, counts: pd.DataFrame, scales: Mapping[str, Scale], suppressed: int,
+               joint: pd.DataFrame | None) -> Cohort:
     "A Cohort from cells of which some may be the same."
     keys = key_columns(schema)
     counts = counts.assign(cell=group_places(cells, keys)[0][counts["cell"]], score=counts["score"].astype(object))
-    sums = Sums(_with_levels(added_up(cells, keys), schema), added_up(counts, ["cell", "score", "units"]), scales)
+    sums = Sums(_with_levels(added_up(cells, keys), schema), added_up(counts, ["cell", "score", "units"]), scales, joint)
     return _assemble(schema, sums, suppressed)
 
 
@@ -403,10 +453,12 @@ def _rescaled(cohort: Cohort, scales: Mapping[str, Scale]) -> Cohort:
         if scale.decimals is None:
             floats = [sum_of(name), *(sum_of(*_in_order(cohort, (name, other))) for other in scales)]
             cells[floats] = cells[floats].astype(float)
-    factors = cohort.counts["score"].map({name: 10 ** ((scale.decimals or 0) - (cohort.scales[name].decimals or 0))
-                                          for name, scale in scales.items() if name in cohort.schema.scores})
-    counts = cohort.counts.assign(units=cohort.counts["units"] * factors.astype(float))
-    return replace(cohort, cells=cells, counts=counts.astype({"units": "int64"}), scales=dict(scales))
+    steps = {name: 10 ** ((scale.decimals or 0) - (cohort.scales[name].decimals or 0)) for name, scale in scales.items()
+             if name in cohort.schema.scores}
+    counts = cohort.counts.assign(units=cohort.counts["units"] * cohort.counts["score"].map(steps).astype(float))
+    joint = cohort.joint if cohort.joint is None else cohort.joint.assign(**{
+        f"units_{side}": (cohort.joint[f"units_{side}"] * cohort.joint[f"score_{side}"].map(steps).astype(float)).astype("int64") for side in "ab"})
+    return replace(cohort, cells=cells, counts=counts.astype({"units": "int64"}), scales=dict(scales), joint=joint)
 
 
 def _converted(cohort: Cohort, steps: Mapping[str, tuple[float, float]], weights: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -444,7 +496,9 @@ def suppress(cohort: Cohort, *,
     shown = select_cells(cohort, (cohort.cells["n"] >= min_n).to_numpy() & (_effective_n(cohort) >= min_n / 2))
     if not counts:
         scales = {name: replace(scale, discrete=False) for name, scale in cohort.scales.items()}
-        shown = replace(shown, scales=scales, counts=shown.counts.head(0))
+        shown = replace(shown, scales=scales, counts=shown.counts.head(0), joint=None)
+    if shown.joint is not None:
+        shown = replace(shown, joint=shown.joint[shown.joint["count"] >= min_n].reset_index(drop=True))
     return replace(shown, suppressed=cohort.suppressed + cohort.n - shown.n)
 
 
@@ -462,7 +516,8 @@ def select_cells(cohort: Cohort,
     "The Cohort of some of the cells alone."
     place = np.cumsum(keep) - 1
     counts = cohort.counts[keep[cohort.counts["cell"]]]
-    kept = _regrouped(cohort.schema, cohort.cells[keep], counts.assign(cell=place[counts["cell"]]), cohort.scales, cohort.suppressed)
+    joint = cohort.joint if keep.all() else None  # it is of all students: what is left of it would tell of those who were left out
+    kept = _regrouped(cohort.schema, cohort.cells[keep], counts.assign(cell=place[counts["cell"]]), cohort.scales, cohort.suppressed, joint)
     return _rescaled(kept, {name: _recentred(kept, name) for name in kept.scales})
 
 
@@ -482,6 +537,8 @@ def save_cohort(cohort: Cohort, path: str | Path) -> None:
     "Write a Cohort to Parquet, whole or not at all."
     about = {"version": 1, "schema": schema_to_dict(cohort.schema), "suppressed": cohort.suppressed,
              "scales": {name: asdict(scale) for name, scale in cohort.scales.items()}}
+    if cohort.joint is not None:  # readers that do not know it pass it over
+        about["joint"] = cohort.joint.to_dict("list")
     keys = key_columns(cohort.schema)
     columns = {name: pa.array(cohort.cells[name].astype(object), pa.string()) for name in keys[:-1]}
     for name in ["missing", "n", *sum_columns(cohort.schema)]:
@@ -498,7 +555,7 @@ def save_cohort(cohort: Cohort, path: str | Path) -> None:
         pa.parquet.write_table(table, temporary)
 
 
-def _from_arrow(table: pa.Table, schema: Schema, scales: Mapping[str, Scale], suppressed: int) -> Cohort:
+def _from_arrow(table: pa.Table, schema: Schema, scales: Mapping[str, Scale], suppressed: int, joint: pd.DataFrame | None) -> Cohort:
     "A Cohort from a table of cells whose value counts stand in lists."
     counts = [_unnested(table, score) for score in schema.scores if scales[score].discrete]
     counts = pd.concat(counts) if counts else pd.DataFrame(columns=["cell", "score", "units", "count"]).astype({"cell": "int64"})
@@ -506,7 +563,7 @@ def _from_arrow(table: pa.Table, schema: Schema, scales: Mapping[str, Scale], su
     for name in sum_columns(schema):
         if cells[name].dtype == object:
             cells[name] = pd.Series([int(value) for value in cells[name]], dtype=object)
-    return _assemble(schema, Sums(_with_levels(cells, schema), counts, scales), suppressed)
+    return _assemble(schema, Sums(_with_levels(cells, schema), counts, scales, joint), suppressed)
 
 
 def _unnested(table: pa.Table, score: str) -> pd.DataFrame:
@@ -526,7 +583,8 @@ def load_cohort(path: str | Path) -> Cohort:
         raise DataError(str(path), [f"found format version {about.get('version')!r}, expected 1; update studperf"])
     try:
         scales = {name: Scale(**scale) for name, scale in about["scales"].items()}
-        cohort = _from_arrow(table, schema_from_dict(about["schema"]), scales, about["suppressed"])
+        joint = pd.DataFrame(about["joint"], columns=list(JOINT_COLUMNS)) if "joint" in about else None
+        cohort = _from_arrow(table, schema_from_dict(about["schema"]), scales, about["suppressed"], joint)
     except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise DataError(str(path), [f"the Cohort in it is damaged ({type(error).__name__}: {error}); save it again"]) from error
     if (cohort.cells["n"] < 1).any() or cohort.cells.duplicated(key_columns(cohort.schema)).any():

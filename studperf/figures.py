@@ -8,7 +8,7 @@ __all__ = ['ABOVE', 'MOST_PAIRS', 'MOST_COLUMNS', 'LINES', 'adjusted_beside', 'p
 
 # %% ../nbs/05c_figures.ipynb #679b34b7
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -291,7 +291,7 @@ def plot_trend(cohort: Cohort,
 # %% ../nbs/05c_figures.ipynb #cad3919a
 def plot_ceiling(cohort: Cohort,
                  scores: str | Sequence[str] | None = None,  # default: all
-                 comparison: pd.DataFrame | None = None,  # from `compare_models`, of the one score
+                 comparison: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,  # from `compare_models`, of the one score; or score: its own
                  *,
                  conf_level: float = .95,  # of the ceilings' intervals
                  ax: Axes | None = None) -> Axes:
@@ -300,10 +300,14 @@ def plot_ceiling(cohort: Cohort,
     known = table[table["ceiling"].notna()]
     if known.empty:
         raise ValueError(f"no ceiling can be drawn: {table['method'].iloc[0]}")
-    if comparison is not None and (len(table) > 1 or comparison["ceiling"].isna().any()):
-        raise ValueError(f"comparison: found models of one score beside the ceilings of {listed(table['score'])}; name the score" if len(table) > 1
-                         else "comparison: its models have other inputs than factors, and this is no ceiling of theirs; see plot_models")
-    marks = pd.concat([_ceiling_marks(row, comparison) for _, row in known.iterrows()], ignore_index=True)
+    if isinstance(comparison, pd.DataFrame):
+        if len(table) > 1:
+            raise ValueError(f"comparison: found models of one score beside the ceilings of {listed(table['score'])}; name the score")
+        comparison = {table["score"].iloc[0]: comparison}
+    compared = comparison or {}
+    if any(models["ceiling"].isna().any() for models in compared.values()):
+        raise ValueError("comparison: its models have other inputs than factors, and this is no ceiling of theirs; see plot_models")
+    marks = pd.concat([_ceiling_marks(row, compared.get(row["score"])) for _, row in known.iterrows()], ignore_index=True)
     rows = rows_of(marks["what"].tolist(), [heading(score) for score in marks["score"]], ax=ax)
     ax = axes_of(ax, WIDTH, 1 + rows.height)
     rows.draw(ax)
@@ -317,7 +321,7 @@ def plot_ceiling(cohort: Cohort,
         ax.fill_betweenx([own[0] - .5, own[-1] + .7], row["ci_low"], row["ci_high"], color=ORANGE, alpha=.13, linewidth=0, zorder=0)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value * 100:.3g}%".replace("-", "−"))
     label_axes(ax, "What the factors can explain", f"share of the variation in scores ({conf_level:.0%} intervals)")
-    return described(ax, *_ceiling_texts(marks, table, conf_level, comparison is not None))
+    return described(ax, *_ceiling_texts(marks, table, conf_level, bool(compared)))
 
 
 def _ceiling_marks(row: pd.Series, comparison: pd.DataFrame | None) -> pd.DataFrame:

@@ -90,7 +90,7 @@ class Formula:
                     raise KeyError
                 value += slope * (float(number) - mean)  # NumPy's small numbers would cut digits off
             return value, levels
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError):
             raise ValueError("; ".join(problems_of(self, student))) from None
 
     def predict_one(self,

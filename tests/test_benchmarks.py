@@ -125,3 +125,34 @@ def test_contenders_take_turns(prediction):
     order = []
     assert prediction.taking_turns(lambda name: order.append(name) or name, ["a", "b"], 3) == {"a": ["a"] * 3, "b": ["b"] * 3}
     assert order == ["a", "b", "b", "a", "a", "b"]
+
+
+@pytest.fixture
+def report_speed(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import report_speed
+    return report_speed
+
+
+def test_a_page_is_made_and_measured(report_speed, tmp_path, monkeypatch):
+    monkeypatch.setattr(report_speed, "RESULTS", report_speed.HERE / "results" / f"{tmp_path.name}.csv")
+    path = report_speed.students(300, tmp_path)
+    monkeypatch.setattr(report_speed, "CONTENDERS", {"studperf": report_speed.studperf})
+    monkeypatch.setattr(report_speed, "measured", lambda name, path, one=report_speed.measured: one(name, path) | {"seconds_process": 9.0})
+    (line,), versions = report_speed.lines_of(300, path)
+    assert line["outcome"] == "done" and line["runs"] == 3 and line["seconds_process"] == 9 and versions["studperf"]
+    assert 0 < line["seconds_cpu"] < 600 and line["peak_mb"] > 100 and .1 < line["page_mb"] < 3
+    try:
+        report_speed.save([line], versions)
+        report_speed.save([line | {"rows": 200}, line | {"rows": 400}], versions)
+        saved = list(report_speed.csv.DictReader(report_speed.RESULTS.open()))
+        assert [row["rows"] for row in saved] == ["200", "300", "400"] and list(saved[0]) == list(report_speed.COLUMNS)
+    finally:
+        for kind in (".csv", ".json"):
+            report_speed.RESULTS.with_suffix(kind).unlink(missing_ok=True)
+
+
+def test_a_profiler_that_is_not_installed_is_told(report_speed, monkeypatch, tmp_path):
+    monkeypatch.setattr(report_speed, "ENVIRONMENTS", tmp_path)
+    with pytest.raises(SystemExit, match="sweetviz is not installed in .*: make .venv-profiling/.installed"):
+        report_speed.interpreter("sweetviz")

@@ -24,7 +24,7 @@ BASELINE = Path(__file__).with_name("baseline")
 # Root mean square over all pixels, of 255. The same Matplotlib gives 0; a title that lacks a letter gives 1.9 or more, a label
 # that moves gives 6 or more.
 TOLERANCE = 1.0
-SAMPLE = Cohort.summarize()
+SAMPLE = Cohort.summarize(joint=True)
 COMPARED = pd.DataFrame({"model": ["least squares", "decision tree", "mean"], "r2": [.26, .21, -.01], "r2_low": [.18, .13, -.04],
                          "r2_high": [.34, .29, .02], "ceiling": .25})  # as `compare_models` gives it
 PICTURES = {
@@ -38,6 +38,7 @@ PICTURES = {
     "trend": lambda: studperf.plot_trend(SAMPLE, "writing", "parental_education"),
     "ceiling": lambda: studperf.plot_ceiling(SAMPLE, "math", COMPARED),
     "correlations": lambda: studperf.plot_correlations(SAMPLE),
+    "scores": lambda: studperf.plot_scores(SAMPLE, "reading", "math"),
     "missing": lambda: studperf.plot_missing(table_with_holes()),
 }
 
@@ -96,7 +97,7 @@ def hard_table(n=2000, levels=25, seed=0):
     rows.loc[random.random(n) < .3, "price"] = None
     rows.loc[random.random(n) < .1, "result 0"] = np.nan
     schema = Schema({"the_school_that_the_pupil_attends": None, "price": None, "form": forms}, [f"result {i}" for i in range(8)], ordered=["form"])
-    return Cohort.summarize(rows, schema)
+    return Cohort.summarize(rows, schema, joint=True)
 
 
 def figures_of(cohort):
@@ -109,6 +110,7 @@ def figures_of(cohort):
     yield "ceiling", lambda: studperf.plot_ceiling(cohort)
     if several:
         yield "correlations", lambda: studperf.plot_correlations(cohort)
+        yield "scores", lambda: studperf.plot_scores(cohort, *list(cohort.schema.scores)[:2])
     for factor in factors:
         yield f"distribution {factor}", lambda factor=factor: studperf.plot_distribution(cohort, score, factor)
         yield f"pairs {factor}", lambda factor=factor: studperf.plot_pairs(cohort, score, factor)
@@ -140,8 +142,8 @@ TABLES = {
 
 def texts_of(ax):
     """All texts that are seen."""
-    low, high = sorted(ax.get_xlim())
-    hidden = [label for label, at in zip(ax.get_xticklabels(), ax.get_xticks(), strict=True) if not low - 1e-9 <= at <= high + 1e-9]
+    hidden = [label for axis in (ax.xaxis, ax.yaxis) for label, at in zip(axis.get_ticklabels(), axis.get_ticklocs(), strict=True)
+              if not min(axis.get_view_interval()) - 1e-9 <= at <= max(axis.get_view_interval()) + 1e-9]
     return [text for text in ax.findobj(mpl.text.Text) if text.get_text() and text.get_visible() and text not in hidden and (ax.axison or text in ax.texts)]
 
 

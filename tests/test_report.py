@@ -36,7 +36,7 @@ def test_the_notebook_was_run_and_has_the_reports_numbers(tmp_path):
 
 
 def test_an_error_leaves_neither_report_nor_notebook(tmp_path, monkeypatch):
-    monkeypatch.setattr("studperf.reporting.notebook_cells", lambda *given, **options: [("code", "1 / 0")])
+    monkeypatch.setattr("studperf.report_notebook.notebook_cells", lambda *given, **options: [("code", "1 / 0")])
     with pytest.raises(Exception, match="ZeroDivisionError"):
         report(None, tmp_path / "report.html", notebook=True)
     assert list(tmp_path.iterdir()) == []
@@ -56,7 +56,7 @@ def test_the_real_files_report_in_a_browser(shared_data, browser, artefacts, tmp
     assert not errors
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") == width, "the page scrolls sideways"
-    assert page.locator("img").count() == 23
+    assert page.locator("img").count() == 21
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0 && image.alt.length > 20)")
     assert page.evaluate("[...document.querySelectorAll('table')].every(table => table.caption && table.querySelector('th[scope=col]'))")
     text = page.inner_text("main")
