@@ -39,15 +39,18 @@ lint: .venv/.installed-dev  ## look for bugs with ruff (fix what it finds in the
 prepare: .venv/.installed-dev  ## after an edit: export the modules, run the notebooks, clean them, build the README
 	@$(BIN)/nbdev_export
 	@cp nbs/dashboard.ipynb studperf/assets/  # what the package serves
+	@$(BIN)/python tools/build_names.py
 	@$(BIN)/python tools/run_nbs.py
 	@$(BIN)/nbdev_clean
 	@$(BIN)/python tools/build_readme.py
 
-# nbdev_docs would do, but it installs Quarto by itself and writes its own README.md.
+# nbdev_docs would do, but it installs Quarto by itself and writes its own README.md. Quarto ends with code 0 when a link leads
+# nowhere, so its warnings are looked for.
 docs: .venv/.installed-dev  ## build the docs site into _docs (needs Quarto)
 	@command -v quarto >/dev/null || { echo "The site is built by Quarto, which is not installed: get it from https://quarto.org/docs/get-started, then run make docs again."; exit 1; }
-	@$(BIN)/python -c "from nbdev.quarto import refresh_quarto_yml as settings; from nbdev.serve import proc_nbs; settings(); proc_nbs()"
-	@cd _proc && quarto render --no-cache
+	@$(BIN)/python tools/check_docs.py
+	@cd _proc && { quarto render --no-cache >render.log 2>&1 || { cat render.log; exit 1; }; }
+	@! grep -E "WARN|ERROR" _proc/render.log
 	@rm -rf _docs && mv _proc/_docs . && echo "Written: _docs/index.html"
 
 # The peers have environments of their own, so that they change no version of ours. BENCH=--full for all sizes.

@@ -9,7 +9,6 @@ import tokenize
 from pathlib import Path
 
 import pytest
-import yaml
 
 REPO = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(path.relative_to(REPO) for path in REPO.glob("nbs/**/*.ipynb") if ".ipynb_checkpoints" not in path.parts)
@@ -54,27 +53,6 @@ def test_notebook_holds_no_foreign_metadata(path):
     notebook = json.loads((REPO / path).read_text(encoding="utf-8"))
     assert set(notebook["metadata"]) <= {"kernelspec"}
     assert {cell["id"]: cell["metadata"] for cell in notebook["cells"] if cell["metadata"]} == {}
-
-
-@pytest.mark.slow
-def test_docs_pages_are_processed_without_quarto(repo_copy):
-    run("-c", "from nbdev.serve import proc_nbs; proc_nbs()", folder=repo_copy)
-    pages = {path.relative_to(repo_copy / "_proc") for path in repo_copy.glob("_proc/**/*.ipynb")}
-    assert pages >= {path.relative_to("nbs") for path in NOTEBOOKS}
-
-
-def test_site_lists_every_page():
-    site = yaml.safe_load((REPO / "_quarto.yml").read_text(encoding="utf-8"))
-    assert "../_quarto.yml" in yaml.safe_load((REPO / "nbs/_quarto.yml").read_text(encoding="utf-8"))["metadata-files"]
-
-    def pages(entries):
-        for entry in entries:
-            yield from [entry] if isinstance(entry, str) else pages(entry.get("contents", []))
-
-    listed = set(pages(site["website"]["sidebar"]["contents"]))
-    assert [page for page in listed if not (REPO / "nbs" / page).is_file()] == []
-    pages_there = {path.relative_to("nbs").as_posix() for path in NOTEBOOKS}
-    assert pages_there - listed == {"dashboard.ipynb"}  # which is an app, not a page
 
 
 def test_settings_hold_no_raw_percent():

@@ -1,0 +1,173 @@
+"""The pages of the docs site hold together, and tools/check_docs.py finds what would break them."""
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+REPO = Path(__file__).resolve().parents[1]
+SITE = yaml.safe_load((REPO / "_quarto.yml").read_text(encoding="utf-8"))
+ABOUT = "---\ntitle: A page\ndescription: It says something.\noutput-file: page.html\n---\n"
+
+
+@pytest.fixture(scope="module")
+def check():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(REPO / "tools")
+        import check_docs
+        yield check_docs
+
+
+def run(*command, folder):
+    """What a tool says; a failure shows it."""
+    done = subprocess.run([sys.executable, *command], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=1800)
+    if done.returncode:
+        pytest.fail(done.stdout, pytrace=False)
+
+
+@pytest.mark.slow
+def test_all_pages_are_in_order(repo_copy):
+    run("tools/check_docs.py", folder=repo_copy)
+    pages = {path.relative_to(repo_copy / "_proc").as_posix() for path in repo_copy.glob("_proc/**/*.ipynb")}
+    assert pages == {path.relative_to(REPO / "nbs").as_posix() for path in REPO.glob("nbs/**/*.ipynb")
+                     if ".ipynb_checkpoints" not in path.parts} - {"dashboard.ipynb"}  # which is an app, not a page
+    texts = [path.read_text(encoding="utf-8") for path in repo_copy.glob("_proc/**/*.ipynb")]
+    assert not any("https://studperf.github.io/studperf/" in text for text in texts), "a link leaves this copy of the site"
+    assert any("show_doc(compare)" in text and "#### Cohort.summarize" not in text for text in texts)
+    assert sum("#### Cohort.summarize" in text for text in texts) == 1
+
+
+def test_names_are_those_of_the_package():
+    run("tools/build_names.py", "--check", folder=REPO)
+
+
+def test_formulas_are_drawn_without_another_host():
+    assert SITE["format"]["html"]["html-math-method"] == "mathml"
+    theme = (REPO / "nbs/theme.scss").read_text(encoding="utf-8")
+    assert "$web-font-path: false;" in theme, "the themes would fetch their fonts"
+    assert all("theme.scss" in parts for parts in SITE["format"]["html"]["theme"].values())
+
+
+def test_the_stub_reads_the_sites_configuration():
+    stub = yaml.safe_load((REPO / "nbs/_quarto.yml").read_text(encoding="utf-8"))
+    assert stub == {"project": {"type": "website"}, "metadata-files": ["../_quarto.yml", "nbdev.yml"]}
+
+
+def page(*cells, about=ABOUT):
+    """A page as nbdev leaves it: front matter, then Markdown, or code if a cell is a pair of source and outputs."""
+    made = [nbformat.v4.new_markdown_cell(cell) if isinstance(cell, str) else nbformat.v4.new_code_cell(cell[0], outputs=cell[1])
+            for cell in cells]
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_raw_cell(about), *made])
+
+
+PNG = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
+TABLE = nbformat.v4.new_output("display_data", {"text/html": "<table><tr><td><table></table></td></tr></table>"})
+SCRIPT = nbformat.v4.new_output("display_data", {"text/html": '<script src="https://example.org/x.js"></script>'})
+WIDGET = nbformat.v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}})
+FAULTS = {
+    "no description": (page(about="---\ntitle: A page\n---\n"), "description is None"),
+    "a description that was cut off": (page(about=ABOUT.replace("something.", "something, and")), "expected a sentence"),
+    "no title": (page(about=ABOUT.replace("A page", "''")), "title is ''"),
+    "a misspelt key of a page": (page(about=ABOUT.replace("output-file", "outputfile")), "unknown key 'outputfile'"),
+    "a misspelt option": (page(("#| fig-cpa: A figure\n1", [])), "unknown key 'fig-cpa'"),
+    "an option of the wrong kind": (page(("#| echo: no way\n1", [])), "found 'no way', expected true or false"),
+    "an option that YAML does not take": (page(("#| fig-alt: Two bars: one, two\n1", [])), "are no YAML"),
+    "an option below the top": (page(("x = 1\n#| echo: false", [])), "stands below the top"),
+    "a figure without a text": (page(("#| fig-cap: A figure.\n1", [PNG])), "has no fig-alt"),
+    "a figure without a caption": (page(("#| fig-alt: A line.\n1", [PNG])), "has no fig-cap"),
+    "a picture without a text": (page("![](picture.png)"), "has no text for those"),
+    "an image tag without a text": (page('<img src="picture.png">'), "has no text for those"),
+    "a missing picture": (page("![A picture](missing.png)"), "missing.png, which does not exist"),
+    "a link to a page that is not there": (page("[there](missing.ipynb)"), "missing.ipynb, which does not exist"),
+    "a link to an anchor that is not there": (page("# One\n\n[there](#two)"), "#two, which page.ipynb does not have"),
+    "an anchor of another page": (page("[there](other.ipynb#two)"), "#two, which other.ipynb does not have"),
+    "a link by http": (page("[there](http://example.org)"), "neither relative nor https"),
+    "a link from the root": (page("[there](/index.html)"), "neither relative nor https"),
+    "a link to a file that the repo does not have": (page("[it](https://github.com/studperf/studperf/blob/main/tools/none.py)"),
+                                                    "tools/none.py, which is not in the repo"),
+    "a picture of another host": (page("![A picture](https://example.org/picture.png)"), "would be fetched from another host"),
+    "a program of another host": (page(("1", [SCRIPT])), "would be fetched from another host"),
+    "an output that needs a program": (page(("1", [WIDGET])), "shows application/vnd.jupyter.widget-view+json"),
+    "a link within a link": (page("[see [`one`](other.ipynb)](other.ipynb#one)"), "a link within a link"),
+    "an open block": (page("::: {.callout-note}\nText."), "::: is opened"),
+    "a table in a table": (page(("1", [TABLE])), "a table within a table"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "picture.png").touch()
+    nbformat.write(page("## One"), tmp_path / "other.ipynb")
+    return tmp_path
+
+
+def problems_of(check, folder, made):
+    nbformat.write(made, folder / "page.ipynb")
+    pages = check.read_pages(folder)
+    anchors = {name: set(check.anchors(one)) for name, one in pages.items()}
+    return list(check.page_problems("page.ipynb", pages["page.ipynb"], folder, anchors, SITE))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found(check, folder, fault):
+    made, said = FAULTS[fault]
+    found = problems_of(check, folder, made)
+    assert len(found) == 1 and said in found[0]
+
+
+def test_a_page_in_order_has_no_fault(check, folder):
+    made = page("## One\n\n[a](other.ipynb#one) [b](#one) [c](https://example.org) ![A picture](picture.png)\n\n```\n[x](none.ipynb)\n```",
+                ("#| echo: false\n#| fig-cap: A figure.\n#| fig-alt: \"One: a line.\"\n1", [PNG]))
+    assert problems_of(check, folder, made) == []
+
+
+def test_text_that_nbdev_would_drop_is_found(check):
+    def found(text):
+        return list(check.first_cell_problems("page.ipynb", nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])))
+    assert found("# Title\n\n> A sentence.") == []
+    assert len(found("# Title\n\n> A sentence.\n\nThis would be gone.")) == len(found("# Title\n\n> Half a\n> sentence.")) == len(found("# Title")) == 1
+
+
+PAGES = {"a.ipynb": None, "b.ipynb": None}
+BASE = {"website": {"navbar": {}, "sidebar": {"contents": ["a.ipynb", {"section": "B", "contents": ["b.ipynb"]}]}}}
+SITE_FAULTS = {
+    "a misspelt key": ({"websit": {}}, "unknown key 'websit'"),
+    "a misspelt key within": ({"format": {"html": {"tocdepth": 3}}}, "unknown key 'tocdepth'"),
+    "an unknown style": ({"website": {"navbar": {}, "sidebar": {"style": "flaoting", "contents": ["a.ipynb", "b.ipynb"]}}}, "'flaoting'"),
+    "a text for true": ({"format": {"html": {"toc": "yes"}}}, "found 'yes', expected true or false"),
+    "a page that is not there": ({"website": {"navbar": {}, "sidebar": {"contents": ["a.ipynb", "b.ipynb", "c.ipynb"]}}}, "c.ipynb is listed"),
+    "a page that is not listed": ({"website": {"navbar": {}, "sidebar": {"contents": ["a.ipynb"]}}}, "b.ipynb is not in the sidebar"),
+    "a page that is listed twice": ({"website": {"navbar": {}, "sidebar": {"contents": ["a.ipynb", "b.ipynb", "a.ipynb"]}}}, "listed twice"),
+    "a bar that leads nowhere": ({"website": {**BASE["website"], "navbar": {"left": [{"text": "C", "href": "c.ipynb"}]}}}, "leads to c.ipynb"),
+}
+
+
+@pytest.mark.parametrize("fault", SITE_FAULTS)
+def test_a_fault_of_the_configuration_is_found(check, fault):
+    site, said = SITE_FAULTS[fault]
+    found = list(check.site_problems(BASE | site, PAGES))
+    assert len(found) == 1 and said in found[0]
+
+
+def test_the_configuration_without_fault(check):
+    assert list(check.site_problems(BASE, PAGES)) == []
+
+
+def test_undocumented_names_are_found(check, monkeypatch):
+    def mystery(value: int, cohort=None): ...
+    monkeypatch.setattr("studperf.compare", mystery, raising=False)
+    assert list(check.undocumented("compare", {"cohort"})) == ["compare: has no docstring", "compare: the parameter value has no comment"]
+
+
+def test_misspelt_words_are_found(check):
+    found = list(check.spelling_problems({"page.ipynb": page("We recieve scores.")}))
+    assert len(found) == 1 and "recieve ==> receive" in found[0]
+
+
+def test_headings_get_pandocs_anchors(check):
+    given = {"## 1. What can be reached at all?": "what-can-be-reached-at-all", "### Cohort.summarize": "cohort.summarize",
+             "## `plot_means` and [links](x.ipynb)": "plot_means-and-links", "## Raw & adjusted": "raw-adjusted", "## Own {#mine}": "mine"}
+    assert {text: next(check.anchors(page(text))) for text in given} == given

@@ -1,0 +1,131 @@
+"""The wheel and the source package: in order, small, and whole, since the main jobs run from an empty environment.
+
+Needs the package index, since the environment gets what the package requires.
+"""
+import os
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.error
+import urllib.request
+import venv
+import zipfile
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import missing
+from serving import free_port
+
+REPO = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.slow
+OUTSIDE = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+
+def run(*command, folder, timeout=900):
+    done = subprocess.run(list(map(str, command)), cwd=folder, env=OUTSIDE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=timeout)
+    if done.returncode:
+        pytest.fail(f"{' '.join(map(str, command))}\n{done.stdout}", pytrace=False)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The source package, and the wheel that was built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=REPO, capture_output=True, text=True, check=False)
+    if tracked.returncode:
+        missing("no git, which says what belongs to the repo")
+    copy = tmp_path_factory.mktemp("repo")
+    for name in filter(None, tracked.stdout.split("\0")):
+        if (REPO / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((REPO / name).read_bytes())
+    run(sys.executable, "-m", "build", "--outdir", folder, copy, folder=folder)
+    (source,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    return source, wheel
+
+
+def test_packages_pass_the_index_checks(built, tmp_path):
+    source, wheel = built
+    assert "PASSED" in run(sys.executable, "-m", "twine", "check", "--strict", source, wheel, folder=tmp_path)
+    run(Path(sys.executable).with_name("check-wheel-contents"), wheel, folder=tmp_path)
+
+
+def test_the_wheel_is_small_and_whole(built):
+    source, wheel = built
+    assert wheel.stat().st_size < 1_000_000 and source.stat().st_size < 2_000_000
+    inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    package = {path.relative_to(REPO).as_posix() for path in (REPO / "studperf").rglob("*")
+               if path.is_file() and path.suffix != ".pyc" and ".ipynb_checkpoints" not in path.parts}
+    assert inside == package
+    assert {"studperf/py.typed", "studperf/__init__.pyi", "studperf/assets/students.csv", "studperf/assets/dashboard.ipynb",
+            "studperf/assets/report.html", "studperf/assets/voila/templates/studperf/index.html.j2"} <= inside
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"settings.ini", "README.md", "LICENSE", "setup.py", "pyproject.toml"} | package <= names
+    assert not any(name.startswith(("tests/", "nbs/")) for name in names)
+
+
+@pytest.fixture(scope="module")
+def environment(built, tmp_path_factory):
+    """The programs of an environment that has the wheel and nothing of the repo, and an empty folder to work in."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder / "venv", with_pip=True)
+    programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+    run(programs / "python", "-m", "pip", "install", "--quiet", "--no-input", "--constraint", REPO / "constraints.txt", built[1],
+        folder=folder, timeout=1800)
+    (folder / "work").mkdir()
+    return programs, folder / "work"
+
+
+def test_nothing_comes_from_the_repo(environment):
+    programs, folder = environment
+    places = run(programs / "python", "-c", "import studperf, sys; print(studperf.__file__, *sys.path)", folder=folder)
+    assert str(REPO) not in places and "site-packages" in places
+    run(programs / "python", "-m", "pip", "check", folder=folder)
+
+
+def test_the_main_jobs_run(environment):
+    programs, folder = environment
+    version = run(programs / "python", "-c", "import studperf; print(studperf.__version__, studperf.load_students().shape)", folder=folder)
+    assert version.split(maxsplit=1)[1].strip() == "(1000, 8)"
+    run(programs / "studperf", "report", "--out", "report.html", folder=folder)
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    assert "lunch" in report and report.count("<img") > 5
+    run(programs / "studperf", "train", "--target", "math", "--model", "least squares", folder=folder)
+    run(programs / "studperf", "simulate", "50", "--out", "new.csv", folder=folder)
+    run(programs / "studperf", "predict", "math.studperf", "new.csv", "--out", "predicted.csv", folder=folder)
+    lines = (folder / "predicted.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 51 and lines[0].endswith("prediction,low,high")
+    assert "--port" in run(programs / "studperf", "dashboard", "--help", folder=folder)
+
+
+def answer(address):
+    """The page, or None as long as nothing listens."""
+    try:
+        with urllib.request.urlopen(address, timeout=60) as response:
+            return response.read().decode()
+    except urllib.error.HTTPError as error:
+        pytest.fail(f"the dashboard answers {error.code}: {error.read().decode()[:2000]}", pytrace=False)
+    except OSError:
+        return None
+
+
+def test_the_dashboard_is_served(environment):
+    programs, folder = environment
+    port = free_port()
+    with (folder / "dashboard.log").open("w") as log:
+        server = psutil.Popen([programs / "studperf", "dashboard", "--port", str(port)], cwd=folder, env=OUTSIDE, stdin=subprocess.DEVNULL,
+                              stdout=log, stderr=log)
+        try:
+            end = time.monotonic() + 180
+            while (page := answer(f"http://localhost:{port}/")) is None and server.poll() is None and time.monotonic() < end:
+                time.sleep(1)
+        finally:
+            for process in [*server.children(recursive=True), server]:
+                process.kill()
+            server.wait()
+    assert page and "What score would we expect?" in page, (folder / "dashboard.log").read_text()
