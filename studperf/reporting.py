@@ -52,6 +52,7 @@ def figure_part(ax: Axes,
                 ) -> dict:  # uri, alt, caption, width, height
     "A figure as a data address that needs no other file, with its own caption and text alternative; the figure is closed."
     figure, buffer = ax.figure, io.BytesIO()
+    figure.set_layout_engine("tight", pad=.3)  # constrained layout measures every text several times
     width, height = (figure.get_size_inches() * 96).round().astype(int)
     with plt.rc_context({"svg.hashsalt": "studperf"}):  # the same figure gives the same bytes
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # savefig draws everything twice
