@@ -291,7 +291,9 @@ class ClassListPart:
         self.page, self.table, self.problem = page, None, ""
         self.upload = widgets.FileUpload(accept=".csv,.tsv,.txt,.xlsx", multiple=False, description="Choose a file", icon="", tooltip="").add_class("sp-upload")
         self.upload.observe(self._read, "value")
-        self.widget = widgets.Box([self.upload]).add_class("sp-group")
+        hint = html("sp-drop-hint")  # the page's script makes the box a place to drop a file
+        hint.value = f'<span class="sp-hint" data-most-bytes="{MOST_BYTES}">or drop it here</span>'
+        self.widget = widgets.Box([self.upload, hint]).add_class("sp-drop")
 
     def _read(self, change: Mapping) -> None:
         if not change["new"]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from playwright.sync_api import sync_playwright
+from serving import Served
 
 REPO = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("STUDPERF_SHARED", REPO.parent / "shared"))
@@ -80,6 +81,14 @@ def browser(chromium_path):
             "--no-sandbox", "--disable-gpu", "--disable-background-networking"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def dashboard():
+    """The dashboard on the embedded sample, as its command serves it."""
+    served = Served()
+    yield served
+    served.stop()
 
 
 @pytest.fixture(scope="session")

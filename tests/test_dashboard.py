@@ -24,13 +24,6 @@ VIEWS = ("Predict", "Why", "Compare", "Class list", "Explore", "About")
 
 
 @pytest.fixture(scope="module")
-def dashboard():
-    served = Served()
-    yield served
-    served.stop()
-
-
-@pytest.fixture(scope="module")
 def predictor():
     return Predictor()
 
@@ -213,6 +206,46 @@ def test_a_class_list(opened, predictor, tmp_path):
         assert lines[2].startswith("'=1+1,")
         assert lines[3].endswith(",,,,")
         assert page.evaluate("window.harm") is None
+
+
+def drop(page, target, name, text):
+    """Drop a file on a part of the page, as the hand does."""
+    data = page.evaluate_handle("([name, text]) => { const data = new DataTransfer(); data.items.add(new File([text], name)); return data; }", [name, text])
+    for kind in ("dragenter", "dragover", "drop"):
+        page.locator(target).dispatch_event(kind, {"dataTransfer": data})
+
+
+def test_a_class_list_is_dropped(opened):
+    text = "gender,ethnicity,parental education,lunch,test prep\nmale,group C,some college,standard,none\n"
+    with opened(WIDE) as page:
+        show(page, "Class list")
+        expect(page.locator(".sp-drop")).to_contain_text("or drop it here")
+        drop(page, ".sp-nav", "missed.csv", text)  # the page stays
+        drop(page, ".sp-drop", "class.csv", text)
+        expect(page.locator(".sp-view")).to_contain_text("1 of 1 rows have a prediction")
+        expect(page.locator(".sp-drop")).not_to_have_attribute("data-over", "")
+        page.locator(".sp-upload").focus()
+        with page.expect_file_chooser() as chooser:
+            page.keyboard.press("Enter")
+        chooser.value.set_files({"name": "empty.csv", "mimeType": "text/csv", "buffer": b""})
+        expect(page.locator(".sp-view .sp-problem")).to_contain_text("the file has no rows below its header")
+
+
+def test_a_large_file_is_not_sent(opened, tmp_path):
+    with open(tmp_path / "large.csv", "wb") as file:
+        file.truncate(200_000_000)
+    with opened(WIDE) as page:
+        show(page, "Class list")
+        for choose in ("large", "right"):
+            with page.expect_file_chooser() as chooser:
+                page.locator(".sp-upload").click()
+            if choose == "large":
+                chooser.value.set_files(tmp_path / "large.csv")
+                expect(page.get_by_role("alert")).to_have_text("This file was not read: the file has 200.0 MB, at most 5 MB can be read; leave out columns or rows.")
+            else:
+                chooser.value.set_files({"name": "small.csv", "mimeType": "text/csv", "buffer": b"a,b\n1,2\n"})
+                expect(page.locator(".sp-drop .sp-problem")).to_have_count(0)
+                expect(page.locator(".sp-view .sp-problem")).to_contain_text("no column 'gender'")
 
 
 def test_a_page_whose_program_ended_goes_on(opened, dashboard, predictor):
