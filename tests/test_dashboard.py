@@ -52,7 +52,6 @@ def opened(browser, dashboard):
             page.close()
             print(f"the dashboard said:\n{dashboard.log()}")
 
-    expect.set_options(timeout=PATIENCE * 1000)
     return open_page
 
 
@@ -206,6 +205,34 @@ def test_a_class_list(opened, predictor, tmp_path):
         assert lines[2].startswith("'=1+1,")
         assert lines[3].endswith(",,,,")
         assert page.evaluate("window.harm") is None
+
+
+def test_a_tour_at_the_first_visit(opened):
+    with opened(WIDE) as page:
+        tour = page.get_by_role("region", name="A short tour")
+        expect(tour).to_contain_text("A short tour, 1 of 4")
+        expect(page.locator("[data-toured]")).to_have_class(re.compile("sp-form"))
+        assert page.evaluate("document.activeElement === document.body"), "it takes no focus"
+        expect(tour.get_by_role("button", name="Back")).to_be_disabled()
+        tour.get_by_role("button", name="Next").focus()
+        page.keyboard.press("Enter")
+        expect(tour).to_contain_text("changes while you choose")
+        tour.get_by_role("button", name="Back").press("Enter")
+        expect(tour.get_by_role("button", name="Next")).to_be_focused()
+        page.keyboard.press("Escape")
+        expect(tour).to_be_hidden()
+        expect(page.get_by_role("radio", name="Predict")).to_be_focused()
+        expect(page.locator("[data-toured]")).to_have_count(0)
+        page.reload()
+        page.locator(".sp-tour[data-ready]").wait_for(state="attached")
+        expect(tour).to_be_hidden()
+        page.get_by_text("How to read this page").click()
+        page.get_by_role("button", name="Show the tour").click()
+        for _ in range(3):
+            page.keyboard.press("Enter")
+        expect(tour).to_contain_text("A short tour, 4 of 4")
+        tour.get_by_role("button", name="Done").click()
+        expect(tour).to_be_hidden()
 
 
 def drop(page, target, name, text):

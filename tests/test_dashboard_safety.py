@@ -20,9 +20,9 @@ HEAVY = ("numpy", "pandas", "matplotlib", "seaborn", "sklearn", "scipy", "statsm
 
 
 @pytest.fixture(scope="module")
-def dashboard():
+def dashboard(prepared):
     """With few places; the session's own has as many as there are by default."""
-    served = Served("--most-pages", 3)
+    served = Served("--prepared", prepared, "--most-pages", 3)
     yield served
     served.stop()
 
