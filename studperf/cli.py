@@ -237,7 +237,7 @@ def dashboard(model: Annotated[str | None, typer.Option(metavar="FILE", help="A 
               data: Annotated[str | None, typer.Option(metavar="FILE", help="Students with scores to compare with; default: the embedded sample, or none with --model.")] = None,
               schema: SchemaFile = None,
               prepare: Annotated[Path | None, typer.Option(metavar="FILE", help="Write what the page needs to know to this file and end, so that serving it begins at once.")] = None,
-              prepared: Annotated[Path | None, typer.Option(metavar="FILE", envvar="STUDPERF_PREPARED", help="Serve what --prepare wrote.")] = None,
+              prepared: Annotated[Path | None, typer.Option(metavar="FILE", help="Serve what --prepare wrote.")] = None,
               port: Annotated[int, typer.Option(envvar="PORT", help="Where to serve.")] = 8866,
               host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
               base_url: Annotated[str, typer.Option(envvar="STUDPERF_BASE_URL", help="The path under which a proxy shows the page, such as /scores/.")] = "/",

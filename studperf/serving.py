@@ -172,6 +172,7 @@ def dashboard_environment(scratch: str) -> dict[str, str]:
     "Environment variables for the server and its kernels."
     assets = str(files("studperf") / "assets")  # holds the page's template and the kernel's command
     return {"JUPYTER_PATH": os.pathsep.join(filter(None, [assets, os.environ.get("JUPYTER_PATH")])), "IPYTHONDIR": scratch,
+            **{f"JUPYTER_{name}_DIR": str(Path(scratch, name.lower())) for name in ("CONFIG", "DATA", "RUNTIME")},  # nothing is left in a home
             FACTS: str(Path(scratch, "facts.json")), "JUPYTER_WIDGETS_ECHO": "0"}  # a page need not be told what it just said
 
 
