@@ -64,7 +64,7 @@ def test_a_predictor_in_a_cell(browser, lab, artefacts, theme):
     try:
         choose_theme(lab, f"JupyterLab {theme.title()}")
         open_lab(page, lab)
-        page.locator(f"body[data-jp-theme-light={str(theme == 'light').lower()}]").wait_for()
+        page.locator(f"body[data-jp-theme-light={str(theme == 'light').lower()}]").wait_for(state="attached")
         page.keyboard.press("Shift+Enter")
         page.locator(".sp-score b").wait_for()
         page.get_by_role("radio", name="free/reduced").check()
