@@ -131,11 +131,11 @@ def places_of(columns: Sequence[str], facts: Facts, target: str) -> dict[str, in
         known = {normalized(other) for other in (name, label_of(name), *facts.aliases.get(name, ()))}
         places = [place for place, other in enumerate(names) if other in known]
         if len(places) > 1:
-            raise ValueError(f"columns {', '.join(repr(columns[place]) for place in places)} could each be {name!r}: keep one")
+            raise ValueError(f"columns {', '.join(repr(columns[place][:40]) for place in places[:4])} could each be {name!r}: keep one")
         if places:
             found[name] = places[0]
     if missing := [name for name in (*facts.factors, *facts.needed(target)) if name not in found]:
-        raise ValueError(f"no column {', '.join(map(repr, missing))}; found {', '.join(map(repr, columns[:12]))}. The template shows what is needed")
+        raise ValueError(f"no column {', '.join(map(repr, missing))}; found {', '.join(repr(column[:40]) for column in columns[:12])}. The template shows what is needed")
     return found
 
 # %% ../nbs/10c_class_list.ipynb #8f2f97b8
@@ -257,7 +257,7 @@ def _problems_html(found: ClassPredictions) -> str:
 
 
 def _class_table(found: ClassPredictions, limits: tuple[float, float]) -> str:
-    head = (found.table.columns[0] or "Row", "Expected", "Low", "High", "Chance of the mark")
+    head = (found.table.columns[0][:60] or "Row", "Expected", "Low", "High", "Chance of the mark")
     rows = [(escape(row[0][:60]) or "&nbsp;", *(shown(value, limits) for value in prediction[:3]), percent(prediction[3]))
             for row, prediction in zip(found.table.rows, found.predictions, strict=True) if prediction][:SHOWN_ROWS]
     caption = f"Expected {words_of(found.target)} scores" + (f", the first {SHOWN_ROWS} rows; the download has all" if len(found.predictions) > SHOWN_ROWS else "")

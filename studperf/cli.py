@@ -236,16 +236,29 @@ def predict(predictor: Annotated[str, typer.Argument(help="A file that `studperf
 def dashboard(model: Annotated[str | None, typer.Option(metavar="FILE", help="A predictor that `studperf train` wrote; or ADDRESS#NAME of a registry; default: fitted to the data.")] = None,
               data: Annotated[str | None, typer.Option(metavar="FILE", help="Students with scores to compare with; default: the embedded sample, or none with --model.")] = None,
               schema: SchemaFile = None,
+              prepare: Annotated[Path | None, typer.Option(metavar="FILE", help="Write what the page needs to know to this file and end, so that serving it begins at once.")] = None,
+              prepared: Annotated[Path | None, typer.Option(metavar="FILE", help="Serve what --prepare wrote.")] = None,
               port: Annotated[int, typer.Option(envvar="PORT", help="Where to serve.")] = 8866,
               host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
               base_url: Annotated[str, typer.Option(envvar="STUDPERF_BASE_URL", help="The path under which a proxy shows the page, such as /scores/.")] = "/",
               most_pages: Annotated[int, typer.Option(envvar="STUDPERF_MOST_PAGES", help="Pages that may be open at a time; each takes about 45 MB.")] = 50,
-              idle_minutes: Annotated[float, typer.Option(envvar="STUDPERF_IDLE_MINUTES", help="A page that nobody touches rests after so many.")] = 30) -> None:
+              idle_minutes: Annotated[float, typer.Option(envvar="STUDPERF_IDLE_MINUTES", help="A page that nobody touches rests after so many.")] = 30,
+              password: Annotated[str | None, typer.Option(envvar="STUDPERF_PASSWORD", help="What visitors must know; better given by the environment variable.")] = None) -> None:
     "Serve the predictor as a web page; Ctrl-C stops it."
     from studperf.serving import Limits
+    from studperf.serving import prepare as write_prepared
 
-    studperf.serve(data, predictor=model, schema=None if schema is None else chosen_schema(None, schema, None), port=port, ip=host, base_url=base_url,
-                   limits=Limits(pages=most_pages, idle=60 * idle_minutes))
+    given = [name for name, value in (("--model", model), ("--data", data), ("--schema", schema), ("--prepare", prepare)) if value is not None]
+    if prepared and given:
+        raise ValueError(f"{given[0]} and --prepared: give one of them")
+    chosen = None if schema is None else chosen_schema(None, schema, None)
+    if prepare:
+        if prepare.suffix.lower() != ".json":
+            raise ValueError(f"--prepare {prepare}: the name must end in .json")
+        write_prepared(prepare, data, predictor=model, schema=chosen)
+        return typer.echo(f"wrote {prepare}")
+    studperf.serve(data, predictor=model, schema=chosen, prepared=prepared, port=port, ip=host, base_url=base_url,
+                   limits=Limits(pages=most_pages, idle=60 * idle_minutes), password=password)
 
 # %% ../nbs/11_cli.ipynb #417c2e8c
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
+from serving import COMMAND, PATIENCE, Served
 
 REPO = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("STUDPERF_SHARED", REPO.parent / "shared"))
@@ -75,11 +76,29 @@ def chromium_path():
 @pytest.fixture(scope="session")
 def browser(chromium_path):
     """A headless browser that asks no host for anything by itself."""
+    expect.set_options(timeout=1000 * PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path, args=[
             "--no-sandbox", "--disable-gpu", "--disable-background-networking"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """What the dashboard knows of the embedded sample, so that servers start at once."""
+    path = tmp_path_factory.mktemp("prepared") / "facts.json"
+    done = subprocess.run([*COMMAND, "--prepare", path], capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout) == (0, f"wrote {path}\n"), done.stderr
+    return path
+
+
+@pytest.fixture(scope="session")
+def dashboard(prepared):
+    """The dashboard on the embedded sample, as its command serves it."""
+    served = Served("--prepared", prepared)
+    yield served
+    served.stop()
 
 
 @pytest.fixture(scope="session")

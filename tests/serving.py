@@ -1,4 +1,5 @@
 """The dashboard as a process of its own, for the tests that need one."""
+import os
 import signal
 import socket
 import subprocess
@@ -22,11 +23,11 @@ def free_port():
 class Served:
     """The dashboard on a port that nobody uses, and what it prints."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, **environment):
         self.port = free_port()
         self.address, self.lines, self.ready = f"http://localhost:{self.port}", [], threading.Event()
         self.process = subprocess.Popen([*COMMAND, "--port", str(self.port), *map(str, options)], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, env=os.environ | environment)
         self.reader = threading.Thread(target=self._read)
         self.reader.start()
         self.ready.wait(PATIENCE)

@@ -20,14 +20,8 @@ from studperf.serving import dashboard_environment
 REPO = Path(__file__).resolve().parents[1]
 WIDE, MIDDLE, NARROW = {"width": 1280, "height": 900}, {"width": 768, "height": 1024}, {"width": 390, "height": 844}
 START = {"gender": "male", "ethnicity": "group C", "parental_education": "some college", "lunch": "standard", "test_prep": "none"}
-VIEWS = ("Predict", "Why", "Compare", "Class list", "Explore", "About")
-
-
-@pytest.fixture(scope="module")
-def dashboard():
-    served = Served()
-    yield served
-    served.stop()
+VIEWS = {"Predict": "students score lower than", "Why": "Why this score", "Compare": "Two students beside each other", "Class list": "Download a template",
+         "Explore": "How groups differ", "About": "What it must not be used for"}  # and what is read there
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +53,6 @@ def opened(browser, dashboard):
             page.close()
             print(f"the dashboard said:\n{dashboard.log()}")
 
-    expect.set_options(timeout=PATIENCE * 1000)
     return open_page
 
 
@@ -151,7 +144,8 @@ def test_each_view_fits(opened, artefacts, size, scheme):
     with opened(size, color_scheme=scheme) as page:
         for view in VIEWS:
             show(page, view)
-            expect(page.locator(".sp-headline")).to_be_visible(visible=view in VIEWS[:3])
+            expect(page.locator(".sp-view")).to_contain_text(VIEWS[view])
+            expect(page.locator(".sp-headline")).to_be_visible(visible=view in ("Predict", "Why", "Compare"))
             page.screenshot(path=artefacts / f"dashboard-{view.replace(' ', '-').lower()}-{size['width']}-{scheme}.png", full_page=True)
             assert page.evaluate("document.documentElement.scrollWidth") == size["width"], view
             outside = page.locator(".sp *:visible").evaluate_all(
@@ -213,6 +207,73 @@ def test_a_class_list(opened, predictor, tmp_path):
         assert lines[2].startswith("'=1+1,")
         assert lines[3].endswith(",,,,")
         assert page.evaluate("window.harm") is None
+
+
+def test_a_tour_at_the_first_visit(opened):
+    with opened(WIDE) as page:
+        tour = page.get_by_role("region", name="A short tour")
+        expect(tour).to_contain_text("A short tour, 1 of 4")
+        expect(page.locator("[data-toured]")).to_have_class(re.compile("sp-form"))
+        assert page.evaluate("document.activeElement === document.body"), "it takes no focus"
+        expect(tour.get_by_role("button", name="Back")).to_be_disabled()
+        tour.get_by_role("button", name="Next").focus()
+        page.keyboard.press("Enter")
+        expect(tour).to_contain_text("changes while you choose")
+        tour.get_by_role("button", name="Back").press("Enter")
+        expect(tour.get_by_role("button", name="Next")).to_be_focused()
+        page.keyboard.press("Escape")
+        expect(tour).to_be_hidden()
+        expect(page.get_by_role("radio", name="Predict")).to_be_focused()
+        expect(page.locator("[data-toured]")).to_have_count(0)
+        page.reload()
+        page.locator(".sp-tour[data-ready]").wait_for(state="attached")
+        expect(tour).to_be_hidden()
+        page.get_by_text("How to read this page").click()
+        page.get_by_role("button", name="Show the tour").click()
+        for _ in range(3):
+            page.keyboard.press("Enter")
+        expect(tour).to_contain_text("A short tour, 4 of 4")
+        tour.get_by_role("button", name="Done").click()
+        expect(tour).to_be_hidden()
+
+
+def drop(page, target, name, text):
+    """Drop a file on a part of the page, as the hand does."""
+    data = page.evaluate_handle("([name, text]) => { const data = new DataTransfer(); data.items.add(new File([text], name)); return data; }", [name, text])
+    for kind in ("dragenter", "dragover", "drop"):
+        page.locator(target).dispatch_event(kind, {"dataTransfer": data})
+
+
+def test_a_class_list_is_dropped(opened):
+    text = "gender,ethnicity,parental education,lunch,test prep\nmale,group C,some college,standard,none\n"
+    with opened(WIDE) as page:
+        show(page, "Class list")
+        expect(page.locator(".sp-drop")).to_contain_text("or drop it here")
+        drop(page, ".sp-nav", "missed.csv", text)  # the page stays
+        drop(page, ".sp-drop", "class.csv", text)
+        expect(page.locator(".sp-view")).to_contain_text("1 of 1 rows have a prediction")
+        expect(page.locator(".sp-drop")).not_to_have_attribute("data-over", "")
+        with page.expect_file_chooser() as chooser:
+            page.locator(".sp-upload").press("Enter")
+        chooser.value.set_files({"name": "empty.csv", "mimeType": "text/csv", "buffer": b""})
+        expect(page.locator(".sp-view .sp-problem")).to_contain_text("the file has no rows below its header")
+
+
+def test_a_large_file_is_not_sent(opened, tmp_path):
+    with open(tmp_path / "large.csv", "wb") as file:
+        file.truncate(200_000_000)
+    with opened(WIDE) as page:
+        show(page, "Class list")
+        for choose in ("large", "right"):
+            with page.expect_file_chooser() as chooser:
+                page.locator(".sp-upload").click()
+            if choose == "large":
+                chooser.value.set_files(tmp_path / "large.csv")
+                expect(page.get_by_role("alert")).to_have_text("This file was not read: the file has 200.0 MB, at most 5 MB can be read; leave out columns or rows.")
+            else:
+                chooser.value.set_files({"name": "small.csv", "mimeType": "text/csv", "buffer": b"a,b\n1,2\n"})
+                expect(page.locator(".sp-drop .sp-problem")).to_have_count(0)
+                expect(page.locator(".sp-view .sp-problem")).to_contain_text("no column 'gender'")
 
 
 def test_a_page_whose_program_ended_goes_on(opened, dashboard, predictor):

@@ -1,16 +1,9 @@
 """The dashboard's pages, checked by axe-core: each view, light and dark."""
 import pytest
 from playwright.sync_api import expect
-from serving import PATIENCE, Served
+from serving import PATIENCE
 
 VIEWS = ("Predict", "Why", "Compare", "Class list", "Explore", "About")
-
-
-@pytest.fixture(scope="module")
-def dashboard():
-    served = Served()
-    yield served
-    served.stop()
 
 
 def violations(page, axe):

@@ -20,8 +20,9 @@ HEAVY = ("numpy", "pandas", "matplotlib", "seaborn", "sklearn", "scipy", "statsm
 
 
 @pytest.fixture(scope="module")
-def dashboard():
-    served = Served("--most-pages", 3)
+def dashboard(prepared):
+    """With few places; the session's own has as many as there are by default."""
+    served = Served("--prepared", prepared, "--most-pages", 3)
     yield served
     served.stop()
 
@@ -115,6 +116,17 @@ def test_what_is_not_served(dashboard):
         status, _, text = get(dashboard, path)
         assert status >= 400, path
         assert "import " not in text and ".sp " not in text
+
+
+@pytest.mark.parametrize("path", ["/voila/templates/..", "/voila/templates/../..", "/voila/templates/studperf", "/voila/templates/studperf/other/x",
+                                  "/voila/templates/%2e%2e/static/x", "/voila/templates/a/static/%00", "/voila/static/%00", "/voila/files/%00",
+                                  "/voila/static/%2e%2e/%2e%2e/app.py", "/voila/templates/none/static/x.css", "/voila/labextensions/%2e%2e/x", "//elsewhere.example"])
+def test_an_address_that_climbs_is_unknown(dashboard, path):
+    with closing(http.client.HTTPConnection("localhost", dashboard.port, timeout=PATIENCE)) as connection:
+        connection.request("GET", path)  # as it stands: urllib would tidy it up
+        response = connection.getresponse()
+        assert (response.status, response.getheader("Location")) == (404, None)
+        assert b"Traceback" not in response.read()
 
 
 def test_a_websocket_runs_no_code(dashboard, kernel, tmp_path):
