@@ -35,24 +35,22 @@ class EncodedFormula(Formula):
 
     def raw(self, student: Mapping[str, Any]) -> tuple[float, tuple]:  # points before the score's limits; the student's levels
         "Encode, then ask the model; raises ValueError for what the predictor does not know."
-        levels = tuple(student.get(name) for name in self.points)
+        levels = tuple(map(student.get, self.points))
         x: list[float] = []
         try:
             for columns, level in zip(self.columns.values(), levels, strict=True):
                 x += columns[level]
-            missing = set()
             for name, (average, middle, scale) in self.scales.items():
                 number = student.get(name)
                 if number is None or number != number:
-                    if name not in self.missing:
-                        raise KeyError
-                    missing.add(name)
+                    self.missing[name]  # a KeyError where that was not learned
                     number = average
                 elif (span := self.ranges[name]) is not None and not span[0] <= number <= span[1]:
                     raise KeyError
                 x.append((float(number) - middle) / scale)
             for name in self.absent:
-                x.append(float(name in missing or name in self.points and student.get(name) is None))
+                value = student.get(name)
+                x.append(float(value is None or value != value))
         except (KeyError, TypeError, ValueError):
             raise ValueError("; ".join(problems_of(self, student))) from None
         return self.learned(x), levels
@@ -156,15 +154,15 @@ def sum_of_added_trees(model: AddedTrees) -> Callable[[Sequence[float]], float]:
 # %% ../nbs/06g_one_student.ipynb #32d5d81f
 def mean_of_neighbours(model: NearestNeighbours) -> Callable[[Sequence[float]], float]:
     "The mean score of the k nearest, and of all who are as near as the last of them."
-    rows, scores, place = -2 * model.rows_, model.scores_, model.n_neighbors - 1
+    columns, scores, place = np.ascontiguousarray(-2 * model.rows_.T), model.scores_, model.n_neighbors - 1
     squares = (model.rows_ ** 2).sum(axis=1)
 
     def learned(x: Sequence[float]) -> float:
-        distances = rows @ np.array(x)
+        distances = np.array(x) @ columns
         distances += squares
         nearest = distances.copy()
         nearest.partition(place)
-        chosen = scores[distances <= nearest[place] + 5e-10]  # NearestNeighbours compares nine digits
+        chosen = scores.take((distances <= nearest[place] + 5e-10).nonzero()[0])  # NearestNeighbours compares nine digits
         return float(np.add.reduce(chosen)) / len(chosen)
     return learned
 
@@ -173,13 +171,13 @@ def sum_of_kernels(model: TransformedTargetRegressor) -> Callable[[Sequence[floa
     "Support vectors with a radial kernel, of a score that was standardised."
     support, scale, middle = model.regressor_, float(model.transformer_.scale_[0]), float(model.transformer_.mean_[0])
     gamma = support._gamma
-    rows, weights = 2 * gamma * support.support_vectors_, support.dual_coef_[0]
+    columns, weights = np.ascontiguousarray(2 * gamma * support.support_vectors_.T), support.dual_coef_[0]
     squares = -gamma * (support.support_vectors_ ** 2).sum(axis=1)
     constant = float(support.intercept_[0])
 
     def learned(x: Sequence[float]) -> float:
         x = np.array(x)
-        powers = rows @ x
+        powers = x @ columns
         powers += squares - gamma * (x @ x)
         return (float(weights @ np.exp(powers)) + constant) * scale + middle
     return learned
