@@ -57,7 +57,7 @@ def cross_predictions(table: pd.DataFrame,  # checked, with all inputs and the t
                       ) -> pd.DataFrame:  # columns score, prediction, low, high
     "Predict each student, with interval, by models and residuals of the other parts."
     known = with_levels(schema.only((*inputs, target)), table)
-    estimator = candidates(known, target, inputs, seed=seed, rows=min(len(others) for others, _ in splits))[model]
+    estimator = candidates(known, target, inputs, seed=seed, rows=min(len(others) for others, _ in splits), models=[model])[model]
     scores = table[target].to_numpy(float)
     with few_threads(len(table)):
         raw = cross_val_predict(estimator, table[list(inputs)], scores, cv=splits)

@@ -9,7 +9,7 @@ __all__ = ['LEAST_MISSING', 'ROWS_AT_ONCE', 'HOLDS_ROWS', 'PENALISED', 'LEAST_RO
 
 # %% ../nbs/06_model.ipynb #c6e3af37
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
-from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
+from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import AdaBoostRegressor, ExtraTreesRegressor, HistGradientBoostingRegressor, RandomForestRegressor
@@ -276,7 +276,7 @@ class NearestNeighbours(RegressorMixin, BaseEstimator):
 @dataclass(frozen=True)
 class Candidate:
     "A model to be tried."
-    regressor: RegressorMixin  # not fitted
+    make: Callable[[], RegressorMixin]  # gives it, not fitted; called only if it is used, since some load large libraries
     search: Mapping[str, Sequence] = field(default_factory=dict)  # parameter: values to try
     scaled: bool = False  # does the result depend on the unit of a number?
     every_level: bool = False  # does a level without a column of its own lie nearer to all others?
@@ -294,38 +294,37 @@ def candidate_models(seed: int = 0,  # of whatever is random in a model
     folds = KFold(5, shuffle=True, random_state=seed)
     # One job each: many models are fitted at the same time.
     trees = {"n_estimators": 100, "max_features": 1 / 3, "n_jobs": 1, "random_state": seed, "bootstrap": True, "oob_score": True}
-    support = TransformedTargetRegressor(SVR(epsilon=.1), transformer=StandardScaler())
     return {
-        "mean": Candidate(DummyRegressor()),
-        "least squares": Candidate(LinearRegression()),
-        "ridge": Candidate(RidgeCV(alphas=np.logspace(-2, 3, 21)), **PENALISED),
-        "lasso": Candidate(LassoCV(alphas=30, cv=folds), **PENALISED),
-        "elastic net": Candidate(ElasticNetCV(alphas=30, l1_ratio=[.3, .7], cv=folds), **PENALISED),
-        "partial pooling": Candidate(PartialPooling()),
-        "decision tree": Candidate(DecisionTreeRegressor(min_samples_leaf=10, random_state=seed), {"max_depth": [2, 3, 4, 6]}),
-        "k-nearest neighbours": Candidate(NearestNeighbours(), {"n_neighbors": [5, 10, 25, 50, 100]},
+        "mean": Candidate(DummyRegressor),
+        "least squares": Candidate(LinearRegression),
+        "ridge": Candidate(lambda: RidgeCV(alphas=np.logspace(-2, 3, 21)), **PENALISED),
+        "lasso": Candidate(lambda: LassoCV(alphas=30, cv=folds), **PENALISED),
+        "elastic net": Candidate(lambda: ElasticNetCV(alphas=30, l1_ratio=[.3, .7], cv=folds), **PENALISED),
+        "partial pooling": Candidate(PartialPooling),
+        "decision tree": Candidate(lambda: DecisionTreeRegressor(min_samples_leaf=10, random_state=seed), {"max_depth": [2, 3, 4, 6]}),
+        "k-nearest neighbours": Candidate(NearestNeighbours, {"n_neighbors": [5, 10, 25, 50, 100]},
                                           most_rows=20_000, **PENALISED),
-        "support vectors": Candidate(support, {"regressor__C": [.1, 1, 10]}, most_rows=5_000, **PENALISED),
-        "AdaBoost": Candidate(AdaBoostRegressor(DecisionTreeRegressor(max_depth=3), n_estimators=50, random_state=seed),
+        "support vectors": Candidate(lambda: TransformedTargetRegressor(SVR(epsilon=.1), transformer=StandardScaler()), {"regressor__C": [.1, 1, 10]}, most_rows=5_000, **PENALISED),
+        "AdaBoost": Candidate(lambda: AdaBoostRegressor(DecisionTreeRegressor(max_depth=3), n_estimators=50, random_state=seed),
                               {"learning_rate": [.1, 1]}),
-        "random forest": Candidate(RandomForestRegressor(**trees), {"min_samples_leaf": [3, 10, 30]}, out_of_bag=True),
-        "extra trees": Candidate(ExtraTreesRegressor(**trees), {"min_samples_leaf": [3, 10, 30]}, out_of_bag=True),
-        "gradient boosting": Candidate(HistGradientBoostingRegressor(learning_rate=.05, max_leaf_nodes=8, early_stopping=False,
+        "random forest": Candidate(lambda: RandomForestRegressor(**trees), {"min_samples_leaf": [3, 10, 30]}, out_of_bag=True),
+        "extra trees": Candidate(lambda: ExtraTreesRegressor(**trees), {"min_samples_leaf": [3, 10, 30]}, out_of_bag=True),
+        "gradient boosting": Candidate(lambda: HistGradientBoostingRegressor(learning_rate=.05, max_leaf_nodes=8, early_stopping=False,
                                                                      random_state=seed), {"max_iter": [50, 150]}),
-        **_boosted(seed)}
+        **({"XGBoost": Candidate(lambda: _xgboost(seed), {"max_depth": [2, 4]})} if find_spec("xgboost") else {}),
+        **({"CatBoost": Candidate(lambda: _catboost(seed), {"depth": [2, 4]})} if find_spec("catboost") else {})}
 
 
-def _boosted(seed: int) -> dict[str, Candidate]:
-    "The models of the extra `boost`, where it is installed."
-    found = {}
-    if find_spec("xgboost"):
-        from xgboost import XGBRegressor
-        found["XGBoost"] = Candidate(XGBRegressor(n_estimators=100, learning_rate=.1, n_jobs=1, random_state=seed), {"max_depth": [2, 4]})
-    if find_spec("catboost"):
-        from catboost import CatBoostRegressor
-        found["CatBoost"] = Candidate(CatBoostRegressor(iterations=100, learning_rate=.1, thread_count=1, random_seed=seed, verbose=False,
-                                                        allow_writing_files=False), {"depth": [2, 4]})
-    return found
+def _xgboost(seed: int) -> RegressorMixin:
+    from xgboost import XGBRegressor  # of the extra `boost`
+
+    return XGBRegressor(n_estimators=100, learning_rate=.1, n_jobs=1, random_state=seed)
+
+
+def _catboost(seed: int) -> RegressorMixin:
+    from catboost import CatBoostRegressor  # of the extra `boost`
+
+    return CatBoostRegressor(iterations=100, learning_rate=.1, thread_count=1, random_seed=seed, verbose=False, allow_writing_files=False)
 
 # %% ../nbs/06_model.ipynb #ec777faf
 def candidates(schema: Schema,  # with the levels of each factor
@@ -334,15 +333,17 @@ def candidates(schema: Schema,  # with the levels of each factor
                *,
                seed: int = 0,  # of whatever is random in a model
                rows: int = 10**9,  # fewest rows that a model will be fitted to, search included
+               models: Sequence[str] | None = None,  # names of `candidate_models`; None: all
                ) -> dict[str, Pipeline | GridSearchCV]:  # name of the model: not fitted; takes a frame
     "The models as pipelines, with their search where there is one, ready to be fitted to a frame with these columns."
     names = input_columns(inputs, target, schema)
-    return {name: _estimator(candidate, encoder_of(schema, names, scaled=candidate.scaled, every_level=candidate.every_level), seed, rows)
-            for name, candidate in candidate_models(seed).items()}
+    known = candidate_models(seed)
+    return {name: _estimator(known[name], encoder_of(schema, names, scaled=known[name].scaled, every_level=known[name].every_level), seed, rows)
+            for name in (known if models is None else models)}
 
 
 def _estimator(candidate: Candidate, encoder: Encoder, seed: int, rows: int) -> Pipeline | GridSearchCV:
-    regressor, search = clone(candidate.regressor), dict(candidate.search)
+    regressor, search = candidate.make(), dict(candidate.search)
     if isinstance(regressor, PartialPooling):
         regressor.set_params(cell_columns=encoder.factor_columns)
     if "n_neighbors" in search:  # no more neighbours than there are

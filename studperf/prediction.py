@@ -25,7 +25,7 @@ from sklearn.pipeline import Pipeline
 
 from .display import number_format, summary_html, table_html
 from .formula import MOST_RESIDUALS, ErrorDistribution, Formula, Prediction, chance_of
-from .model import LEAST_MISSING, candidates, checked_rows, input_columns, training_table, with_levels
+from .model import LEAST_MISSING, candidate_models, candidates, checked_rows, input_columns, training_table, with_levels
 from .schema import STUDENTS, DataWarning, Schema
 from .selection import ceiling_of, compare_models, few_threads, known_model, splits_of
 
@@ -145,8 +145,8 @@ def fit_predictor(rows: Any,  # a frame with a row per student
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # told above for all rows
             comparison = compare_models(table, target, inputs=inputs, schema=schema, folds=min(5, folds), seed=seed, progress=progress)
-    pipelines = candidates(known, target, names, seed=seed, rows=len(table) - math.ceil(len(table) / folds))
-    name = known_model(comparison.loc[comparison["chosen"], "model"].item() if model is None else model, pipelines)
+    name = known_model(comparison.loc[comparison["chosen"], "model"].item() if model is None else model, candidate_models())
+    pipelines = candidates(known, target, names, seed=seed, rows=len(table) - math.ceil(len(table) / folds), models=[name])
     frame, scores = table[list(names)], table[target].to_numpy(float)
     with few_threads(len(table)):
         expected = cross_val_predict(pipelines[name], frame, scores, cv=list(splits_of(table, folds, schema, seed=seed)))

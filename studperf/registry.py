@@ -360,7 +360,7 @@ def _check_pipeline(pipeline: Any, predictor: ScorePredictor) -> None:
 
 def _expected_pipeline(predictor: ScorePredictor) -> Pipeline:
     "What its model is made of, not fitted; raises KeyError for a model that is none of ours."
-    known = candidates(predictor.schema, predictor.target, predictor.inputs)
-    if predictor.model in BOOSTED:  # whose library need not be here; they take the same columns as gradient boosting
-        return Pipeline([("encoder", known["gradient boosting"].estimator["encoder"]), ("model", AddedTrees())])
-    return getattr(known[predictor.model], "estimator", known[predictor.model])  # without its search
+    boosted = predictor.model in BOOSTED  # whose library need not be here; they take the same columns as gradient boosting
+    (found,) = candidates(predictor.schema, predictor.target, predictor.inputs, models=["gradient boosting" if boosted else predictor.model]).values()
+    found = getattr(found, "estimator", found)  # without its search
+    return Pipeline([("encoder", found["encoder"]), ("model", AddedTrees())]) if boosted else found

@@ -64,8 +64,9 @@ def compare_models(rows: Any,  # a frame with a row per student
     ceilings = ceiling_of(table, target, names, schema)
     sample = table if len(table) <= most_rows else table.sample(most_rows, random_state=seed)
     known = with_levels(schema.only((*names, target)), table)
-    estimators = candidates(known, target, names, seed=seed, rows=len(sample) - math.ceil(len(sample) / folds))
-    chosen = _affordable([known_model(name, estimators) for name in (estimators if models is None else models)], len(sample), seed)
+    there = candidate_models(seed)
+    chosen = _affordable([known_model(name, there) for name in (there if models is None else models)], len(sample), seed)
+    estimators = candidates(known, target, names, seed=seed, rows=len(sample) - math.ceil(len(sample) / folds), models=chosen)
     splits = [split for repeat in range(repeats) for split in splits_of(sample, folds, schema, seed=seed + repeat)]
     frame, scores = sample[list(names)], sample[target].to_numpy(float)
     tasks = [(name, place) for name in reversed(chosen) for place in range(len(splits))]  # the slow ones first
@@ -129,7 +130,8 @@ def _jobs(models: Sequence[str], jobs: int | None, seed: int) -> int:
     "Starting processes takes a second or two: not for models that need no search."
     if jobs is not None:
         return jobs
-    quick = all(not candidate_models(seed)[name].search and name != "elastic net" for name in models)
+    known = candidate_models(seed)
+    quick = all(not known[name].search and name != "elastic net" for name in models)
     return 1 if quick else joblib.cpu_count()
 
 # %% ../nbs/06a_selection.ipynb #1d3620a4
