@@ -432,7 +432,7 @@ def coverage_sentence(rows: pd.DataFrame, score: str, schema: Schema, comparison
     chosen = comparison.loc[comparison["chosen"]].iloc[0]
     mixed = rows.sample(frac=1, random_state=0)
     train, fresh = mixed[:round(.7 * len(rows))], mixed[round(.7 * len(rows)):]
-    predictor = fit_predictor(train, score, model=chosen["model"], schema=schema, folds=3, progress=False)
+    predictor = fit_predictor(train, score, comparison=comparison, schema=schema, folds=3, progress=False)
     predicted = predictor.predict(fresh)
     inside = int(fresh[score].between(predicted["low"], predicted["high"]).sum())
     low, high = binomtest(inside, len(fresh)).proportion_ci(method="wilson")

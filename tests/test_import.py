@@ -29,3 +29,9 @@ def test_public_names_are_what_they_say():
             "assert all(callable(getattr(studperf, name)) for name in ('compare', 'report', 'describe', 'regress'))\n"
             "assert studperf.compare.__module__ == 'studperf.comparison'")
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_who_names_a_model_does_not_wait_for_the_libraries_of_others():
+    found = imported_by("import studperf; studperf.compare_models(studperf.load_students(), 'math', models=['mean', 'least squares'], repeats=1)")
+    assert "sklearn" in found and not found & {"xgboost", "catboost"}
+    assert "xgboost" in imported_by("import studperf; studperf.compare_models(studperf.load_students().head(60), 'math', models=['XGBoost'], repeats=1)")
