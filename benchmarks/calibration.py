@@ -92,7 +92,8 @@ class Sample(Cohort):
 
 def sample_of(schema, names, codes, values, weights=None):
     """A Sample of these students."""
-    return Sample(schema, None, None, dict.fromkeys(schema.scores, Scale()), 0, names, codes, values, weights)
+    return Sample(schema, cells=None, counts=None, scales=dict.fromkeys(schema.scores, Scale()),
+                  names=names, codes=codes, values=values, weights=weights)
 
 
 def groups_of(sample, score, factor):

@@ -285,6 +285,21 @@ def test_a_page_whose_program_ended_goes_on(opened, dashboard, predictor):
         assert_shown(page, predictor.predict("math", START | {"gender": "female", "ethnicity": "group E"}))
 
 
+def test_a_page_whose_program_ends_before_it_shows_anything_tries_again(browser, dashboard):
+    page = browser.new_page(viewport=WIDE)
+    try:
+        page.goto(f"{dashboard.address}/?gender=female", wait_until="commit")
+        page.locator("#jupyter-config-data").wait_for(state="attached")
+        kernel = json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"]
+        dashboard.kernel_process(kernel).kill()
+        page.locator(".sp-score b").wait_for(timeout=1000 * PATIENCE)
+        expect(page.get_by_label("Gender").get_by_label("female")).to_be_checked()
+        assert json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"] != kernel
+        expect(page.locator("#lost")).to_have_count(0)
+    finally:
+        page.close()
+
+
 def test_a_closed_page_frees_its_kernel(opened, dashboard):
     with opened(WIDE) as page:
         kernel = json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"]

@@ -3,6 +3,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,4 +72,5 @@ def test_commands_of_pre_commit_exist():
     hooks = yaml.safe_load((REPO / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
     for hook in hooks:
         program, *rest = hook["entry"].split()
-        assert shutil.which(program) and (program != "python" or (REPO / rest[0]).is_file())
+        assert shutil.which(program, path=Path(sys.executable).parent)
+        assert program != "python" or (REPO / rest[0]).is_file()
