@@ -36,11 +36,11 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from sklearn.model_selection import cross_val_predict
 
 from .comparison import adjusted
-from .data import as_frame
+from .data import as_frame, checked_rows
 from .explanation import CAUTION, QUANTILE_SHARES
 from .explore import BLUE, GREY, ORANGE
 from .formula import ErrorDistribution
-from .model import HOLDS_ROWS, LEAST_ROWS, candidates, checked_rows, with_levels
+from .model import HOLDS_ROWS, LEAST_ROWS, candidates, with_levels
 from .prediction import ScorePredictor, fingerprint_of
 from .schema import STUDENTS, DataError, DataWarning, Schema, check_conf_level, heading, listed, normalized, words
 from .selection import few_threads, resampled_interval, splits_of

@@ -227,7 +227,9 @@ def predict(predictor: Annotated[str, typer.Argument(help="A file that `studperf
             memory_limit: Annotated[str, typer.Option(help="For reading files; what does not fit goes to temporary files.")] = "500MB") -> None:
     "Predict scores: the file's columns, then prediction, low, high."
     check_output(out, predictor, file, kinds=(".csv", ".parquet"))
-    loaded = studperf.load_named(predictor)
+    from studperf.scoring import formula_predictor
+
+    loaded = (formula_predictor(predictor) if Path(predictor).is_file() else None) or studperf.load_named(predictor)
     count = studperf.predict_file(loaded, file, out, level=level, memory_limit=memory_limit, progress=sys.stderr.isatty())
     typer.echo(f"wrote {count:,} rows to {out}")
 

@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['SEPARATORS', 'WORKBOOKS', 'READERS', 'GENERATOR', 'decode', 'headings', 'separator_of', 'RawTable', 'read_text',
-           'read_excel', 'read_parquet', 'read_raw', 'as_frame', 'load_students', 'Generator', 'simulate_students']
+           'read_excel', 'read_parquet', 'read_raw', 'as_frame', 'load_students', 'checked_rows', 'Generator',
+           'simulate_students']
 
 # %% ../nbs/01_data.ipynb #b748edd4
 import csv
 import gzip
 import io
+import warnings
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,7 +28,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from .schema import STUDENTS, DataError, Schema, match_columns, check_table
+from .schema import STUDENTS, DataError, DataWarning, Schema, match_columns, check_table
 
 # %% ../nbs/01_data.ipynb #1f087b53
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -202,6 +204,15 @@ def load_students(source: Any = None,  # path or http(s) address of a CSV, TSV, 
     if problems:
         raise DataError(str(source), problems)
     return checked
+
+
+def checked_rows(rows: Any, schema: Schema) -> pd.DataFrame:
+    "The Schema's columns of a frame; what is missing is told by the caller, who knows what it means here."
+    if rows is None:
+        raise ValueError("rows: found None, expected a frame with a row per student")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        return load_students(rows, schema=schema)
 
 # %% ../nbs/01_data.ipynb #c2dba04f
 @dataclass(frozen=True)

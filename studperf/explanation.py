@@ -22,7 +22,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from .data import as_frame
-from .model import checked_rows
+from .data import checked_rows
 from .prediction import ADDITIVE, ScorePredictor
 from .schema import DataError, DataWarning, Schema, check_conf_level, heading, listed, words
 from .selection import few_threads

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'FORMAT_VERSION', 'MOST_RECORD', 'PredictorFileError', 'refuse', 'first_line', 'record_hash', 'read_record',
-           'formula_to_dict', 'formula_from_dict', 'read_formula']
+           'formula_to_dict', 'formula_from_dict', 'read_formula', 'formula_from_record', 'read_description']
 
 # %% ../nbs/06f_formula_file.ipynb #bea1c7d8
 import hashlib
@@ -102,22 +102,29 @@ def read_formula(path: str | Path,  # a file that `save_predictor` wrote
     """Read the arithmetic of a predictor alone; nothing in the file is ever run, and its model is not read.
 
     Raises PredictorFileError for a damaged or foreign file, and for a model that has no short arithmetic."""
-    record = read_record(_description(path), path)
+    record = read_description(path)
     if record.get("formula") is None:
         refuse(path, f"its model, {record.get('model')}, has no short arithmetic; use load_predictor")
+    return formula_from_record(record, path)
+
+
+def formula_from_record(record: Mapping[str, Any],  # from `read_description`
+                        path: str | Path,  # what messages call the file
+                        ) -> Formula:
+    "The formula that a description holds."
     try:
         return formula_from_dict(record["formula"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         refuse(path, f"predictor.json does not hold a formula ({first_line(error)})")
 
 
-def _description(path: str | Path) -> bytes:
-    "The description in a predictor's file."
+def read_description(path: str | Path) -> dict:
+    "The description in a predictor's file, if it is as it was saved."
     try:
         with zipfile.ZipFile(path) as archive:
             if (size := archive.getinfo("predictor.json").file_size) > MOST_RECORD:
                 refuse(path, f"predictor.json would unpack to {size:,} bytes")
-            return archive.read("predictor.json")
+            return read_record(archive.read("predictor.json"), path)
     except (OSError, PredictorFileError):
         raise
     except Exception as error:  # a damaged archive fails in many ways, and each means the same

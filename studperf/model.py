@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LEAST_MISSING', 'ROWS_AT_ONCE', 'HOLDS_ROWS', 'PENALISED', 'LEAST_ROWS', 'input_columns', 'Encoder', 'level_codes',
            'encoder_of', 'with_levels', 'PooledCells', 'pool_cells', 'PartialPooling', 'pooled_means',
-           'NearestNeighbours', 'Candidate', 'candidate_models', 'candidates', 'training_table', 'checked_rows']
+           'NearestNeighbours', 'Candidate', 'candidate_models', 'candidates', 'training_table']
 
 # %% ../nbs/06_model.ipynb #c6e3af37
 import warnings
@@ -29,7 +29,7 @@ from sklearn.svm import SVR
 from sklearn.tree import DecisionTreeRegressor
 
 from .cohort import Cohort
-from .data import load_students
+from .data import checked_rows
 from .schema import STUDENTS, DataError, DataWarning, Schema
 
 # %% ../nbs/06_model.ipynb #e032751d
@@ -396,15 +396,6 @@ def training_table(rows: Any,  # a frame with a row per student
     if problem := _too_little(table, target, folds):
         raise DataError("the table", [problem])
     return table
-
-
-def checked_rows(rows: Any, schema: Schema) -> pd.DataFrame:
-    "The Schema's columns of a frame; what is missing is told by the caller, who knows what it means here."
-    if rows is None:
-        raise ValueError("rows: found None, expected a frame with a row per student")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)
-        return load_students(rows, schema=schema)
 
 
 def _too_little(table: pd.DataFrame, target: str, folds: int) -> str | None:

@@ -6,7 +6,7 @@
 __all__ = ['MOST_COMBINATIONS', 'MOST_FAULTY', 'PREDICTED', 'BATCH', 'KINDS', 'double_sql', 'case_sql', 'formula_sql',
            'clipped_sql', 'InputFile', 'opened_file', 'FileContent', 'content_of', 'refuse_faults', 'Notes', 'notes_of',
            'predicted_names', 'copy_predicted', 'write_tables', 'with_predictions', 'predicted_batches',
-           'predicted_in_memory', 'predict_file', 'predict_partitions']
+           'predicted_in_memory', 'predict_file', 'formula_predictor', 'predict_partitions']
 
 # %% ../nbs/08b_scoring.ipynb #fbcd8ad0
 import math
@@ -26,11 +26,11 @@ import pyarrow.parquet
 from tqdm.auto import tqdm
 
 from .cohort import SMALL
-from .data import load_students, read_raw
+from .data import checked_rows, load_students, read_raw
 from .formula import Formula
-from .model import checked_rows
-from .prediction import ScorePredictor
-from .schema import DataError, DataWarning, Schema, check_table, match_columns, read_levels, whole_file
+from .formula_file import first_line, formula_from_record, read_description, refuse
+from .predicting import FormulaPredictor, TablePredictor
+from .schema import DataError, DataWarning, Schema, check_table, match_columns, read_levels, schema_from_dict, whole_file
 from .sums import FileForm, NotForDuckDB, duckdb_session, file_form, literal, quoted
 
 # %% ../nbs/08b_scoring.ipynb #92b1aabc
@@ -203,7 +203,7 @@ class Notes:
     missing: dict[str, tuple[int, list[int]]] = field(default_factory=dict)  # column: how many rows, the first five
     new: tuple[int, list[int]] = (0, [])
 
-    def add(self, checked: pd.DataFrame, predictor: ScorePredictor) -> None:
+    def add(self, checked: pd.DataFrame, predictor: TablePredictor) -> None:
         "Note rows that are checked, under the numbers that are their index."
         needed = [name for name in predictor.inputs if name not in predictor.learned_missing]
         for name in needed:
@@ -235,7 +235,7 @@ def _shown(count: int, first: Sequence[int]) -> str:
     return f"row{'s' * (count > 1)} {', '.join(map(str, first))}{more}"
 
 # %% ../nbs/08b_scoring.ipynb #c813fd04
-def notes_of(file: InputFile, content: FileContent, predictor: ScorePredictor) -> Notes:
+def notes_of(file: InputFile, content: FileContent, predictor: TablePredictor) -> Notes:
     "What is to be told of a file; the rows are looked for only if there are such."
     notes, needed = Notes(), [name for name in predictor.inputs if name not in predictor.learned_missing]
     for name in needed:
@@ -259,7 +259,7 @@ def _missing_sql(name: str, file: InputFile, content: FileContent) -> str:
     return " OR ".join(f"{sql} IS NULL" if text is None else f"{sql} = {literal(text)}" for text in texts)
 
 
-def _new_cells(content: FileContent, predictor: ScorePredictor) -> list[str]:
+def _new_cells(content: FileContent, predictor: TablePredictor) -> list[str]:
     "The combinations of texts, as SQL, whose levels are known but were not seen together."
     if predictor.combinations is None:
         return []
@@ -287,7 +287,7 @@ def predicted_names(headings: Sequence[str],  # of the file
     return names
 
 # %% ../nbs/08b_scoring.ipynb #20cdf764
-def copy_predicted(file: InputFile, content: FileContent, predictor: ScorePredictor, out: Path, kind: str, level: float) -> int:
+def copy_predicted(file: InputFile, content: FileContent, predictor: TablePredictor, out: Path, kind: str, level: float) -> int:
     "Have DuckDB write all rows with their predictions; the number of rows."
     formula, margin = predictor.formula, double_sql(predictor.errors.half_width(level))
     own = ", ".join(f"{quoted(name)} AS {quoted(heading)}" for (name, _), heading in zip(file.form.kinds, file.form.headings, strict=True))
@@ -328,7 +328,7 @@ def with_predictions(table: pa.Table, predicted: pd.DataFrame) -> pa.Table:
 BATCH = 100_000  # rows that are held at a time
 
 
-def predicted_batches(file: InputFile, predictor: ScorePredictor, level: float) -> Iterator[pa.Table]:
+def predicted_batches(file: InputFile, predictor: TablePredictor, level: float) -> Iterator[pa.Table]:
     "Read, predict, and give batch by batch; at the end tell what is to be told of all."
     notes, first = Notes(), 2  # the heading is row 1
     for batch in file.connection.sql(f"SELECT * FROM {file.rows}").to_arrow_reader(BATCH):
@@ -349,7 +349,7 @@ def predicted_batches(file: InputFile, predictor: ScorePredictor, level: float) 
     notes.tell(file.path)
 
 # %% ../nbs/08b_scoring.ipynb #936c5c65
-def predicted_in_memory(source: str, predictor: ScorePredictor, level: float) -> Iterator[pa.Table]:
+def predicted_in_memory(source: str, predictor: TablePredictor, level: float) -> Iterator[pa.Table]:
     "Load, check and predict all rows; warnings count them as a spreadsheet does."
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*(ignored, since the Schema|they stay missing)", DataWarning)  # kept; told below
@@ -375,7 +375,7 @@ def _arrow_column(column: pd.Series) -> pa.Array:
 KINDS = (".csv", ".parquet")
 
 
-def predict_file(predictor: ScorePredictor,
+def predict_file(predictor: TablePredictor,
                  source: str | Path,  # a CSV, TSV, Parquet (also .gz) or Excel file
                  out: str | Path,  # a file to write, .csv or .parquet
                  *,
@@ -409,7 +409,7 @@ def _is_for_loader(source: str) -> bool:
     return not path.is_file() or (path.suffix.lower() not in (".parquet", ".pq") and path.stat().st_size < SMALL)
 
 
-def _predict_by_duckdb(predictor: ScorePredictor, source: str, out: Path, kind: str, level: float, memory_limit: str, progress: bool) -> int:
+def _predict_by_duckdb(predictor: TablePredictor, source: str, out: Path, kind: str, level: float, memory_limit: str, progress: bool) -> int:
     schema = predictor.schema.only(predictor.inputs)
     with opened_file(source, schema, memory_limit) as file:
         content = content_of(file)
@@ -429,8 +429,40 @@ def _with_bar(tables: Iterator[pa.Table], progress: bool) -> Iterator[pa.Table]:
             yield table
             bar.update(len(table))
 
+# %% ../nbs/08b_scoring.ipynb #4db2c423
+def formula_predictor(path: str | Path,  # a file that `save_predictor` wrote
+                      ) -> FormulaPredictor | None:  # None: its model has no formula
+    """Read what predicts tables from a predictor's file, but not its model; nothing in the file is ever run.
+
+    Raises PredictorFileError for a damaged or foreign file."""
+    record = read_description(path)
+    if record.get("formula") is None:
+        return None
+    formula = formula_from_record(record, path)
+    try:
+        predictor = FormulaPredictor(schema_from_dict(record["schema"]), tuple(record["inputs"]), formula, tuple(record["learned_missing"]))
+        _check_levels(predictor)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        refuse(path, f"predictor.json is not complete or contradicts itself ({first_line(error)})")
+    return predictor
+
+
+def _check_levels(predictor: FormulaPredictor) -> None:
+    "Raise if the formula knows other inputs or levels than the Schema, or has them in another order."
+    schema, formula = predictor.schema.only(predictor.inputs), predictor.formula
+    levels = {name: [*schema.factors[name], *[None] * (name in predictor.learned_missing)] for name in predictor.inputs if name in schema.factors}
+    if {name: list(points) for name, points in formula.points.items()} != levels or list(formula.points) != list(levels):
+        raise ValueError("the formula's levels are not the Schema's")
+    if formula.table is not None and list(formula.table) != list(product(*levels.values())):
+        raise ValueError("the formula's table is not of the Schema's levels")
+    if set(formula.slopes) != set(predictor.inputs) - set(levels) or formula.target not in predictor.schema.scores:
+        raise ValueError("the formula's numbers are not the inputs'")
+    for cell in formula.combinations or ():
+        if len(cell) != len(levels) or any(level not in known for level, known in zip(cell, levels.values(), strict=True)):
+            raise ValueError("a combination holds unknown levels")
+
 # %% ../nbs/08b_scoring.ipynb #117e20b6
-def predict_partitions(predictor: ScorePredictor,
+def predict_partitions(predictor: TablePredictor,
                        frame: Any,  # a Dask frame with the inputs
                        *,
                        level: float = .9,  # share of new students whose score the interval should hold
@@ -446,7 +478,7 @@ def predict_partitions(predictor: ScorePredictor,
                                                       meta=dict.fromkeys(PREDICTED, float))
 
 
-def _predict_partition(rows: pd.DataFrame, predictor: ScorePredictor, level: float) -> pd.DataFrame:
+def _predict_partition(rows: pd.DataFrame, predictor: TablePredictor, level: float) -> pd.DataFrame:
     if rows.empty:
         return pd.DataFrame(index=rows.index, columns=PREDICTED, dtype=float)
     try:

@@ -31,7 +31,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from .model import checked_rows
+from .data import checked_rows
 from .prediction import ScorePredictor
 from .registry import PredictorFileError, load_predictor, predictor_from_bytes, predictor_to_bytes, predictor_to_dict, record_hash
 from .schema import DataWarning
