@@ -515,9 +515,9 @@ def _averaged_row(rows: CellRows, factor: str, level: str, weights: str) -> np.n
 @dataclass(frozen=True)
 class Regression:
     "A score regressed on all factors together; `regress` makes it."
-    score: str
+    score: str  # the score, in points
     estimates: Estimates  # from which the tables below are made
-    schema: Schema
+    schema: Schema  # what the columns of the students were
     r2: float  # share of the variance in the sample that the fit accounts for
     adj_r2: float  # the same, less what chance alone would account for (Ezekiel, 1930)
     sigma: float  # points, standard deviation about the fit
@@ -539,7 +539,9 @@ class Regression:
         "Estimated marginal means: factor, level, weights, n, mean, std_error, df, ci_low, ci_high, conf_level, method."
         return adjusted_means(self.estimates)
 
-    def predict(self, frame: Any) -> pd.DataFrame:
+    def predict(self,
+                frame: Any,  # a row per student, with the regression's factors and covariates
+                ) -> pd.DataFrame:  # a row per student: prediction (points), std_error, ci_low, ci_high
         "Expected scores of the students in a frame: see `predict`."
         return predict(self, frame)
 
@@ -552,7 +554,7 @@ class Regression:
         return regression_html(self)
 
 
-def regress(cohort: Cohort,
+def regress(cohort: Cohort,  # the students, from `Cohort.summarize`
             score: str,  # a score
             *,
             factors: Sequence[str] | None = None,  # default: all of the Schema
@@ -560,7 +562,7 @@ def regress(cohort: Cohort,
             interactions: Sequence[tuple[str, str]] = (),  # pairs of the factors
             vcov: str | None = None,  # one of COVARIANCES, CLUSTER_COVARIANCES, SURVEY_COVARIANCES; default: see `default_covariance`
             conf_level: float = .95,  # of all intervals
-            ) -> Regression:
+            ) -> Regression:  # coefficients, tests, marginal means; `predict` gives expected scores
     "Regress a score on factors and numeric columns by least squares; students who lack any of them do not count."
     check_conf_level(conf_level)
     factors, covariates = names_or_all(factors, cohort.schema.factors), names_or_all(covariates, ())
@@ -636,7 +638,7 @@ INTERACTION_COLUMNS = ("score", "term", "df1", "df2", "statistic", "p_value", "p
                        "partial_omega_squared", "method")
 
 
-def interactions(cohort: Cohort,
+def interactions(cohort: Cohort,  # the students, from `Cohort.summarize`
                  score: str,  # a score
                  *,
                  factors: Sequence[str] | None = None,  # default: all of the Schema

@@ -380,7 +380,7 @@ SAME_ROWS = "the rows it was fitted to, each student predicted by a model and wi
 OTHER_ROWS = "other rows than those it was fitted to, predicted by the predictor as it is"
 
 
-def audit(predictor: ScorePredictor,
+def audit(predictor: ScorePredictor,  # from `fit_predictor` or `load_predictor`
           rows: Any,  # a frame with a row per student: the inputs, the score, and any other factors
           *,
           schema: Schema | None = None,  # what the columns are; None: see `audited_schema`
@@ -391,7 +391,7 @@ def audit(predictor: ScorePredictor,
           pairs: bool = True,  # also groups of two factors
           folds: int = 10,  # parts, where models are fitted again
           seed: int = 0,  # of the parts and of the models
-          ) -> Audit:
+          ) -> Audit:  # error, bias, coverage and width by group, and what leaving inputs out would cost
     """Measure error, bias, coverage and width by group, and what leaving inputs out would change.
 
     The very rows of the training are recognised, in any order, and cross-validated. A part of them, or a mixture with others, cannot be
@@ -482,12 +482,12 @@ AXES = {"bias": "score minus prediction, points\nabove 0: predicted too low, bel
         "coverage": "scores that lie in their interval, %", "width": "mean width of the intervals, points"}
 
 
-def plot_audit(audit: Audit,
+def plot_audit(audit: Audit,  # from `audit`
                measure: str = "bias",  # one of MEASURES
                *,
                inputs: str = "all",  # of the column inputs
                ax: Axes | None = None,  # to draw into; None: a new figure
-               ) -> Axes:
+               ) -> Axes:  # the Axes drawn into
     "Draw a measure of each group with its interval; what is beyond chance has another marker and colour."
     groups = _plotted(audit, measure, inputs)
     scale = 100 if measure == "coverage" else 1
@@ -858,11 +858,11 @@ def _kept(predictor: ScorePredictor) -> str:
             "keeps no training row, but which combinations of levels occurred." if predictor.combinations else "keeps no training row.")
 
 # %% ../nbs/07_audit.ipynb #0acb0f10
-def model_card(predictor: ScorePredictor,
+def model_card(predictor: ScorePredictor,  # from `fit_predictor` or `load_predictor`
                audit: Audit | None = None,  # of this predictor, from `audit`
                *,
                form: str = "markdown",  # or "html": one page that needs no other file
-               title: str | None = None,
+               title: str | None = None,  # of the card; None: names the score
                stated: Mapping[str, str] | None = None,  # what only its maker knows: a key of STATED, and the text
                ) -> str:  # the card
     "Write the model card of a predictor; raises ValueError for an audit of another one."

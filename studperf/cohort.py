@@ -55,7 +55,7 @@ class Cohort:
                   joint: bool = False,  # keep how often values of two scores occur together, for `plot_scores`; files take a seventh longer with three scores
                   memory_limit: str = "1GB",  # for reading files; what does not fit goes to temporary files
                   progress: bool = True,  # a bar after two seconds, on a terminal only
-                  ) -> "Cohort":
+                  ) -> "Cohort":  # of all rows
         "Reduce rows to a Cohort where they are, without loading files or tables. Raises DataError with all faults."
         return summarize(source, schema, database=database, counts=counts, joint=joint, memory_limit=memory_limit, progress=progress)
 
@@ -69,47 +69,70 @@ class Cohort:
         "Number of students."
         return int(self.cells["n"].sum())
 
-    def levels(self, factor: str) -> list[str]:
+    def levels(self,
+               factor: str,  # a factor of the Schema
+               ) -> list[str]:  # those without students are left out
         "The levels of a factor that occur, in the Schema's order."
         if factor not in self.schema.factors:
             raise ValueError(f"no factor {factor!r}; the Cohort has {', '.join(map(repr, self.schema.factors))}")
         present = set(self.cells[factor].dropna())
         return [level for level in self.cells[factor].cat.categories if level in present]
 
-    def has(self, column: str) -> np.ndarray:  # (cells,) true or false
+    def has(self,
+            column: str,  # a factor, the cluster or a numeric column
+            ) -> np.ndarray:  # (cells,) true or false
         "Which cells hold students who have a value of this factor, cluster or numeric column?"
         if column in self.schema.numeric:
             return (self.cells["missing"].to_numpy() >> self.schema.numeric.index(column)) & 1 == 0
         return self.cells[column].notna().to_numpy()
 
-    def moments(self, columns: Sequence[str], by: Sequence[str] = (), *, power: int = 0) -> "Moments":
+    def moments(self,
+                columns: Sequence[str],  # p numeric columns: rows that lack one of them do not count
+                by: Sequence[str] = (),  # factors or the cluster, whose levels make G groups; (): all students in one
+                *,
+                power: int = 0,  # of the weights: 0 counts students, 1 weighs them, 2 is for standard errors
+                ) -> "Moments":  # n (G,), mean (G, p), ss (G, p, p) and the groups' keys
         "Counts, means and cross-products of numeric columns, by group: see `moments`."
         key = tuple(columns), tuple(by), power
         if key not in self._asked:
             self._asked[key] = moments(self, columns, by, power=power)
         return self._asked[key].copy()
 
-    def value_counts(self, score: str, by: Sequence[str] = ()) -> pd.DataFrame:
+    def value_counts(self,
+                     score: str,  # a discrete score
+                     by: Sequence[str] = (),  # factors or the cluster; (): all students in one group
+                     ) -> pd.DataFrame:  # the groups' levels, then value (points) and count (students), sorted
         "How often each value of a score occurs, by group: see `value_counts`."
         key = score, tuple(by)
         if key not in self._asked:
             self._asked[key] = value_counts(self, score, by)
         return self._asked[key].copy()
 
-    def joint_counts(self, first: str, second: str) -> pd.DataFrame:
+    def joint_counts(self,
+                     first: str,  # a discrete score
+                     second: str,  # another one
+                     ) -> pd.DataFrame:  # columns value_a, value_b (points) and count (students), sorted
         "How often values of two scores occur together: see `joint_counts`."
         return joint_counts(self, first, second)
 
-    def suppress(self, *, min_n: int = 10, counts: bool = True) -> "Cohort":
+    def suppress(self,
+                 *,
+                 min_n: int = 10,  # students of the smallest cell that is kept
+                 counts: bool = True,  # keep the value counts?
+                 ) -> "Cohort":  # a new one; `suppressed` counts the students who were left out
         "The Cohort without the cells of fewer than min_n students: see `suppress`."
         return suppress(self, min_n=min_n, counts=counts)
 
-    def save(self, path: str | Path) -> None:
+    def save(self,
+             path: str | Path,  # the Parquet file to write; one that is there is replaced
+             ) -> None:
         "Write the Cohort to a Parquet file, whole or not at all."
         save_cohort(self, path)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Cohort":
+    def load(cls,
+             path: str | Path,  # a Parquet file that `save` wrote
+             ) -> "Cohort":  # as it was saved
         "Read a Cohort that `save` wrote; raises DataError if the file is none."
         return load_cohort(path)
 

@@ -196,7 +196,7 @@ def cannot_compare(groups: Groups,
     return ""
 
 # %% ../nbs/04_compare.ipynb #acdaaa27
-def compare(cohort: Cohort,
+def compare(cohort: Cohort,  # the students, from `Cohort.summarize`
             scores: str | Sequence[str] | None = None,  # default: all of the Schema
             factors: str | Sequence[str] | None = None,  # default: all of the Schema
             *,
@@ -327,7 +327,7 @@ def wald_f(mean: np.ndarray,  # (k,) points
     return float(f), float(fdtrc(len(gaps), df, f))
 
 # %% ../nbs/04_compare.ipynb #a32af9ee
-def pairs(cohort: Cohort,
+def pairs(cohort: Cohort,  # the students, from `Cohort.summarize`
           scores: str | Sequence[str] | None = None,  # default: all of the Schema
           factors: str | Sequence[str] | None = None,  # default: all of the Schema
           *,
@@ -420,7 +420,7 @@ def rank_biserial(groups: LevelCounts,  # of two levels with two students each o
     return float(r), *(float(limit) for limit in limits)
 
 # %% ../nbs/04_compare.ipynb #4d89501b
-def ranks(cohort: Cohort,
+def ranks(cohort: Cohort,  # the students, from `Cohort.summarize`
           scores: str | Sequence[str] | None = None,  # default: all of the Schema
           factors: str | Sequence[str] | None = None,  # default: all of the Schema
           *,
@@ -496,7 +496,7 @@ def median_distances(groups: LevelCounts) -> Groups:  # of the distances
     return Groups("", "", groups.levels, n, mean, var)
 
 
-def spread(cohort: Cohort,
+def spread(cohort: Cohort,  # the students, from `Cohort.summarize`
            scores: str | Sequence[str] | None = None,  # default: all of the Schema
            factors: str | Sequence[str] | None = None,  # default: all of the Schema
            *,
@@ -519,7 +519,7 @@ def _spread_row(groups: LevelCounts, conf_level: float) -> dict[str, Any]:
             "effect_name": "eta squared", "method": "Brown-Forsythe"}
 
 # %% ../nbs/04_compare.ipynb #dc3ec625
-def trend(cohort: Cohort,
+def trend(cohort: Cohort,  # the students, from `Cohort.summarize`
           score: str,  # a score
           factor: str,  # an ordered factor
           *,
@@ -560,7 +560,7 @@ def _no_trend(groups: Groups) -> str:
     return "" if np.nansum(groups.var) > 0 else "not tested: the scores do not vary within the levels"
 
 # %% ../nbs/04_compare.ipynb #1a9ff204
-def equivalence(cohort: Cohort,
+def equivalence(cohort: Cohort,  # the students, from `Cohort.summarize`
                 scores: str | Sequence[str] | None = None,  # default: all of the Schema
                 factors: str | Sequence[str] | None = None,  # default: all of the Schema
                 *,

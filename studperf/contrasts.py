@@ -27,7 +27,7 @@ from .schema import heading, words
 PAIR_COLUMNS = ("score", "factor", "level_a", "level_b", "estimate", "std_error", "df", "p_value", "ci_low", "ci_high", "conf_level", "method")
 
 
-def adjusted_pairs(regression: Regression,
+def adjusted_pairs(regression: Regression,  # from `regress`
                    factor: str,  # one of its factors
                    ) -> pd.DataFrame:  # a row per pair of levels, with the PAIR_COLUMNS; p-value and interval allow for their number
     "Differences of the adjusted means of a factor's levels; NaN, with the reason in `method`, where there is no estimate."
@@ -51,7 +51,7 @@ def adjusted_pairs(regression: Regression,
 GAP_COLUMNS = ("score", "factor", "kind", "level_high", "level_low", "levels", "gap", "ci_low", "ci_high", "p_value", "conf_level", "method")
 
 
-def gaps(cohort: Cohort,
+def gaps(cohort: Cohort,  # the students, from `Cohort.summarize`
          scores: str | Sequence[str] | None = None,  # default: all of the Schema
          *,
          conf_level: float = .95,  # of all intervals; those of one factor hold for all its pairs together
@@ -91,7 +91,8 @@ MOST_FACTORS = 8  # of a score; more are a table
 def plot_forest(table: pd.DataFrame,  # from `gaps`
                 *,
                 most: int = MOST_FACTORS,  # factors shown of each score: those with the widest gaps
-                ax: Axes | None = None) -> Axes:
+                ax: Axes | None = None,  # to draw into; None: a new figure
+                ) -> Axes:  # the Axes drawn into
     "The raw and the adjusted gap of every factor in every score, with intervals, the widest first."
     known = table[table["gap"].notna()]
     if known.empty:

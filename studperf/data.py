@@ -225,7 +225,9 @@ class Generator:
     residual_sd: tuple[float, ...]  # points
     residual_corr: tuple[tuple[float, ...], ...]  # correlations of the residuals
 
-    def expected(self, rows: pd.DataFrame) -> np.ndarray:  # one row per student, one column per score
+    def expected(self,
+                 rows: pd.DataFrame,  # a row per student, a column per factor that has terms
+                 ) -> np.ndarray:  # one row per student, one column per score
         "The expected scores of students with these factors, before rounding and clipping."
         means = np.tile(np.array(self.intercept, float), (len(rows), 1))
         for factor, terms in self.terms.items():

@@ -68,7 +68,7 @@ DECOMPOSITION_COLUMNS = ("score", "factor", "group_a", "group_b", "part", "estim
                          "conf_level", "share", "method")
 
 
-def decompose(cohort: Cohort,
+def decompose(cohort: Cohort,  # the students, from `Cohort.summarize`
               score: str,  # a score
               factor: str,  # whose levels are compared, each with the first that occurs
               *,

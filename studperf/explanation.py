@@ -164,7 +164,7 @@ def sampled_points(predictor: ScorePredictor, row: pd.DataFrame, made_up: MadeUp
 LIMIT = "limit of the score"
 
 
-def explain(predictor: ScorePredictor,
+def explain(predictor: ScorePredictor,  # from `fit_predictor` or `load_predictor`
             student: Any,  # a Mapping, a Series or a one-row frame with the predictor's inputs; what else it holds is ignored
             *,
             made_up: int = 256,  # students that it is compared with, where not all combinations are taken
@@ -256,7 +256,7 @@ def _say_beneath(ax: Any, label: str,
     ax.set_xlabel(f"{label}\n\n{fill(CAUTION, width)}", fontsize=9, parse_math=False)
 
 # %% ../nbs/06d_explanation.ipynb #00b4d4ca
-def importance(predictor: ScorePredictor,
+def importance(predictor: ScorePredictor,  # from `fit_predictor` or `load_predictor`
                rows: Any,  # a frame with the inputs and the score of students that the predictor was not fitted to
                *,
                repeats: int = 10,  # times that an input is given to others
@@ -342,7 +342,7 @@ def plot_importance(table: pd.DataFrame,  # from `importance`
     return ax
 
 # %% ../nbs/06d_explanation.ipynb #f7587ad7
-def dependence(predictor: ScorePredictor,
+def dependence(predictor: ScorePredictor,  # from `fit_predictor` or `load_predictor`
                input: str,  # one of the predictor's inputs
                *,
                rows: Any = None,  # a frame with the inputs; None: made-up students

@@ -32,7 +32,8 @@ from .schema import check_conf_level, heading, words
 from .weights import group_means
 
 # %% ../nbs/03_explore.ipynb #d6175ee8
-def missing_values(cohort: Cohort) -> pd.DataFrame:  # a row per column: column, role, n, missing, share
+def missing_values(cohort: Cohort,  # the students, from `Cohort.summarize`
+                   ) -> pd.DataFrame:  # a row per column: column, role, n, missing, share
     "How many values of each column are missing (n counts the students who have one)."
     rows = []
     for name in (*cohort.schema.factors, *cohort.schema.numeric):
@@ -60,7 +61,7 @@ def weighted_quantiles(values: np.ndarray,  # (k,) sorted, distinct
 DESCRIBE_COLUMNS = ("score", "factor", "level", "n", "missing", "mean", "sd", "std_error", *QUANTILES, "pass_mark", "share_below")
 
 
-def describe(cohort: Cohort,
+def describe(cohort: Cohort,  # the students, from `Cohort.summarize`
              scores: str | Sequence[str] | None = None,  # default: all
              factors: str | Sequence[str] = (),  # also describe each level of these
              *,
@@ -130,7 +131,7 @@ def residual_products(moments: Moments,  # p columns by cell
 CORRELATION_COLUMNS = ("score_a", "score_b", "factor", "level", "given", "n", "estimate", "ci_low", "ci_high", "conf_level", "method")
 
 
-def correlations(cohort: Cohort,
+def correlations(cohort: Cohort,  # the students, from `Cohort.summarize`
                  columns: Sequence[str] | None = None,  # scores and covariates; default: all scores
                  *,
                  by: str | None = None,  # a factor: within each of its levels
@@ -243,12 +244,14 @@ def _description(ax: Axes) -> tuple[str, str]:
     return _descriptions[ax]
 
 
-def caption_of(ax: Axes) -> str:
+def caption_of(ax: Axes,  # from one of the `plot_` functions
+               ) -> str:  # sentences
     "What to print under a figure: what is shown, what the marks are, and what was left out."
     return _description(ax)[0]
 
 
-def alt_of(ax: Axes) -> str:
+def alt_of(ax: Axes,  # from one of the `plot_` functions
+           ) -> str:  # sentences, for those who cannot see it
     "The text alternative of a figure: its numbers in words."
     return _description(ax)[1]
 
@@ -281,11 +284,11 @@ class Histograms:
     shares: tuple[np.ndarray, ...]  # of each that is shown: (bins,) shares of its students
 
 
-def histograms(cohort: Cohort,
+def histograms(cohort: Cohort,  # the students
                score: str,  # a discrete score
                factor: str | None = None,  # one histogram per level; default: all students in one
                min_n: int = 10,  # smaller groups are left out
-               ) -> Histograms:
+               ) -> Histograms:  # of each level that is large enough
     "Count a score in bins; raises ValueError for a score without value counts, or where no group is large enough."
     unweighted(cohort, "histograms")
     if score in cohort.schema.scores and not cohort.scales[score].discrete:
@@ -301,12 +304,13 @@ def histograms(cohort: Cohort,
     return Histograms(groups, shown, edges, tuple(_shares(counts[counts[factor] == level] if factor else counts, edges) for level in shown["level"]))
 
 
-def plot_distribution(cohort: Cohort,
+def plot_distribution(cohort: Cohort,  # the students, from `Cohort.summarize`
                       score: str,  # a discrete score
                       factor: str | None = None,  # one histogram per level; default: all students in one
                       *,
                       min_n: int = 10,  # smaller groups are left out
-                      ax: Axes | None = None) -> Axes:
+                      ax: Axes | None = None,  # to draw into; None: a new figure
+                      ) -> Axes:  # the Axes drawn into
     "Histograms of a score by level, one above the other, with a dot at each mean."
     found = histograms(cohort, score, factor, min_n)
     shown, edges = found.shown, found.edges
@@ -443,13 +447,14 @@ def mean_intervals(cohort: Cohort,
     return table[["factor", "level", "n", "sd", "estimate", "ci_low", "ci_high"]]
 
 
-def plot_means(cohort: Cohort,
-               score: str,
+def plot_means(cohort: Cohort,  # the students, from `Cohort.summarize`
+               score: str,  # the score that is shown
                factors: Sequence[str] | None = None,  # default: all
                *,
                conf_level: float = .95,  # of the intervals
                min_n: int = 10,  # smaller groups are left out
-               ax: Axes | None = None) -> Axes:
+               ax: Axes | None = None,  # to draw into; None: a new figure
+               ) -> Axes:  # the Axes drawn into
     "The mean of a score with its interval for every level of every factor."
     factors = list(cohort.schema.factors if factors is None else factors)
     table = mean_intervals(cohort, score, factors, conf_level=conf_level, min_n=min_n)
@@ -499,11 +504,12 @@ def draw_map(ax: Axes,
     ax.tick_params(length=0)
 
 # %% ../nbs/03_explore.ipynb #1d2b9da7
-def plot_correlations(cohort: Cohort,
+def plot_correlations(cohort: Cohort,  # the students, from `Cohort.summarize`
                       columns: Sequence[str] | None = None,  # default: all scores
                       *,
                       min_n: int = 10,  # pairs that fewer students have are left out
-                      ax: Axes | None = None) -> Axes:
+                      ax: Axes | None = None,  # to draw into; None: a new figure
+                      ) -> Axes:  # the Axes drawn into
     "The correlations of the scores as a lower triangle of coloured, numbered squares."
     table = correlations(cohort, columns)
     if table.empty:
@@ -538,7 +544,8 @@ def plot_scores(cohort: Cohort,  # made with joint=True
                 second: str,  # another one, upwards
                 *,
                 min_n: int = 10,  # squares of fewer students are left out
-                ax: Axes | None = None) -> Axes:
+                ax: Axes | None = None,  # to draw into; None: a new figure
+                ) -> Axes:  # the Axes drawn into
     "One score against another as squares that are darker where more students are, with the mean of the second at each value of the first."
     unweighted(cohort, "plot_scores")
     counts = cohort.joint_counts(first, second)
@@ -610,7 +617,10 @@ def _scores_texts(first: str, second: str, counts: pd.DataFrame, shown: np.ndarr
     return caption, f"Mean {score_words(second)}: {', '.join(parts) or 'too few students are alike'}; {n:,} students."
 
 # %% ../nbs/03_explore.ipynb #30ad3a2e
-def plot_missing(cohort: Cohort, *, ax: Axes | None = None) -> Axes:
+def plot_missing(cohort: Cohort,  # the students, from `Cohort.summarize`
+                 *,
+                 ax: Axes | None = None,  # to draw into; None: a new figure
+                 ) -> Axes:  # the Axes drawn into
     "The share of missing values of every column that has some; a line of text if none has."
     table = missing_values(cohort)
     lacking = table[table["missing"] > 0].sort_values("share", ascending=False, kind="stable")

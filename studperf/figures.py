@@ -42,14 +42,15 @@ def adjusted_beside(means: pd.DataFrame,  # from `mean_intervals`
     return means.merge(table[["factor", "level", *names]], how="left", on=["factor", "level"])
 
 # %% ../nbs/05c_figures.ipynb #dd4fe197
-def plot_gaps(cohort: Cohort,
-              score: str,
+def plot_gaps(cohort: Cohort,  # the students, from `Cohort.summarize`
+              score: str,  # the score that is shown
               factors: Sequence[str] | None = None,  # those to be shown; default: all
               *,
               regression: Regression | None = None,  # of the score; default: `regress` on all factors
               conf_level: float = .95,  # of the intervals
               min_n: int = 10,  # smaller groups are left out
-              ax: Axes | None = None) -> Axes:
+              ax: Axes | None = None,  # to draw into; None: a new figure
+              ) -> Axes:  # the Axes drawn into
     "The raw and the adjusted mean of a score, with intervals, for every level of every factor."
     factors = list(cohort.schema.factors if factors is None else factors)
     means = mean_intervals(cohort, score, factors, conf_level=conf_level, min_n=min_n)
@@ -112,13 +113,14 @@ def _gaps_alt(table: pd.DataFrame, score: str, overall: float) -> str:
 MOST_PAIRS = 45  # of ten levels
 
 
-def plot_pairs(cohort: Cohort,
-               score: str,
-               factor: str,
+def plot_pairs(cohort: Cohort,  # the students, from `Cohort.summarize`
+               score: str,  # the score that is shown
+               factor: str,  # whose levels are compared
                *,
                conf_level: float = .95,  # of the intervals, all of which hold together
                min_n: int = 10,  # smaller groups are left out
-               ax: Axes | None = None) -> Axes:
+               ax: Axes | None = None,  # to draw into; None: a new figure
+               ) -> Axes:  # the Axes drawn into
     "The difference of every two groups with its interval, the widest first."
     found = pairs(cohort, score, factor, conf_level=conf_level)
     large = found[(found["n_a"] >= min_n) & (found["n_b"] >= min_n)]
@@ -170,13 +172,14 @@ def cell_means(cohort: Cohort,
     return table
 
 
-def plot_cells(cohort: Cohort,
-               score: str,
+def plot_cells(cohort: Cohort,  # the students, from `Cohort.summarize`
+               score: str,  # the score that is shown
                rows: str,  # a factor, from above
                columns: str,  # another factor, from left to right
                *,
                min_n: int = 10,  # smaller cells are left out
-               ax: Axes | None = None) -> Axes:
+               ax: Axes | None = None,  # to draw into; None: a new figure
+               ) -> Axes:  # the Axes drawn into
     "A map of the mean score and the number of students in every combination of two factors."
     table = cell_means(cohort, score, rows, columns, min_n=min_n)
     levels = {factor: [level for level in cohort.levels(factor) if level in set(table[factor])] for factor in (rows, columns)}
@@ -224,14 +227,15 @@ def cells_in_words(table: pd.DataFrame,  # from `cell_means`
 LINES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), ("#00795a", "D", "-."), ("#9b3f86", "^", ":"), (GREY, "v", (0, (6, 2))), ("#222222", "P", (0, (1, 1))))
 
 
-def plot_interaction(cohort: Cohort,
-                     score: str,
+def plot_interaction(cohort: Cohort,  # the students, from `Cohort.summarize`
+                     score: str,  # the score that is shown
                      factor: str,  # its levels are the rows
                      by: str,  # another factor with up to six levels: a line for each
                      *,
                      conf_level: float = .95,  # of the intervals
                      min_n: int = 10,  # smaller cells are left out
-                     ax: Axes | None = None) -> Axes:
+                     ax: Axes | None = None,  # to draw into; None: a new figure
+                     ) -> Axes:  # the Axes drawn into
     "The means of a score by the levels of a factor, a line for each level of another."
     check_conf_level(conf_level)
     table = cell_means(cohort, score, factor, by, min_n=min_n)
@@ -262,13 +266,14 @@ def plot_interaction(cohort: Cohort,
     return described(ax, caption, f"Mean {score_words(score)}s by {words(by)} and {words(factor)}. {cells_in_words(table.sort_values(by, kind='stable'), by, factor)}")
 
 # %% ../nbs/05c_figures.ipynb #049946de
-def plot_trend(cohort: Cohort,
-               score: str,
+def plot_trend(cohort: Cohort,  # the students, from `Cohort.summarize`
+               score: str,  # the score that is shown
                factor: str,  # an ordered factor
                *,
                conf_level: float = .95,  # of the intervals
                min_n: int = 10,  # smaller groups are left out
-               ax: Axes | None = None) -> Axes:
+               ax: Axes | None = None,  # to draw into; None: a new figure
+               ) -> Axes:  # the Axes drawn into
     "The means of an ordered factor's levels with their intervals, and their linear trend."
     means = mean_intervals(cohort, score, [factor], conf_level=conf_level, min_n=min_n)
     shown = select_cells(cohort, cohort.cells[factor].isin(means["level"]).to_numpy())
@@ -289,12 +294,13 @@ def plot_trend(cohort: Cohort,
                      f"Mean {score_words(score)}s by level; {told}. {means_in_words(means)}")
 
 # %% ../nbs/05c_figures.ipynb #cad3919a
-def plot_ceiling(cohort: Cohort,
+def plot_ceiling(cohort: Cohort,  # the students, from `Cohort.summarize`
                  scores: str | Sequence[str] | None = None,  # default: all
                  comparison: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,  # from `compare_models`, of the one score; or score: its own
                  *,
                  conf_level: float = .95,  # of the ceilings' intervals
-                 ax: Axes | None = None) -> Axes:
+                 ax: Axes | None = None,  # to draw into; None: a new figure
+                 ) -> Axes:  # the Axes drawn into
     "The share of the variation that factors can explain, and how much of it models do."
     table = ceiling(cohort, scores, conf_level=conf_level)
     known = table[table["ceiling"].notna()]

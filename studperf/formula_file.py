@@ -98,7 +98,7 @@ MOST_RECORD = 32 * 2**20  # bytes; a description that would unpack to more is re
 
 
 def read_formula(path: str | Path,  # a file that `save_predictor` wrote
-                 ) -> Formula:
+                 ) -> Formula:  # whose `predict_one` answers for one student
     """Read the arithmetic of a predictor alone; nothing in the file is ever run, and its model is not read.
 
     Raises PredictorFileError for a damaged or foreign file, and for a model that has no short arithmetic."""

@@ -78,7 +78,7 @@ POWER_COLUMNS = ("score", "factor", "group_a", "group_b", "n_a", "n_b", "sd_a", 
                  "n_needed", "detectable", "conf_level", "method")
 
 
-def power(cohort: Cohort,
+def power(cohort: Cohort,  # the students of a study like the one that is planned
           scores: str | Sequence[str] | None = None,  # default: all of the Schema
           factors: str | Sequence[str] | None = None,  # default: all of the Schema
           *,

@@ -49,7 +49,9 @@ class TablePredictor:
     formula: Formula | None  # the arithmetic in plain Python, if there is a short one
     arithmetic: Formula  # what answers for one student
 
-    def raw_points(self, table: pd.DataFrame) -> np.ndarray:  # (n,) before the score's limits
+    def raw_points(self,
+                   table: pd.DataFrame,  # a row per student, a column per input, checked
+                   ) -> np.ndarray:  # (n,) before the score's limits
         "What the formula gives for rows that are checked and have the inputs that are needed."
         return formula_values(self.formula, table)
 
@@ -81,7 +83,9 @@ class TablePredictor:
         limits = self.schema.scores[self.target]
         return raw.map(lambda value: chance_of(value, mark, self.errors, limits, self.whole), na_action="ignore").rename("chance")
 
-    def seen(self, table: pd.DataFrame) -> list[bool | None]:
+    def seen(self,
+             table: pd.DataFrame,  # a row per student, a column per input
+             ) -> list[bool | None]:  # one for each row
         "For each row: had a student of the training rows the same levels? None: not known."
         factors = [name for name in self.inputs if name in self.schema.factors]
         if self.combinations is None or not factors:

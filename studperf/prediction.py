@@ -54,7 +54,9 @@ class ScorePredictor(TablePredictor):
     whole: bool = False  # are all scores whole numbers?
     learned_missing: tuple[str, ...] = ()  # inputs that may be missing
 
-    def raw_points(self, table: pd.DataFrame) -> np.ndarray:  # (n,) before the score's limits
+    def raw_points(self,
+                   table: pd.DataFrame,  # n rows, a column per input, checked
+                   ) -> np.ndarray:  # (n,) before the score's limits
         "What the model says or, of many rows, its formula, if it has one; the inputs that are needed are there."
         if len(table) < MANY_ROWS or self.formula is None:
             return self.pipeline.predict(table)
@@ -85,7 +87,9 @@ class ScorePredictor(TablePredictor):
         from studperf.one_student import encoded_formula_of  # here, since one_student imports this module
         return encoded_formula_of(self)
 
-    def save(self, path: str | Path) -> None:
+    def save(self,
+             path: str | Path,  # the file to write, such as math.studperf
+             ) -> None:
         "Write the predictor to a file, whole or not at all: see `save_predictor`."
         from studperf.registry import save_predictor  # here, since registry imports this module
         save_predictor(self, path)
@@ -108,7 +112,7 @@ def fit_predictor(rows: Any,  # a frame with a row per student
                   seed: int = 0,  # of the parts and of the model
                   comparison: pd.DataFrame | None = None,  # from `compare_models` on these rows, to choose from
                   progress: bool = True,  # show a bar while models are compared
-                  ) -> ScorePredictor:
+                  ) -> ScorePredictor:  # fitted to all rows; its `predict` gives scores with intervals
     """Fit a model to all rows that have a score, and measure its residuals by cross-validation.
 
     Raises ValueError or DataError where the question or the rows do not allow it; warns of rows left out."""

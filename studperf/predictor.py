@@ -174,7 +174,7 @@ class Predictor:
                 others: Mapping[str, float] | None = None,  # other scores (or covariates) that are known
                 *,
                 level: float = .9,  # share of new students whose score the interval should hold
-                ) -> ExpectedScore:
+                ) -> ExpectedScore:  # prediction, interval and percentile
         "The expected score, its interval and its place; raises ValueError for what cannot be asked."
         found = self.formula(target, factors, others).predict_one({**factors, **(others or {})}, level=level)
         number, counts = self.facts.numbers[target], self.facts.counts.get(target)
@@ -182,19 +182,29 @@ class Predictor:
                              percentile_of(found.prediction, counts) if counts else None, (number.low, number.high), found.seen)
 
     def chance(self,
-               target: str, factors: Mapping[str, str | None], others: Mapping[str, float] | None = None,
+               target: str,  # the score
+               factors: Mapping[str, str | None],  # each factor: its level
+               others: Mapping[str, float] | None = None,  # other scores (or covariates) that are known; None: none
                *,
                mark: float,  # points
                ) -> float:  # 0 to 1
         "Chance of scoring the mark or more."
         return self.formula(target, factors, others).chance({**factors, **(others or {})}, mark)
 
-    def explain(self, target: str, factors: Mapping[str, str | None], others: Mapping[str, float] | None = None) -> "list[Contribution]":
+    def explain(self,
+                target: str,  # the score
+                factors: Mapping[str, str | None],  # each factor: its level
+                others: Mapping[str, float] | None = None,  # other scores (or covariates) that are known; None: none
+                ) -> "list[Contribution]":  # name, value and points of each; the first is the average
         "The average, then what each input adds to it or takes from it, adding up to the prediction."
         formula, key = self.formula(target, factors, others), _key(target, others)
         return contributions(formula, self.facts.shares[key], {**factors, **(others or {})})
 
-    def formula(self, target: str, factors: Mapping[str, str | None], others: Mapping[str, float] | None = None) -> Formula:
+    def formula(self,
+                target: str,  # the score
+                factors: Mapping[str, str | None],  # each factor: its level
+                others: Mapping[str, float] | None = None,  # other scores (or covariates) that are known; None: none
+                ) -> Formula:  # of these inputs, for any of their values
         "The arithmetic for a question; raises ValueError for what cannot be asked."
         if problems := question_problems(self.facts, target, factors, others or {}):
             raise ValueError("; ".join(problems))

@@ -229,7 +229,7 @@ def predictor_to_dict(predictor: ScorePredictor) -> dict:  # of texts, numbers a
 
 # %% ../nbs/08_registry.ipynb #c3dc6623
 def load_predictor(path: str | Path,  # a file that `save_predictor` wrote
-                   ) -> ScorePredictor:
+                   ) -> ScorePredictor:  # as it was saved
     """Read a predictor from its file; nothing in the file is ever run.
 
     Raises PredictorFileError for a damaged or foreign file; warns (DataWarning) of other versions of the libraries."""

@@ -477,7 +477,7 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
            out: str | Path,  # the HTML file to write
            *,
            schema: Schema = STUDENTS,  # what the columns are
-           title: str = "How do test scores differ between groups?",
+           title: str = "How do test scores differ between groups?",  # of the page
            min_n: int = 10,  # smaller groups are not shown
            notebook: bool = False,  # write the executed notebook of it, too, under the same name with .ipynb
            call: str | None = None,  # how to make it again, as the report tells it; default: this call in Python

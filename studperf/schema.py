@@ -93,7 +93,9 @@ class Schema:
         "What each column is taken as, and why: the Schema as a table to be read."
         return roles_table(self)
 
-    def only(self, names: Iterable[str]) -> "Schema":
+    def only(self,
+             names: Iterable[str],  # the columns to keep
+             ) -> "Schema":  # a new one, its columns in the same order
         "The same Schema, of these columns alone."
         keep = set(names)
         if unknown := keep - set(self.columns):
@@ -108,16 +110,24 @@ class Schema:
                        recode={name: texts for name, texts in self.recode.items() if name in keep})
 
     @classmethod
-    def infer(cls, frame: pd.DataFrame, scores: Sequence[str], **roles) -> "Schema":
+    def infer(cls,
+              frame: pd.DataFrame,  # one's own table
+              scores: Sequence[str],  # the columns to be compared
+              **roles,  # what you know better: factors, covariates, left_out, weight or cluster
+              ) -> "Schema":  # a draft; why each column has its role is in `notes` and `left_out`
         "A first draft from a table, to be read and corrected: see `infer_schema`."
         return infer_schema(frame, scores, **roles)
 
     @classmethod
-    def from_toml(cls, path: str | Path) -> "Schema":
+    def from_toml(cls,
+                  path: str | Path,  # the TOML file
+                  ) -> "Schema":  # as the file describes it
         "Read a Schema from a TOML file: see `schema_to_dict` for its form."
         return read_toml(path)
 
-    def to_toml(self, path: str | Path) -> None:
+    def to_toml(self,
+                path: str | Path,  # the TOML file to write; one that is there is replaced
+                ) -> None:
         "Write the Schema to a TOML file, whole or not at all."
         with whole_file(path) as temporary:
             temporary.write_text(tomli_w.dumps(schema_to_dict(self)), encoding="utf-8")

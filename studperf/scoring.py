@@ -375,7 +375,7 @@ def _arrow_column(column: pd.Series) -> pa.Array:
 KINDS = (".csv", ".parquet")
 
 
-def predict_file(predictor: TablePredictor,
+def predict_file(predictor: TablePredictor,  # from `fit_predictor` or `load_predictor`, or a `FormulaPredictor`
                  source: str | Path,  # a CSV, TSV, Parquet (also .gz) or Excel file
                  out: str | Path,  # a file to write, .csv or .parquet
                  *,
@@ -462,7 +462,7 @@ def _check_levels(predictor: FormulaPredictor) -> None:
             raise ValueError("a combination holds unknown levels")
 
 # %% ../nbs/08b_scoring.ipynb #117e20b6
-def predict_partitions(predictor: TablePredictor,
+def predict_partitions(predictor: TablePredictor,  # from `fit_predictor` or `load_predictor`, or a `FormulaPredictor`
                        frame: Any,  # a Dask frame with the inputs
                        *,
                        level: float = .9,  # share of new students whose score the interval should hold

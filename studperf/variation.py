@@ -27,7 +27,7 @@ from .schema import check_conf_level
 MANOVA_COLUMNS = ("factor", "criterion", "n", "value", "df1", "df2", "statistic", "p_value", "method")
 
 
-def manova(cohort: Cohort,
+def manova(cohort: Cohort,  # the students, from `Cohort.summarize`
            scores: Sequence[str] | None = None,  # default: all of the Schema
            factors: Sequence[str] | None = None,  # default: all of the Schema
            ) -> pd.DataFrame:  # two rows per factor (Pillai, Wilks), with the MANOVA_COLUMNS; `statistic` is F
@@ -117,13 +117,13 @@ def multivariate_tests(eigenvalues: np.ndarray,  # (p,) of E^-1 H
 @dataclass(frozen=True)
 class MixedModel:
     "A score on factors with a random intercept per cluster; `mixed` makes it."
-    score: str
+    score: str  # the score, in points
     cluster: str  # the column whose levels have an intercept each
     coefficients: pd.DataFrame  # term, estimate, std_error, statistic, df, p_value, ci_low, ci_high, conf_level, method
     cluster_variance: float  # squared points, between clusters
     residual_variance: float  # squared points, within clusters
     icc: float  # intraclass correlation: share of the variance between clusters
-    clusters: int
+    clusters: int  # number of clusters
     n: int  # students
     method: str  # or why nothing was estimated
 
@@ -133,13 +133,13 @@ class MixedModel:
                 f"intraclass correlation {self.icc:.4f}; {self.method}")
 
 
-def mixed(cohort: Cohort,
+def mixed(cohort: Cohort,  # the students, from `Cohort.summarize`
           score: str,  # a score
           *,
           factors: Sequence[str] | None = None,  # default: all of the Schema; []: none
           covariates: Sequence[str] = (),  # numeric columns: covariates, or other scores
           conf_level: float = .95,  # of all intervals
-          ) -> MixedModel:
+          ) -> MixedModel:  # coefficients, variances and the intraclass correlation
     "Estimate a random intercept per cluster by restricted maximum likelihood; raises ValueError without a cluster."
     check_conf_level(conf_level)
     unweighted(cohort, "mixed")
@@ -235,7 +235,7 @@ def _variance_ratio(fit: Fit, sums: ClusterSums) -> tuple[float, str]:
     return brentq(_reml_slope, 0, upper, (sums, fit.df_resid), xtol=1e-15, rtol=1e-14), "random intercept by REML"
 
 # %% ../nbs/05b_variation.ipynb #ab94608e
-def ceiling(cohort: Cohort,
+def ceiling(cohort: Cohort,  # the students, from `Cohort.summarize`
             scores: str | Sequence[str] | None = None,  # default: all of the Schema
             *,
             factors: Sequence[str] | None = None,  # default: all of the Schema

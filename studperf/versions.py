@@ -214,7 +214,7 @@ class Registry:
 
     def publish(self,
                 name: str,  # such as "math"
-                predictor: ScorePredictor,
+                predictor: ScorePredictor,  # the version to be added
                 *,
                 note: str = "",  # why there is a new version
                 files: Mapping[str, str] | None = None,  # name: text, such as a model card
@@ -226,30 +226,41 @@ class Registry:
             self.promote(name, number)
         return number
 
-    def promote(self, name: str, version: int) -> None:
+    def promote(self,
+                name: str,  # of the predictor, such as "math"
+                version: int,  # its number, from 1
+                ) -> None:
         "Put a version in force."
         put_in_force(self, name, version, "promoted")
 
-    def roll_back(self, name: str) -> int:  # the version that is in force now
+    def roll_back(self,
+                  name: str,  # of the predictor, such as "math"
+                  ) -> int:  # the version that is in force now
         "Put the version in force that was before."
         return roll_back(self, name)
 
     def load(self,
-             name: str,
+             name: str,  # of the predictor, such as "math"
              version: int | None = None,  # None: the one in force
-             ) -> ScorePredictor:
+             ) -> ScorePredictor:  # of that version, as it was published
         "Read a predictor, checking everything."
         return load_version(self, name, self.in_force(name) if version is None else version)
 
-    def file(self, name: str, version: int, file: str) -> str:
+    def file(self,
+             name: str,  # of the predictor, such as "math"
+             version: int,  # its number, from 1
+             file: str,  # the file's name, such as "card.md"
+             ) -> str:  # the file's content
         "A text that was published with a version."
         return read_file(self, name, version, file).decode()
 
-    def in_force(self, name: str) -> int:
+    def in_force(self,
+                 name: str,  # of the predictor, such as "math"
+                 ) -> int:  # the version's number
         "The version that is in force."
         return version_in_force(self, name)
 
-    def names(self) -> list[str]:
+    def names(self) -> list[str]:  # sorted
         "What has a version."
         return published_names(self)
 
@@ -259,20 +270,25 @@ class Registry:
         "What was published; no model is read."
         return list_versions(self, self.names() if name is None else [name])
 
-    def history(self, name: str) -> pd.DataFrame:  # columns version, since, until (times in UTC), action
+    def history(self,
+                name: str,  # of the predictor, such as "math"
+                ) -> pd.DataFrame:  # columns version, since, until (times in UTC), action
         "What was in force when."
         return history_of(self, name)
 
     def compare(self,
-                name: str,
-                first: int,
-                second: int,
+                name: str,  # of the predictor, such as "math"
+                first: int,  # the number of a version
+                second: int,  # the number of another
                 rows: Any = None,  # a frame with the inputs and the score, on which both are tried
                 ) -> pd.DataFrame:  # columns field, first, second, same
         "Two versions side by side."
         return compare_versions(self, name, first, second, rows)
 
-    def log(self, name: str, kind: str) -> Log:
+    def log(self,
+            name: str,  # of the predictor, such as "math"
+            kind: str,  # "versions" or "in_force"
+            ) -> Log:  # whose entries are numbered from 1
         "The log of versions, or of what was in_force."
         return Log(self.storage, f"{self.root}/{checked_name(name)}/{kind}", f"{self.url}/{name}/{kind}")
 
@@ -478,7 +494,7 @@ def errors_on(rows: Any,  # a frame with the inputs and the score
 # %% ../nbs/08a_versions.ipynb #11f7858b
 def load_named(address: str | Path,  # a file such as math.studperf, or REGISTRY#NAME, or REGISTRY#NAME@VERSION
                **storage_options,  # of the registry, for fsspec
-               ) -> ScorePredictor:
+               ) -> ScorePredictor:  # as it was published
     "Read a predictor from a file, or the version in force, or a version, from a registry."
     address = str(address)
     url, separator, named = address.rpartition("#")

@@ -1,11 +1,15 @@
 """The pages of the docs site hold together, and tools/check_docs.py finds what would break them."""
+import inspect
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 import yaml
+
+import studperf
 
 REPO = Path(__file__).resolve().parents[1]
 SITE = yaml.safe_load((REPO / "_quarto.yml").read_text(encoding="utf-8"))
@@ -37,7 +41,8 @@ def test_all_pages_are_in_order(repo_copy):
     texts = [path.read_text(encoding="utf-8") for path in repo_copy.glob("_proc/**/*.ipynb")]
     assert not any("https://studperf.github.io/studperf/" in text for text in texts), "a link leaves this copy of the site"
     assert any("show_doc(compare)" in text and "#### Cohort.summarize" not in text for text in texts)
-    assert sum("#### Cohort.summarize" in text for text in texts) == 1
+    for method in ("Cohort.summarize", "TablePredictor.predict"):  # one that a public class defines, and one that it inherits
+        assert sum(f"#### {method}\\n" in text for text in texts) == 1
 
 
 def test_names_are_those_of_the_package():
@@ -156,10 +161,33 @@ def test_the_configuration_without_fault(check):
     assert list(check.site_problems(BASE, PAGES)) == []
 
 
+def test_public_names_are_documented_where_they_stand(check):
+    assert [problem for name in studperf.__all__ for problem in check.undocumented(name)] == []
+
+
 def test_undocumented_names_are_found(check, monkeypatch):
-    def mystery(value: int, cohort=None): ...
+    def mystery(cohort: Any, value: int,  # two in one line
+                *,
+                told: int = 0,  # an argument
+                **options) -> int: ...
     monkeypatch.setattr("studperf.compare", mystery, raising=False)
-    assert list(check.undocumented("compare", {"cohort"})) == ["compare: has no docstring", "compare: the parameter value has no comment"]
+    assert list(check.undocumented("compare")) == ["compare: has no docstring", *(
+        f"compare: {what} has no comment beside it" for what in ("the parameter cohort", "the parameter options", "what it returns"))]
+
+
+@pytest.mark.parametrize("name, line, problem", [
+    ("compare", "cohort: Cohort,", "compare: the parameter cohort"),
+    ("plot_means", ") -> Axes:", "plot_means: what it returns"),
+    ("Regression", "score: str", "Regression: the parameter score"),  # a field
+    ("Schema", "**roles,", "Schema.infer: the parameter roles"),  # of a class's own method
+    ("ScorePredictor", ") -> Prediction:", "TablePredictor.predict_one: what it returns"),  # of a method that it inherits
+    ("Registry", "**storage_options,", "Registry: the parameter storage_options"),  # of its making
+])
+def test_a_comment_that_is_taken_away_is_missed(check, monkeypatch, name, line, problem):
+    def without_comment(code):
+        return "".join(f"{text.split('  # ')[0].rstrip()}\n" if line in text else text for text in inspect.getsource(code).splitlines(True))
+    monkeypatch.setattr("fastcore.docments.getsource", without_comment)
+    assert list(check.undocumented(name)) == [f"{problem} has no comment beside it"]
 
 
 def test_misspelt_words_are_found(check):

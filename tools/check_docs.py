@@ -15,7 +15,7 @@ from subprocess import PIPE, STDOUT, run
 
 import yaml
 from fastcore.docments import docments
-from prepare_pages import REPO, front_matter, homes, prepare
+from prepare_pages import REPO, front_matter, homes, own_classes, prepare, public_methods
 
 import studperf
 
@@ -43,9 +43,6 @@ SITE = {
 PAGE = {"title": TEXT, "description": TEXT, "output-file": TEXT, "code-links": [CODE_LINK]}
 CELL = {"echo": FLAG, "eval": FLAG, "output": {True, False, "asis"}, "include": FLAG, "code-fold": {True, False, "show"},
         "code-summary": TEXT, "label": TEXT, "fig-cap": TEXT, "fig-alt": TEXT, "tbl-cap": TEXT}
-
-# Arguments that mean the same wherever they come up; the overview of all names says what.
-GLOSSARY = REPO / "nbs/reference/names.ipynb"
 
 OPTION = re.compile(r"^#\|\s?(.*)$")
 FENCED = re.compile(r"^(```|~~~).*?^\1\s*$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
@@ -221,43 +218,37 @@ def page_problems(name, page, folder, found, site):
 
 
 def public_functions(name):
-    """A public name's function, or the class and its methods."""
+    """A public name's function, or the class and its methods, those that it has from others of the package, too."""
     public = getattr(studperf, name)
-    if inspect.isfunction(public) or inspect.isclass(public) and not issubclass(public, BaseException):
+    plain = inspect.isclass(public) and issubclass(public, BaseException) and "__init__" not in vars(public)
+    if callable(public) and not plain:
         yield name, public
-    if inspect.isclass(public):
-        for method, member in vars(public).items():
-            if not method.startswith("_") and (inspect.isfunction(member) or isinstance(member, classmethod | staticmethod)):
-                yield f"{name}.{method}", getattr(public, method)
+    for one in own_classes(public):
+        yield from ((f"{one.__name__}.{method}", function) for method, function in public_methods(one).items())
 
 
-def undocumented(name, common):
-    """What is not said of a public name in its own place; `common` arguments are told in the overview of all names."""
+def undocumented(name):
+    """What is not said of a public name: what it does, and beside each parameter and the result what that is."""
     for path, function in public_functions(name):
         if not inspect.getdoc(function):
             yield f"{path}: has no docstring"
-        for argument, about in docments(function, full=True).items():
-            if argument not in {"self", "cls", "return", *common} and not (about.docment or "").strip():
-                yield f"{path}: the parameter {argument} has no comment"
+        for argument, about in docments(function, full=True, args_kwargs=True).items():
+            if argument in {"self", "cls"} or (about.docment or "").strip():
+                continue
+            if argument != "return":
+                yield f"{path}: the parameter {argument} has no comment beside it"
+            elif about.anno not in (None, "None", inspect.Signature.empty):
+                yield f"{path}: what it returns has no comment beside it"
 
 
-def name_problems(found, common):
+def name_problems(found):
     """Public names that no page documents, documented names that are none, and names whose parameters are not told."""
     places = homes()
     yield from (f"{name}: is in __all__ and not imported in __init__.pyi" for name in set(studperf.__all__) - set(places))
     for name, notebook in places.items():
         if name.lower() not in found.get(notebook, ()) and not name.isupper():
             yield f"{name}: {notebook} has no heading of this name"
-        yield from undocumented(name, common)
-
-
-def common_arguments():
-    """The arguments that the overview of all names explains once for all: the first column of its table of them."""
-    if not GLOSSARY.exists():
-        return set()
-    cells = json.loads(GLOSSARY.read_text(encoding="utf-8"))["cells"]
-    text = next(source for cell in cells if "## Arguments" in (source := "".join(cell["source"])))
-    return {name for line in text.splitlines() if line.startswith("|") for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+        yield from undocumented(name)
 
 
 def spelling_problems(pages):
@@ -292,7 +283,7 @@ def problems(folder, site):
         yield from page_problems(name, page, folder, found, site)
     for name, notebook in read_pages(REPO / "nbs").items():
         yield from first_cell_problems(name, notebook)
-    yield from name_problems(found, common_arguments())
+    yield from name_problems(found)
     yield from spelling_problems(pages)
 
 

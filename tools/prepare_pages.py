@@ -27,14 +27,34 @@ NOTEBOOK = re.compile(r"File to edit: \.\./nbs/(\S+\.ipynb)")
 PUBLIC = re.compile(r"from \.(\w+) import (?:\(([^)]*)\)|(.*))")
 
 
+def home(module):
+    """The notebook that a module is exported from."""
+    return NOTEBOOK.search((REPO / "studperf" / f"{module}.py").read_text(encoding="utf-8"))[1]
+
+
 def homes():
     """The notebook that documents each public name."""
     stub = (REPO / "studperf/__init__.pyi").read_text(encoding="utf-8")
     found = {}
     for module, block, line in PUBLIC.findall(stub):
-        notebook = NOTEBOOK.search((REPO / "studperf" / f"{module}.py").read_text(encoding="utf-8"))[1]
-        found |= {name: notebook for name in re.findall(r"\w+", block or line)}
+        found |= dict.fromkeys(re.findall(r"\w+", block or line), home(module))
     return found
+
+
+def own_classes(public):
+    """A public class and those of the package that it has methods from; none for what is no class."""
+    return [one for one in public.__mro__ if one.__module__.startswith("studperf.")] if inspect.isclass(public) else []
+
+
+def public_methods(one):
+    """The methods that a class itself defines for those who use it, by name."""
+    return {method: getattr(one, method) for method, member in vars(one).items()
+            if not method.startswith("_") and (inspect.isfunction(member) or isinstance(member, classmethod | staticmethod))}
+
+
+def class_homes():
+    """The notebook that documents each class of which a public name has methods."""
+    return {one: home(one.__module__.removeprefix("studperf.")) for name in homes() for one in own_classes(getattr(studperf, name))}
 
 
 def front_matter(page):
@@ -84,23 +104,21 @@ def with_lines(text):
     return re.sub(r"studperf/(\w+)\.py#LNone\).*?^#+ ([\w.]+)$", source_line, text, flags=re.MULTILINE | re.DOTALL)
 
 
-def methods(name, documented):
-    """The documentation of a public class's methods, which nbdev leaves out unless a cell asks for each."""
-    public = getattr(studperf, name)
-    for method, member in vars(public).items() if inspect.isclass(public) else ():
-        if not method.startswith("_") and (inspect.isfunction(member) or isinstance(member, classmethod | staticmethod)):
-            if f"show_doc({name}.{method})" not in documented:
-                text = show_doc(getattr(public, method), title_level=4)._repr_markdown_()
-                yield {"cell_type": "markdown", "id": f"{name}-{method}", "metadata": {}, "source": text}
+def methods(one, documented):
+    """The documentation of a class's methods, which nbdev leaves out unless a cell asks for each."""
+    for method, function in public_methods(one).items():
+        if f"show_doc({one.__name__}.{method})" not in documented:
+            text = show_doc(function, title_level=4)._repr_markdown_()
+            yield {"cell_type": "markdown", "id": f"{one.__name__}-{method}", "metadata": {}, "source": text}
 
 
-def add_methods(page, names):
-    """Put the methods of each public class below the class."""
+def add_methods(page, classes):
+    """Put the methods of each class below the class."""
     documented = json.dumps([cell["source"] for cell in page["cells"]])
-    for name in names:
-        shown = [number for number, cell in enumerate(page["cells"]) if f"show_doc({name})" in "".join(cell["source"])]
+    for one in classes:
+        shown = [number for number, cell in enumerate(page["cells"]) if f"show_doc({one.__name__})" in "".join(cell["source"])]
         if shown:
-            page["cells"][shown[0] + 1:shown[0] + 1] = methods(name, documented)
+            page["cells"][shown[0] + 1:shown[0] + 1] = methods(one, documented)
 
 
 def finish(page, path, change):
@@ -125,9 +143,9 @@ def prepare():
     pages = {path.relative_to(folder).as_posix(): json.loads(path.read_text(encoding="utf-8"))
              for path in sorted(folder.rglob("*.ipynb"))}
     notebooks = {front_matter(page)["output-file"]: path for path, page in pages.items() if "/" not in path}
-    site, public = get_config().doc_host + get_config().doc_baseurl, homes()
+    site, public, classes = get_config().doc_host + get_config().doc_baseurl, homes(), class_homes()
     for path, page in pages.items():
-        add_methods(page, [name for name, notebook in public.items() if notebook == path])
+        add_methods(page, [one for one, notebook in classes.items() if notebook == path])
         finish(page, path, lambda text, path=path: relative_links(flat_links(text), posixpath.dirname(path), notebooks, public, site))
         (folder / path).write_text(json.dumps(page, ensure_ascii=False, indent=1), encoding="utf-8")
     return folder
