@@ -278,7 +278,7 @@ class Candidate:
     "A model to be tried."
     make: Callable[[], RegressorMixin]  # gives it, not fitted; called only if it is used, since some load large libraries
     search: Mapping[str, Sequence] = field(default_factory=dict)  # parameter: values to try
-    scaled: bool = False  # does the result depend on the unit of a number?
+    scaled: bool = False  # would the result, or its rounding, depend on the unit of a number?
     every_level: bool = False  # does a level without a column of its own lie nearer to all others?
     most_rows: int = 10**9  # more take too long
     out_of_bag: bool = False  # is it judged in a search by the rows that its trees have not drawn?
@@ -296,11 +296,11 @@ def candidate_models(seed: int = 0,  # of whatever is random in a model
     trees = {"n_estimators": 100, "max_features": 1 / 3, "n_jobs": 1, "random_state": seed, "bootstrap": True, "oob_score": True}
     return {
         "mean": Candidate(DummyRegressor),
-        "least squares": Candidate(LinearRegression),
+        "least squares": Candidate(LinearRegression, scaled=True),
         "ridge": Candidate(lambda: RidgeCV(alphas=np.logspace(-2, 3, 21)), **PENALISED),
         "lasso": Candidate(lambda: LassoCV(alphas=30, cv=folds), **PENALISED),
         "elastic net": Candidate(lambda: ElasticNetCV(alphas=30, l1_ratio=[.3, .7], cv=folds), **PENALISED),
-        "partial pooling": Candidate(PartialPooling),
+        "partial pooling": Candidate(PartialPooling, scaled=True),
         "decision tree": Candidate(lambda: DecisionTreeRegressor(min_samples_leaf=10, random_state=seed), {"max_depth": [2, 3, 4, 6]}),
         "k-nearest neighbours": Candidate(NearestNeighbours, {"n_neighbors": [5, 10, 25, 50, 100]},
                                           most_rows=20_000, **PENALISED),

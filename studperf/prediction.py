@@ -199,7 +199,9 @@ def formula_of(predictor: ScorePredictor) -> Formula | None:
         return predictor.pipeline.predict(rows.astype({name: object for name in factors} | dict.fromkeys(numbers, float)))
 
     constant = float(asked([{}])[0])
-    slopes = {name: (float(asked([{name: first[name] + 1}])[0]) - constant, first[name]) for name in numbers}
+    # Over the whole range of a number: a step of one unit would leave few digits of the slope of an income.
+    spans = {name: np.ptp(profile[name]["quantiles"]) or 1.0 for name in numbers}
+    slopes = {name: ((float(asked([{name: first[name] + span}])[0]) - constant) / float(span), first[name]) for name, span in spans.items()}
     missing = {name: float(asked([{name: np.nan}])[0]) - constant for name in numbers if name in predictor.learned_missing}
     points = {name: dict(zip(found, (asked([{name: level} for level in found]) - constant).tolist(), strict=True)) if additive
               else dict.fromkeys(found, 0.0) for name, found in levels.items()}

@@ -162,6 +162,19 @@ def test_real_school_data_with_other_columns(shared_data, tmp_path):
 
 # --- rows ---------------------------------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("unit", [1e-6, 1e8])
+@pytest.mark.parametrize("model", ["least squares", "ridge", "lasso", "partial pooling"])
+def test_the_unit_of_a_number_does_not_matter(students, model, unit):
+    rows = students.assign(income=np.random.default_rng(0).gamma(4, .25, len(students)))
+    rows["math"] = (rows["math"] + 10 * rows["income"] - 10).clip(0, 100)
+    schema = Schema({"gender": None, "lunch": None}, {"math": (0, 100)}, covariates=["income"])
+    plain, other = (fit_predictor(rows.assign(income=rows["income"] * factor), "math", model=model, schema=schema) for factor in (1, unit))
+    asked = rows.head(20).assign(income=rows["income"].head(20) * unit)
+    np.testing.assert_allclose(other.predict(asked), plain.predict(rows.head(20)), rtol=1e-6)
+    single = [other.predict_one(student)[:3] for student in asked.to_dict("records")]
+    np.testing.assert_allclose(single, other.predict(asked), atol=1e-9)
+
+
 def test_frames_of_other_libraries(students):
     predictor = fit_predictor(polars.from_pandas(students), "math", model="least squares")
     expected = fit_predictor(students, "math", model="least squares").predict(students[:50])
