@@ -390,11 +390,16 @@ def training_table(rows: Any,  # a frame with a row per student
     lacking = table[list(inputs)].isna().sum()
     if empty := [name for name, count in lacking.items() if count == len(table) > 0]:
         raise DataError("the table", [f"column {name!r}: no row has a value, expected some; leave it out of the inputs" for name in empty])
+    if schema.weight:
+        warnings.warn(f"column {schema.weight!r}: a model does not use the weights, each row counts once", DataWarning, stacklevel=3)
     if lacking.any():
         missing = ", ".join(f"{name!r} {count}" for name, count in lacking.items() if count)
         warnings.warn(f"of {len(table)} rows some lack an input ({missing}); there they count as the average student", DataWarning, stacklevel=3)
     if problem := _too_little(table, target, folds):
         raise DataError("the table", [problem])
+    if schema.cluster and (count := table[schema.cluster].nunique()) < folds:
+        warnings.warn(f"column {schema.cluster!r}: {count} of them, fewer than {folds} folds, so students of one are on both sides of a split, and "
+                      f"results are not those for a new one; for that give folds={count} or fewer", DataWarning, stacklevel=3)
     return table
 
 

@@ -175,6 +175,56 @@ def test_the_unit_of_a_number_does_not_matter(students, model, unit):
     np.testing.assert_allclose(single, other.predict(asked), atol=1e-9)
 
 
+def in_classes(sizes, seed=0):
+    random, count = np.random.default_rng(seed), sum(sizes)
+    return pd.DataFrame({"group": random.choice(list("ABC"), count), "mark": random.integers(0, 21, count),
+                         "class": np.repeat([f"class {place}" for place in range(len(sizes))], sizes)})
+
+
+CLASSES = Schema({"group": None}, {"mark": (0, 20)}, cluster="class")
+
+
+@pytest.mark.parametrize("sizes", [(100, 13, 12, 12, 13), (30, 30, 1, 30, 30)])
+def test_a_class_of_most_students_and_one_of_a_single_student(sizes):
+    rows = in_classes(sizes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compared = compare_models(rows, "mark", schema=CLASSES, models=["mean", "k-nearest neighbours"], jobs=1, progress=False)
+        fitted = fit_predictor(rows, "mark", schema=CLASSES, model="k-nearest neighbours", folds=5)
+    assert np.isfinite(compared[["r2", "r2_low", "difference_high"]].to_numpy()).all() and fitted.n == len(rows)
+
+
+def test_a_class_that_leaves_too_few_others_is_told():
+    with pytest.raises(DataError, match="'class 0' has 16 of 20 rows, and 4 others are too few"):
+        fit_predictor(in_classes((16, 1, 1, 1, 1)), "mark", schema=CLASSES, model="mean", folds=5)
+
+
+def test_what_a_fit_does_not_heed_is_told():
+    rows = in_classes((30, 30, 30)).assign(weight=1.5)
+    with pytest.warns(DataWarning, match="column 'class': 3 of them, fewer than 10 folds.*folds=3"):
+        fit_predictor(rows, "mark", schema=CLASSES, model="mean")
+    with pytest.warns(DataWarning, match="column 'weight': a model does not use the weights"):
+        fit_predictor(rows, "mark", schema=Schema({"group": None}, {"mark": (0, 20)}, weight="weight"), model="mean")
+
+
+@pytest.mark.parametrize("change, reason", [
+    ({"repeats": 0}, "repeats: found 0, expected a whole number from 1 up"),
+    ({"most_rows": 5}, "most_rows: found 5, expected a whole number from 10 up"),
+    ({"models": ["mean", "ridge", "mean"]}, "models: found 'mean' twice"),
+])
+def test_what_a_comparison_must_not_be_asked(students, change, reason):
+    with pytest.raises(ValueError, match=reason):
+        compare_models(students, "math", **{"models": ["mean"], "progress": False} | change)
+
+
+def test_a_comparison_of_something_else_chooses_no_model(students):
+    compared = compare_models(students, "math", inputs="all", models=["mean", "least squares"], progress=False)
+    with pytest.raises(ValueError, match="comparison: found one with the inputs 'all', expected 'background'"):
+        fit_predictor(students, "math", comparison=compared)
+    with pytest.raises(ValueError, match="comparison: found another table"):
+        fit_predictor(students, "math", inputs="all", comparison=compared.drop(columns="chosen"))
+
+
 def test_frames_of_other_libraries(students):
     predictor = fit_predictor(polars.from_pandas(students), "math", model="least squares")
     expected = fit_predictor(students, "math", model="least squares").predict(students[:50])
