@@ -6,9 +6,10 @@
 __all__ = ['QUANTILES', 'DESCRIBE_COLUMNS', 'CORRELATION_COLUMNS', 'BLUE', 'ORANGE', 'GREY', 'LABELS', 'WIDTH', 'SHADES', 'SIDES',
            'missing_values', 'weighted_quantiles', 'describe', 'residual_products', 'correlations', 'axes_of',
            'place_of', 'letters_of', 'broken', 'label_axes', 'described', 'caption_of', 'alt_of', 'with_n',
-           'score_words', 'small_note', 'plot_distribution', 'bin_edges', 'Rows', 'rows_of', 'draw_intervals',
-           'mean_intervals', 'plot_means', 'group_rows', 'means_in_words', 'draw_map', 'plot_correlations',
-           'plot_scores', 'joint_squares', 'means_along', 'plot_missing']
+           'score_words', 'small_note', 'Histograms', 'histograms', 'plot_distribution', 'distribution_texts',
+           'bin_edges', 'Rows', 'rows_of', 'draw_intervals', 'mean_intervals', 'plot_means', 'group_rows',
+           'means_in_words', 'draw_map', 'plot_correlations', 'plot_scores', 'joint_squares', 'means_along',
+           'plot_missing']
 
 # %% ../nbs/03_explore.ipynb #184e6dfb
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
 from matplotlib.transforms import blended_transform_factory
 from scipy.special import ndtri, stdtrit
 
@@ -272,14 +272,22 @@ def small_note(count: int,  # groups that are not shown
     return f" {count:,} {what}{'s'[:count > 1]} of fewer than {min_n} students {'are' if count > 1 else 'is'} not shown."
 
 # %% ../nbs/03_explore.ipynb #860b7c97
-def plot_distribution(cohort: Cohort,
-                      score: str,  # a discrete score
-                      factor: str | None = None,  # one histogram per level; default: all students in one
-                      *,
-                      min_n: int = 10,  # smaller groups are left out
-                      ax: Axes | None = None) -> Axes:
-    "Histograms of a score by level, one above the other, with a dot at each mean."
-    unweighted(cohort, "plot_distribution")
+@dataclass(frozen=True)
+class Histograms:
+    "Histograms of one score, of each level of a factor or of all students, on the same scale."
+    groups: pd.DataFrame  # from `describe`: all levels
+    shown: pd.DataFrame  # those with students enough
+    edges: np.ndarray  # (bins + 1,) points
+    shares: tuple[np.ndarray, ...]  # of each that is shown: (bins,) shares of its students
+
+
+def histograms(cohort: Cohort,
+               score: str,  # a discrete score
+               factor: str | None = None,  # one histogram per level; default: all students in one
+               min_n: int = 10,  # smaller groups are left out
+               ) -> Histograms:
+    "Count a score in bins; raises ValueError for a score without value counts, or where no group is large enough."
+    unweighted(cohort, "histograms")
     if score in cohort.schema.scores and not cohort.scales[score].discrete:
         raise ValueError(f"score {score!r} has no value counts, of which histograms are made: it is continuous, or the Cohort was made "
                          "without them; draw its means, plot_means")
@@ -290,27 +298,38 @@ def plot_distribution(cohort: Cohort,
     if shown.empty:
         raise ValueError(f"no group of {min_n} students or more has a score in {score!r}")
     edges = bin_edges(counts["value"], cohort.schema.scores[score])
-    shares = [_shares(counts[counts[factor] == level] if factor else counts, edges) for level in shown["level"]]
+    return Histograms(groups, shown, edges, tuple(_shares(counts[counts[factor] == level] if factor else counts, edges) for level in shown["level"]))
+
+
+def plot_distribution(cohort: Cohort,
+                      score: str,  # a discrete score
+                      factor: str | None = None,  # one histogram per level; default: all students in one
+                      *,
+                      min_n: int = 10,  # smaller groups are left out
+                      ax: Axes | None = None) -> Axes:
+    "Histograms of a score by level, one above the other, with a dot at each mean."
+    found = histograms(cohort, score, factor, min_n)
+    shown, edges = found.shown, found.edges
     labels = [broken(with_n(row.level, row.n), letters_of(ax, LABELS)) for row in shown.itertuples()] if factor else [""]
     lines = max(label.count("\n") + 1 for label in labels)
     ax = axes_of(ax, WIDTH, 1.2 + max(.3 + .15 * lines, .5) * len(shown) if factor else 2.6)
-    highest = max(share.max() for share in shares)
-    for row, (share, mean) in enumerate(zip(shares, shown["mean"], strict=True)):
-        tops = row - share / highest * .86  # upwards: the axis runs down
-        bars = [[(left, row), (left, top), (right, top), (right, row)] for left, right, top in zip(edges[:-1], edges[1:], tops, strict=True)]
-        ax.add_collection(PolyCollection(bars, color=BLUE, alpha=.55, edgecolor="white", linewidth=.6), autolim=False)  # as one: a bar each takes long
-        ax.plot(mean, row, "o", color=ORANGE, markersize=6, clip_on=False, zorder=3)
-        ax.axhline(row, color=GREY, linewidth=.6, zorder=0)
-    ax.set_yticks(np.arange(len(shown)) - .3, labels, parse_math=False)
+    highest = max(share.max() for share in found.shares)
+    places = np.arange(len(shown))
+    for row, share in zip(places, found.shares, strict=True):
+        ax.stairs(row - share / highest * .86, edges, baseline=row, fill=True, color=BLUE, alpha=.55)  # upwards: the axis runs down
+    ax.plot(shown["mean"], places, "o", color=ORANGE, markersize=6, clip_on=False, zorder=3)
+    ax.hlines(places, edges[0], edges[-1], color=GREY, linewidth=.6, zorder=0)
+    ax.set_yticks(places - .3, labels, parse_math=False)
     ax.set(xlim=(edges[0], edges[-1]), ylim=(len(shown) - .92, -1))
     ax.locator_params(axis="x", nbins=7, steps=[1, 2, 5, 10])
     label_axes(ax, f"{heading(score_words(score))}s" + (f" by {words(factor)}" if factor else f" of {shown['n'].iloc[0]:,} students"),
                f"{score_words(score)} (dot: mean)")
-    return described(ax, *_distribution_texts(groups, shown, min_n))
+    return described(ax, *distribution_texts(found, min_n))
 
 
-def _distribution_texts(groups: pd.DataFrame, shown: pd.DataFrame, min_n: int) -> tuple[str, str]:
-    "Caption and text alternative of `plot_distribution`."
+def distribution_texts(found: Histograms, min_n: int) -> tuple[str, str]:  # caption, text alternative
+    "What histograms show, in words."
+    groups, shown = found.groups, found.shown
     score, factor = shown["score"].iloc[0], shown["factor"].iloc[0]
     which = f"of each group of {words(factor)}" if factor else "of all students"
     text = number_format(shown["sd"].mean())

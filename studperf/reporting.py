@@ -35,7 +35,7 @@ from .cohort import Cohort, as_cohort, select_cells, unweighted
 from .comparison import adjusted, compare, pairs, ranks, spread
 from .contrasts import gaps, plot_forest
 from .data import load_students, read_raw
-from .explore import alt_of, caption_of, describe, missing_values, plot_correlations, plot_distribution, plot_missing
+from .explore import alt_of, caption_of, describe, missing_values, plot_correlations, plot_missing
 from .figures import plot_ceiling, plot_gaps, plot_interaction
 from .prediction import fit_predictor
 from .schema import STUDENTS, DataError, DataWarning, Schema, heading, whole_file, words
@@ -43,6 +43,7 @@ from .selection import compare_models
 from .sentences import (
     BEYOND_CHANCE, adjusted_sentence, agreement_sentences, ceiling_sentence, counted, difference_sentence, enumerated, factor_sentence,
     p_text, points, signed, spread_sentence)
+from .strips import strips_part
 from .variation import ceiling, manova
 
 # %% ../nbs/09_report.ipynb #92a19682
@@ -54,7 +55,8 @@ def figure_part(ax: Axes,
     figure, buffer = ax.figure, io.BytesIO()
     figure.set_layout_engine("tight", pad=.3)  # constrained layout measures every text several times
     width, height = (figure.get_size_inches() * 96).round().astype(int)
-    with plt.rc_context({"svg.hashsalt": "studperf"}):  # the same figure gives the same bytes
+    # The same figure gives the same bytes; letters stay letters, which the reader's own fonts draw (as paths they take half of the time).
+    with plt.rc_context({"svg.hashsalt": "studperf", "svg.fonttype": "none"}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # savefig draws everything twice
     plt.close(figure)
     uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
@@ -231,7 +233,7 @@ OVERALL_HEADINGS = {"score": "Score", "statistic": "Welch's F", "df1": "df1", "d
 
 
 def factor_part(cohort: Cohort, factor: str, comparisons: pd.DataFrame, others: dict[str, pd.DataFrame], min_n: int) -> dict:
-    "Title, sentences, figures and tables of one factor; `others` are the tables of gaps, ranks and spread."
+    "Title, sentences, histograms and tables of one factor; `others` are the tables of gaps, ranks and spread."
     rows, scores = comparisons[comparisons["factor"] == factor], list(comparisons["score"].unique())
     means = describe(cohort, scores, [factor]).dropna(subset=["factor"])
     adjusted_gaps = others["gaps"].query("factor == @factor and kind == 'adjusted'").set_index("score", drop=False)
@@ -254,10 +256,10 @@ def factor_part(cohort: Cohort, factor: str, comparisons: pd.DataFrame, others: 
                                  f"{'s' * (len(pairwise[0]) > MOST_PAIRS)} of groups (Games-Howell)", COMPARISON_HEADINGS))
     else:
         tables.append(table_part(rows, f"{title}: difference of the means (Welch's test)", COMPARISON_HEADINGS))
-    figures = [figure_part(plot_distribution(cohort, score, factor, min_n=min_n)) for score in scores
-               if cohort.scales[score].discrete and (means["n"][means["score"] == score] >= min_n).any()]
+    strips = [strips_part(cohort, score, factor, min_n) for score in scores
+              if cohort.scales[score].discrete and (means["n"][means["score"] == score] >= min_n).any()]
     checks = agreement_sentences(rows, *(table[table["factor"] == factor] for table in (others["ranks"], others["spread"])))
-    return {"title": title, "sentences": sentences, "checks": " ".join(checks), "tables": tables, "figures": figures}
+    return {"title": title, "sentences": sentences, "checks": " ".join(checks), "tables": tables, "strips": strips}
 
 
 MOST_PAIRS = 45  # of ten levels; of more groups the widest differences are told
@@ -412,7 +414,8 @@ def prediction_parts(cohort: Cohort, scores: Sequence[str]) -> tuple[list[str], 
         schema = cohort.schema.only((*cohort.schema.factors, score))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # combinations of groups that a part of the rows lacks
-            found[score] = compare_models(rows, score, models=QUICK_MODELS, schema=schema, repeats=1, progress=False)
+            known = ceiling(cohort, [score])[["ceiling", "ci_low", "ci_high"]].iloc[0]
+            found[score] = compare_models(rows, score, models=QUICK_MODELS, schema=schema, repeats=1, known_ceiling=known, progress=False)
             sentences.append(coverage_sentence(rows, score, schema, found[score]))
     if left := scores[MOST_PREDICTED:]:
         sentences.append(f"No model was tried for {enumerated([words(score) for score in left])}; compare_models does that.")

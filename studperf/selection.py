@@ -52,6 +52,7 @@ def compare_models(rows: Any,  # a frame with a row per student
                    seed: int = 0,  # of the splits, the sample and the models
                    most_rows: int = 5_000,  # of more rows a sample is compared
                    jobs: int | None = None,  # processes; None: one for each processor
+                   known_ceiling: Sequence[float] | None = None,  # R2 that no model can pass, with its interval, if it was estimated before
                    progress: bool = True,  # show a bar if it takes longer than a second
                    ) -> pd.DataFrame:  # a row per model, best first: see COMPARED for the columns
     """Compare models by nested, repeated cross-validation, all on the same splits.
@@ -60,7 +61,7 @@ def compare_models(rows: Any,  # a frame with a row per student
     names = input_columns(inputs, target, schema)
     table = training_table(rows, target, names, schema, folds=folds)
     _check_question(models, {"repeats": (repeats, 1), "most_rows": (most_rows, max(LEAST_ROWS, 2 * folds))})
-    ceilings = ceiling_of(table, target, names, schema)
+    ceilings = ceiling_of(table, target, names, schema) if known_ceiling is None else list(known_ceiling)
     sample = table if len(table) <= most_rows else table.sample(most_rows, random_state=seed)
     known = with_levels(schema.only((*names, target)), table)
     there = candidate_models(seed)
@@ -151,17 +152,24 @@ def _jobs(models: Sequence[str], jobs: int | None, seed: int) -> int:
 # %% ../nbs/06a_selection.ipynb #1d3620a4
 def _all_measured(tasks: Sequence[tuple], jobs: int, progress: bool) -> list[dict[str, float]]:
     "Fit and measure, several at the same time; the results in the order of the tasks."
-    work = joblib.Parallel(n_jobs=jobs, return_as="generator")(joblib.delayed(_measured)(*task) for task in tasks)
+    if jobs == 1:  # to look for the threads of all libraries takes as long as a quick fit, so it is done once
+        with few_threads(len(tasks[0][1])):
+            return [_measured(*task) for task in tqdm(tasks, desc="models", delay=1, leave=False, disable=not progress)]
+    work = joblib.Parallel(n_jobs=jobs, return_as="generator")(joblib.delayed(_measured_in_process)(*task) for task in tasks)
     return list(tqdm(work, total=len(tasks), desc="models", delay=1, leave=False, disable=not progress))
 
 
+def _measured_in_process(estimator: Any, frame: pd.DataFrame, *others: np.ndarray) -> dict[str, float]:
+    with few_threads(len(frame)):
+        return _measured(estimator, frame, *others)
+
+
 def _measured(estimator: Any, frame: pd.DataFrame, scores: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, float]:
-    with few_threads(len(train)):
-        start = perf_counter()
-        estimator.fit(frame.iloc[train], scores[train])
-        fitted = perf_counter()
-        expected = estimator.predict(frame.iloc[test])
-        done = perf_counter()
+    start = perf_counter()
+    estimator.fit(frame.iloc[train], scores[train])
+    fitted = perf_counter()
+    expected = estimator.predict(frame.iloc[test])
+    done = perf_counter()
     return {"r2": r2_score(scores[test], expected) if len(test) > 1 else np.nan, "mae": mean_absolute_error(scores[test], expected),
             "rmse": root_mean_squared_error(scores[test], expected), "fit_seconds": fitted - start, "predict_seconds": done - fitted}
 

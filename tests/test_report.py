@@ -58,7 +58,8 @@ def test_the_real_files_report_in_a_browser(shared_data, browser, artefacts, tmp
     assert not errors
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") == width, "the page scrolls sideways"
-    assert page.locator("img").count() == 21
+    assert page.locator("img").count() == 6
+    assert page.locator("figure.strips [role=img][aria-label*=Histogram]").count() == 15
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0 && image.alt.length > 20)")
     assert page.evaluate("[...document.querySelectorAll('table')].every(table => table.caption && table.querySelector('th[scope=col]'))")
     text = page.inner_text("main")
