@@ -225,6 +225,26 @@ def test_a_comparison_of_something_else_chooses_no_model(students):
         fit_predictor(students, "math", inputs="all", comparison=compared.drop(columns="chosen"))
 
 
+@pytest.mark.parametrize("missing", [np.nan, pd.NA, None], ids=str)
+@pytest.mark.parametrize("model", ["least squares", "random forest"])
+def test_a_missing_value_is_one_in_whatever_way_pandas_says_so(students, model, missing):
+    rows = students.astype({"lunch": object, "reading": float})
+    rows.loc[rows.index[:30], "lunch"], rows.loc[rows.index[20:40], "reading"] = None, np.nan
+    predictor = fit_predictor(rows, "math", inputs=["lunch", "reading", "gender"], model=model)
+    for lacking in ({"lunch": missing}, {"reading": missing}, {"lunch": missing, "reading": missing}):
+        student = {"lunch": "standard", "reading": 70., "gender": "female"} | lacking
+        expected = predictor.predict(pd.DataFrame([student]))
+        np.testing.assert_allclose(predictor.predict_one(student)[:3], expected.iloc[0], atol=1e-9)
+    with pytest.raises(ValueError, match="column 'gender': found no value, expected one of 'female', 'male'; fill it in"):
+        predictor.predict_one(student | {"gender": missing})
+
+
+def test_levels_and_marks_of_numpy_are_numbers(linear, students):
+    student = students.iloc[0].to_dict()
+    assert linear.predict_one(student, level=np.float32(.5)) == linear.predict_one(student, level=.5)
+    assert linear.chance(students.head(1), np.int64(50)).equals(linear.chance(students.head(1), 50))
+
+
 def test_frames_of_other_libraries(students):
     predictor = fit_predictor(polars.from_pandas(students), "math", model="least squares")
     expected = fit_predictor(students, "math", model="least squares").predict(students[:50])
