@@ -467,7 +467,7 @@ def _splits(table: pd.DataFrame, target: str, schema: Schema, folds: int, seed: 
     if table[target].nunique() == 1:
         raise DataError("the table", [f"column {target!r}: all {len(table)} values are {table[target].iloc[0]}, so no model can be fitted to them; "
                                       "give rows with different scores, or left_out=[]"])
-    return list(splits_of(table, folds, schema, seed=seed))
+    return splits_of(table, folds, schema, seed=seed)
 
 
 def _units(table: pd.DataFrame, cluster: str | None) -> np.ndarray | None:

@@ -278,7 +278,7 @@ class Candidate:
     "A model to be tried."
     make: Callable[[], RegressorMixin]  # gives it, not fitted; called only if it is used, since some load large libraries
     search: Mapping[str, Sequence] = field(default_factory=dict)  # parameter: values to try
-    scaled: bool = False  # does the result depend on the unit of a number?
+    scaled: bool = False  # would the result, or its rounding, depend on the unit of a number?
     every_level: bool = False  # does a level without a column of its own lie nearer to all others?
     most_rows: int = 10**9  # more take too long
     out_of_bag: bool = False  # is it judged in a search by the rows that its trees have not drawn?
@@ -296,11 +296,11 @@ def candidate_models(seed: int = 0,  # of whatever is random in a model
     trees = {"n_estimators": 100, "max_features": 1 / 3, "n_jobs": 1, "random_state": seed, "bootstrap": True, "oob_score": True}
     return {
         "mean": Candidate(DummyRegressor),
-        "least squares": Candidate(LinearRegression),
+        "least squares": Candidate(LinearRegression, scaled=True),
         "ridge": Candidate(lambda: RidgeCV(alphas=np.logspace(-2, 3, 21)), **PENALISED),
         "lasso": Candidate(lambda: LassoCV(alphas=30, cv=folds), **PENALISED),
         "elastic net": Candidate(lambda: ElasticNetCV(alphas=30, l1_ratio=[.3, .7], cv=folds), **PENALISED),
-        "partial pooling": Candidate(PartialPooling),
+        "partial pooling": Candidate(PartialPooling, scaled=True),
         "decision tree": Candidate(lambda: DecisionTreeRegressor(min_samples_leaf=10, random_state=seed), {"max_depth": [2, 3, 4, 6]}),
         "k-nearest neighbours": Candidate(NearestNeighbours, {"n_neighbors": [5, 10, 25, 50, 100]},
                                           most_rows=20_000, **PENALISED),
@@ -390,11 +390,16 @@ def training_table(rows: Any,  # a frame with a row per student
     lacking = table[list(inputs)].isna().sum()
     if empty := [name for name, count in lacking.items() if count == len(table) > 0]:
         raise DataError("the table", [f"column {name!r}: no row has a value, expected some; leave it out of the inputs" for name in empty])
+    if schema.weight:
+        warnings.warn(f"column {schema.weight!r}: a model does not use the weights, each row counts once", DataWarning, stacklevel=3)
     if lacking.any():
         missing = ", ".join(f"{name!r} {count}" for name, count in lacking.items() if count)
         warnings.warn(f"of {len(table)} rows some lack an input ({missing}); there they count as the average student", DataWarning, stacklevel=3)
     if problem := _too_little(table, target, folds):
         raise DataError("the table", [problem])
+    if schema.cluster and (count := table[schema.cluster].nunique()) < folds:
+        warnings.warn(f"column {schema.cluster!r}: {count} of them, fewer than {folds} folds, so students of one are on both sides of a split, and "
+                      f"results are not those for a new one; for that give folds={count} or fewer", DataWarning, stacklevel=3)
     return table
 
 

@@ -20,7 +20,7 @@ from sklearn.svm import SVR
 from sklearn.tree import DecisionTreeRegressor
 
 from .boosted import AddedTrees, storable
-from .formula import Formula, problems_of
+from .formula import Formula, problems_of, with_none
 from .model import Encoder, NearestNeighbours, PartialPooling
 from .prediction import ScorePredictor
 
@@ -52,6 +52,8 @@ class EncodedFormula(Formula):
                 value = student.get(name)
                 x.append(float(value is None or value != value))
         except (KeyError, TypeError, ValueError):
+            if plain := with_none(self, student):
+                return self.raw(plain)
             raise ValueError("; ".join(problems_of(self, student))) from None
         return self.learned(x), levels
 

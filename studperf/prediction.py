@@ -28,7 +28,7 @@ from .formula import MOST_RESIDUALS, ErrorDistribution, Formula
 from .model import LEAST_MISSING, candidate_models, candidates, input_columns, training_table, with_levels
 from .predicting import TablePredictor
 from .schema import STUDENTS, DataWarning, Schema
-from .selection import ceiling_of, compare_models, few_threads, known_model, splits_of
+from .selection import COMPARED, ceiling_of, compare_models, few_threads, known_model, splits_of
 
 # %% ../nbs/06c_prediction.ipynb #392a09d7
 MANY_ROWS = 10_000  # from here on it pays to find the formula
@@ -124,11 +124,12 @@ def fit_predictor(rows: Any,  # a frame with a row per student
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # told above for all rows
             comparison = compare_models(table, target, inputs=inputs, schema=schema, folds=min(5, folds), seed=seed, progress=progress)
-    name = known_model(comparison.loc[comparison["chosen"], "model"].item() if model is None else model, candidate_models())
-    pipelines = candidates(known, target, names, seed=seed, rows=len(table) - math.ceil(len(table) / folds), models=[name])
+    name = known_model(_chosen(comparison, inputs, names) if model is None else model, candidate_models())
+    splits = splits_of(table, folds, schema, seed=seed)
+    pipelines = candidates(known, target, names, seed=seed, rows=min(len(train) for train, _ in splits), models=[name])
     frame, scores = table[list(names)], table[target].to_numpy(float)
     with few_threads(len(table)):
-        expected = cross_val_predict(pipelines[name], frame, scores, cv=list(splits_of(table, folds, schema, seed=seed)))
+        expected = cross_val_predict(pipelines[name], frame, scores, cv=splits)
         fitted = pipelines[name].fit(frame, scores)
     searched = isinstance(fitted, GridSearchCV)
     pipeline = fitted.best_estimator_ if searched else fitted
@@ -146,6 +147,16 @@ def fit_predictor(rows: Any,  # a frame with a row per student
         learned_missing=tuple(column for column in names if table[column].isna().sum() >= LEAST_MISSING))
 
 # %% ../nbs/06c_prediction.ipynb #d03ac79a
+def _chosen(comparison: pd.DataFrame, inputs: str | Sequence[str], names: Sequence[str]) -> str:
+    "The model that a comparison has chosen, if it was made with these inputs."
+    said = inputs if isinstance(inputs, str) else ", ".join(names)
+    if list(comparison) != list(COMPARED) or comparison["chosen"].sum() != 1:
+        raise ValueError("comparison: found another table, expected what `compare_models` gives, with one model chosen")
+    if (found := comparison["inputs"].iloc[0]) != said:
+        raise ValueError(f"comparison: found one with the inputs {found!r}, expected {said!r}; compare models with the same inputs")
+    return comparison.loc[comparison["chosen"].astype(bool), "model"].item()
+
+
 def _ceiling_known(comparison: pd.DataFrame | None) -> list[float] | None:
     "The ceiling with its interval, which a comparison has estimated from the same rows."
     return None if comparison is None else comparison[["ceiling", "ceiling_low", "ceiling_high"]].iloc[0].tolist()
@@ -203,7 +214,9 @@ def formula_of(predictor: ScorePredictor) -> Formula | None:
         return predictor.pipeline.predict(rows.astype({name: object for name in factors} | dict.fromkeys(numbers, float)))
 
     constant = float(asked([{}])[0])
-    slopes = {name: (float(asked([{name: first[name] + 1}])[0]) - constant, first[name]) for name in numbers}
+    # Over the whole range of a number: a step of one unit would leave few digits of the slope of an income.
+    spans = {name: np.ptp(profile[name]["quantiles"]) or 1.0 for name in numbers}
+    slopes = {name: ((float(asked([{name: first[name] + span}])[0]) - constant) / float(span), first[name]) for name, span in spans.items()}
     missing = {name: float(asked([{name: np.nan}])[0]) - constant for name in numbers if name in predictor.learned_missing}
     points = {name: dict(zip(found, (asked([{name: level} for level in found]) - constant).tolist(), strict=True)) if additive
               else dict.fromkeys(found, 0.0) for name, found in levels.items()}

@@ -9,7 +9,7 @@ __all__ = ['COMPARED', 'MANY_ROWS', 'resampled_interval', 'compare_models', 'kno
 # %% ../nbs/06a_selection.ipynb #6b974944
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -24,8 +24,8 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from .cohort import Cohort
-from .model import candidate_models, candidates, input_columns, training_table, with_levels
-from .schema import STUDENTS, DataWarning, Schema
+from .model import LEAST_ROWS, candidate_models, candidates, input_columns, training_table, with_levels
+from .schema import STUDENTS, DataError, DataWarning, Schema
 from .variation import ceiling
 
 # %% ../nbs/06a_selection.ipynb #f47e7818
@@ -58,17 +58,16 @@ def compare_models(rows: Any,  # a frame with a row per student
     """Compare models by nested, repeated cross-validation, all on the same splits.
 
     Raises ValueError or DataError where the question or the rows do not allow it; warns of rows left out."""
-    if isinstance(models, str) or (models is not None and not len(models)):
-        raise ValueError(f"models: found {models!r}, expected a list of names such as ['least squares']")
     names = input_columns(inputs, target, schema)
     table = training_table(rows, target, names, schema, folds=folds)
+    _check_question(models, {"repeats": (repeats, 1), "most_rows": (most_rows, max(LEAST_ROWS, 2 * folds))})
     ceilings = ceiling_of(table, target, names, schema) if known_ceiling is None else list(known_ceiling)
     sample = table if len(table) <= most_rows else table.sample(most_rows, random_state=seed)
     known = with_levels(schema.only((*names, target)), table)
     there = candidate_models(seed)
     chosen = _affordable([known_model(name, there) for name in (there if models is None else models)], len(sample), seed)
-    estimators = candidates(known, target, names, seed=seed, rows=len(sample) - math.ceil(len(sample) / folds), models=chosen)
     splits = [split for repeat in range(repeats) for split in splits_of(sample, folds, schema, seed=seed + repeat)]
+    estimators = candidates(known, target, names, seed=seed, rows=min(len(train) for train, _ in splits), models=chosen)
     frame, scores = sample[list(names)], sample[target].to_numpy(float)
     tasks = [(name, place) for name in reversed(chosen) for place in range(len(splits))]  # the slow ones first
     measured = _all_measured([(clone(estimators[name]), frame, scores, *splits[place]) for name, place in tasks],
@@ -81,6 +80,17 @@ def compare_models(rows: Any,  # a frame with a row per student
     comparison = comparison.sort_values("r2", ascending=False, kind="stable", ignore_index=True)
     comparison["chosen"] = comparison["model"] == choose_model(comparison)
     return comparison[list(COMPARED)]
+
+
+def _check_question(models: Sequence[str] | None, numbers: Mapping[str, tuple[int, int]]) -> None:
+    "Raise ValueError unless models are a list of different names, and numbers whole and at least so large."
+    if isinstance(models, str) or (models is not None and not len(models)):
+        raise ValueError(f"models: found {models!r}, expected a list of names such as ['least squares']")
+    if repeated := [name for place, name in enumerate(models or ()) if name in models[:place]]:
+        raise ValueError(f"models: found {repeated[0]!r} twice, expected each once")
+    for name, (number, least) in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < least:
+            raise ValueError(f"{name}: found {number!r}, expected a whole number from {least} up")
 
 
 COMPARED = ("model", "inputs", "n", "r2", "r2_low", "r2_high", "mae", "mae_low", "mae_high", "rmse", "rmse_low", "rmse_high",
@@ -108,14 +118,18 @@ def splits_of(table: pd.DataFrame,  # with the Schema's cluster, if it names one
               folds: int,
               schema: Schema, *,
               seed: int = 0,
-              ) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # places of the training rows and of the others, for each fold
-    "Parts to put aside in turn; students of one cluster stay together."
+              ) -> list[tuple[np.ndarray, np.ndarray]]:  # places of the training rows and of the others, for each fold
+    "Parts to put aside in turn; students of one cluster stay together. Raises DataError if one cluster leaves too few others."
     clusters = table[schema.cluster].astype(object) if schema.cluster in table else None
     if clusters is None or clusters.nunique() < folds:
-        return KFold(folds, shuffle=True, random_state=seed).split(table)
+        return list(KFold(folds, shuffle=True, random_state=seed).split(table))
     # A student of unknown cluster is one alone.
     groups = clusters.where(clusters.notna(), pd.Series([("alone", place) for place in range(len(table))], table.index, object))
-    return GroupKFold(folds, shuffle=True, random_state=seed).split(table, groups=pd.factorize(groups)[0])
+    splits = list(GroupKFold(folds, shuffle=True, random_state=seed).split(table, groups=pd.factorize(groups)[0]))
+    if (fewest := min(len(train) for train, _ in splits)) < LEAST_ROWS // 2:
+        raise DataError("the table", [f"column {schema.cluster!r}: {clusters.mode()[0]!r} has {clusters.value_counts().iloc[0]} of {len(table)} rows, "
+                                      f"and {fewest} others are too few to fit a model to; give more rows of others, or a Schema without the cluster"])
+    return splits
 
 # %% ../nbs/06a_selection.ipynb #571cf5ea
 def _affordable(models: Sequence[str], n: int, seed: int) -> list[str]:
@@ -156,7 +170,7 @@ def _measured(estimator: Any, frame: pd.DataFrame, scores: np.ndarray, train: np
     fitted = perf_counter()
     expected = estimator.predict(frame.iloc[test])
     done = perf_counter()
-    return {"r2": r2_score(scores[test], expected), "mae": mean_absolute_error(scores[test], expected),
+    return {"r2": r2_score(scores[test], expected) if len(test) > 1 else np.nan, "mae": mean_absolute_error(scores[test], expected),
             "rmse": root_mean_squared_error(scores[test], expected), "fit_seconds": fitted - start, "predict_seconds": done - fitted}
 
 
@@ -170,7 +184,7 @@ def _compared(results: pd.DataFrame, folds: int) -> pd.DataFrame:
         values = {measure: own[measure] for measure in ("r2", "mae", "rmse")} | {"difference": r2[name] - best}
         rows[name] = {measure: series.mean() for measure, series in values.items()}
         for measure, series in values.items():
-            rows[name][f"{measure}_low"], rows[name][f"{measure}_high"] = resampled_interval(series, folds)
+            rows[name][f"{measure}_low"], rows[name][f"{measure}_high"] = resampled_interval(series.dropna(), folds)  # one student has no R2
         rows[name] |= own[["fit_seconds", "predict_seconds"]].mean()
     return pd.DataFrame.from_dict(rows, orient="index")
 

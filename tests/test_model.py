@@ -162,6 +162,89 @@ def test_real_school_data_with_other_columns(shared_data, tmp_path):
 
 # --- rows ---------------------------------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("unit", [1e-6, 1e8])
+@pytest.mark.parametrize("model", ["least squares", "ridge", "lasso", "partial pooling"])
+def test_the_unit_of_a_number_does_not_matter(students, model, unit):
+    rows = students.assign(income=np.random.default_rng(0).gamma(4, .25, len(students)))
+    rows["math"] = (rows["math"] + 10 * rows["income"] - 10).clip(0, 100)
+    schema = Schema({"gender": None, "lunch": None}, {"math": (0, 100)}, covariates=["income"])
+    plain, other = (fit_predictor(rows.assign(income=rows["income"] * factor), "math", model=model, schema=schema) for factor in (1, unit))
+    asked = rows.head(20).assign(income=rows["income"].head(20) * unit)
+    np.testing.assert_allclose(other.predict(asked), plain.predict(rows.head(20)), rtol=1e-6)
+    single = [other.predict_one(student)[:3] for student in asked.to_dict("records")]
+    np.testing.assert_allclose(single, other.predict(asked), atol=1e-9)
+
+
+def in_classes(sizes, seed=0):
+    random, count = np.random.default_rng(seed), sum(sizes)
+    return pd.DataFrame({"group": random.choice(list("ABC"), count), "mark": random.integers(0, 21, count),
+                         "class": np.repeat([f"class {place}" for place in range(len(sizes))], sizes)})
+
+
+CLASSES = Schema({"group": None}, {"mark": (0, 20)}, cluster="class")
+
+
+@pytest.mark.parametrize("sizes", [(100, 13, 12, 12, 13), (30, 30, 1, 30, 30)])
+def test_a_class_of_most_students_and_one_of_a_single_student(sizes):
+    rows = in_classes(sizes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compared = compare_models(rows, "mark", schema=CLASSES, models=["mean", "k-nearest neighbours"], jobs=1, progress=False)
+        fitted = fit_predictor(rows, "mark", schema=CLASSES, model="k-nearest neighbours", folds=5)
+    assert np.isfinite(compared[["r2", "r2_low", "difference_high"]].to_numpy()).all() and fitted.n == len(rows)
+
+
+def test_a_class_that_leaves_too_few_others_is_told():
+    with pytest.raises(DataError, match="'class 0' has 16 of 20 rows, and 4 others are too few"):
+        fit_predictor(in_classes((16, 1, 1, 1, 1)), "mark", schema=CLASSES, model="mean", folds=5)
+
+
+def test_what_a_fit_does_not_heed_is_told():
+    rows = in_classes((30, 30, 30)).assign(weight=1.5)
+    with pytest.warns(DataWarning, match="column 'class': 3 of them, fewer than 10 folds.*folds=3"):
+        fit_predictor(rows, "mark", schema=CLASSES, model="mean")
+    with pytest.warns(DataWarning, match="column 'weight': a model does not use the weights"):
+        fit_predictor(rows, "mark", schema=Schema({"group": None}, {"mark": (0, 20)}, weight="weight"), model="mean")
+
+
+@pytest.mark.parametrize("change, reason", [
+    ({"repeats": 0}, "repeats: found 0, expected a whole number from 1 up"),
+    ({"most_rows": 5}, "most_rows: found 5, expected a whole number from 10 up"),
+    ({"models": ["mean", "ridge", "mean"]}, "models: found 'mean' twice"),
+])
+def test_what_a_comparison_must_not_be_asked(students, change, reason):
+    with pytest.raises(ValueError, match=reason):
+        compare_models(students, "math", **{"models": ["mean"], "progress": False} | change)
+
+
+def test_a_comparison_of_something_else_chooses_no_model(students):
+    compared = compare_models(students, "math", inputs="all", models=["mean", "least squares"], progress=False)
+    with pytest.raises(ValueError, match="comparison: found one with the inputs 'all', expected 'background'"):
+        fit_predictor(students, "math", comparison=compared)
+    with pytest.raises(ValueError, match="comparison: found another table"):
+        fit_predictor(students, "math", inputs="all", comparison=compared.drop(columns="chosen"))
+
+
+@pytest.mark.parametrize("missing", [np.nan, pd.NA, None], ids=str)
+@pytest.mark.parametrize("model", ["least squares", "random forest"])
+def test_a_missing_value_is_one_in_whatever_way_pandas_says_so(students, model, missing):
+    rows = students.astype({"lunch": object, "reading": float})
+    rows.loc[rows.index[:30], "lunch"], rows.loc[rows.index[20:40], "reading"] = None, np.nan
+    predictor = fit_predictor(rows, "math", inputs=["lunch", "reading", "gender"], model=model)
+    for lacking in ({"lunch": missing}, {"reading": missing}, {"lunch": missing, "reading": missing}):
+        student = {"lunch": "standard", "reading": 70., "gender": "female"} | lacking
+        expected = predictor.predict(pd.DataFrame([student]))
+        np.testing.assert_allclose(predictor.predict_one(student)[:3], expected.iloc[0], atol=1e-9)
+    with pytest.raises(ValueError, match="column 'gender': found no value, expected one of 'female', 'male'; fill it in"):
+        predictor.predict_one(student | {"gender": missing})
+
+
+def test_levels_and_marks_of_numpy_are_numbers(linear, students):
+    student = students.iloc[0].to_dict()
+    assert linear.predict_one(student, level=np.float32(.5)) == linear.predict_one(student, level=.5)
+    assert linear.chance(students.head(1), np.int64(50)).equals(linear.chance(students.head(1), 50))
+
+
 def test_frames_of_other_libraries(students):
     predictor = fit_predictor(polars.from_pandas(students), "math", model="least squares")
     expected = fit_predictor(students, "math", model="least squares").predict(students[:50])
