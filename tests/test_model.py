@@ -230,7 +230,8 @@ def test_a_comparison_of_something_else_chooses_no_model(students):
 def test_a_missing_value_is_one_in_whatever_way_pandas_says_so(students, model, missing):
     rows = students.astype({"lunch": object, "reading": float})
     rows.loc[rows.index[:30], "lunch"], rows.loc[rows.index[20:40], "reading"] = None, np.nan
-    predictor = fit_predictor(rows, "math", inputs=["lunch", "reading", "gender"], model=model)
+    with pytest.warns(DataWarning, match="some lack an input .'lunch' 30, 'reading' 20"):
+        predictor = fit_predictor(rows, "math", inputs=["lunch", "reading", "gender"], model=model)
     for lacking in ({"lunch": missing}, {"reading": missing}, {"lunch": missing, "reading": missing}):
         student = {"lunch": "standard", "reading": 70., "gender": "female"} | lacking
         expected = predictor.predict(pd.DataFrame([student]))
