@@ -230,7 +230,8 @@ def test_a_comparison_of_something_else_chooses_no_model(students):
 def test_a_missing_value_is_one_in_whatever_way_pandas_says_so(students, model, missing):
     rows = students.astype({"lunch": object, "reading": float})
     rows.loc[rows.index[:30], "lunch"], rows.loc[rows.index[20:40], "reading"] = None, np.nan
-    predictor = fit_predictor(rows, "math", inputs=["lunch", "reading", "gender"], model=model)
+    with pytest.warns(DataWarning, match="lack an input"):
+        predictor = fit_predictor(rows, "math", inputs=["lunch", "reading", "gender"], model=model)
     for lacking in ({"lunch": missing}, {"reading": missing}, {"lunch": missing, "reading": missing}):
         student = {"lunch": "standard", "reading": 70., "gender": "female"} | lacking
         expected = predictor.predict(pd.DataFrame([student]))
@@ -505,6 +506,24 @@ def test_a_description_that_is_none_is_refused(tmp_path, saved, text):
         archive.writestr("model.skops", members(saved())[1])
     with pytest.raises(PredictorFileError, match="does not describe a predictor"):
         load_predictor(path)
+
+
+def test_descriptions_that_would_fill_the_memory_are_not_read(tmp_path, saved, monkeypatch):
+    record, model = members(saved())
+    path = forge(tmp_path / "forged", record | {"more": [[]] * 1000}, model)
+    monkeypatch.setattr(registry, "MOST_RECORD", 1000)
+    monkeypatch.setattr(registry.json, "loads", lambda text: pytest.fail("it was read"))
+    with pytest.raises(PredictorFileError, match="its predictor.json would unpack to .* of the longest description"):
+        load_predictor(path)
+    with pytest.raises(PredictorFileError, match="its schema.json would unpack to"):
+        registry._read_pipeline(model, path)
+
+
+def test_a_description_that_could_not_be_read_again_is_not_written(tmp_path, linear, monkeypatch):
+    monkeypatch.setattr(registry, "MOST_RECORD", 1000)
+    with pytest.raises(ValueError, match="not saved, since the description takes .* very many levels: leave it out"):
+        linear.save(tmp_path / "math.studperf")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_would_unpack_to_too_much_is_refused(tmp_path, saved, monkeypatch):
