@@ -227,7 +227,7 @@ def predictor_to_dict(predictor: ScorePredictor) -> dict:  # of texts, numbers a
             "ceiling": None if predictor.ceiling is None or math.isnan(predictor.ceiling[0]) else list(predictor.ceiling),
             "fingerprint": predictor.fingerprint, "profile": dict(predictor.profile),
             "combinations": None if combinations is None else sorted(map(list, combinations)),
-            "whole": predictor.whole, "learned_missing": list(predictor.learned_missing),
+            "step": predictor.step, "learned_missing": list(predictor.learned_missing),
             "formula": None if predictor.formula is None else formula_to_dict(predictor.formula)}
 
 
@@ -333,7 +333,7 @@ def _facts(record: Mapping) -> dict[str, Any]:
     return {"parameters": {str(key): value for key, value in record["parameters"].items() if isinstance(value, (int, float, str))},
             "comparison": None if table is None else pd.DataFrame(table["data"], columns=table["columns"]),
             "ceiling": None if record["ceiling"] is None else tuple(map(float, record["ceiling"])),
-            "fingerprint": str(record["fingerprint"]), "profile": profile, "whole": bool(record["whole"]),
+            "fingerprint": str(record["fingerprint"]), "profile": profile, "step": float(record["step"]),
             "combinations": None if cells is None else frozenset(map(tuple, cells)),
             "learned_missing": tuple(name for name in inputs if name in record["learned_missing"])}
 
