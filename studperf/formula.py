@@ -67,7 +67,7 @@ class Formula:
     table: Mapping[tuple, float] | None  # one level of each factor: points; None: the levels add up
     ranges: Mapping[str, tuple[float, float] | None]  # number: lowest and highest possible value
     limits: tuple[float, float] | None  # lowest and highest possible score
-    whole: bool  # are scores whole numbers?
+    step: float  # points between one possible score and the next; 0: any number of them
     errors: ErrorDistribution
     combinations: frozenset | None  # of levels that the training rows had
 
@@ -113,19 +113,20 @@ class Formula:
                mark: float,  # points
                ) -> float:  # 0 to 1
         "Chance of scoring the mark or more."
-        return chance_of(self.raw(student)[0], mark, self.errors, self.limits, self.whole)
+        return chance_of(self.raw(student)[0], mark, self.errors, self.limits, self.step)
 
 # %% ../nbs/06b_formula.ipynb #f8eb3bf0
 def chance_of(value: float,  # prediction before the score's limits
-              mark: float, errors: ErrorDistribution, limits: tuple[float, float] | None, whole: bool) -> float:
-    "Chance of a score of the mark or more; a whole number counts from half a point below."
+              mark: float, errors: ErrorDistribution, limits: tuple[float, float] | None, step: float) -> float:
+    "Chance of a score of the mark or more; where scores go in steps, one counts from half a step below."
     if not isinstance(mark, Real) or mark != mark:
         raise ValueError(f"mark: found {mark!r}, expected a number of points")
     if limits and mark <= limits[0]:
         return 1.0
     if limits and mark > limits[1]:
         return 0.0
-    return 1 - errors.at_most((math.ceil(mark) - .5 if whole else mark) - value)
+    # Rounded, since 7.3 / .1 is a little less than 73 in floating point.
+    return 1 - errors.at_most(((math.ceil(round(mark / step, 9)) - .5) * step if step else mark) - value)
 
 # %% ../nbs/06b_formula.ipynb #250e5fea
 def with_none(formula: Formula, student: Mapping[str, Any]) -> dict[str, Any] | None:  # None: nothing is missing in another way

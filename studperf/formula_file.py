@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from .formula import ErrorDistribution, Formula
 
 # %% ../nbs/06f_formula_file.ipynb #bcd1f497
-FORMAT, FORMAT_VERSION = "studperf predictor", 2
+FORMAT, FORMAT_VERSION = "studperf predictor", 3
 
 
 class PredictorFileError(ValueError):
@@ -51,7 +51,7 @@ def read_record(content: bytes,  # of predictor.json
         refuse(path, "predictor.json does not describe a predictor of studperf")
     if name != FORMAT:
         refuse(path, f"predictor.json has the format {name!r}, expected {FORMAT!r}")
-    if number == 1:
+    if number in (1, 2):
         refuse(path, "it was made by an older studperf; fit the predictor again")
     if number != FORMAT_VERSION:
         refuse(path, f"it has version {number!r} of the format, expected {FORMAT_VERSION}; update studperf")
@@ -70,7 +70,7 @@ def formula_to_dict(formula: Formula) -> dict:  # of texts, numbers and lists al
             "slopes": {name: list(slope) for name, slope in formula.slopes.items()}, "missing": dict(formula.missing),
             "table": None if formula.table is None else pairs(formula.table),
             "ranges": {name: None if span is None else list(span) for name, span in formula.ranges.items()},
-            "limits": None if formula.limits is None else list(formula.limits), "whole": formula.whole,
+            "limits": None if formula.limits is None else list(formula.limits), "step": formula.step,
             "residuals": list(formula.errors.residuals), "n": formula.errors.n,
             "combinations": None if formula.combinations is None else sorted(map(list, formula.combinations))}
 
@@ -90,7 +90,7 @@ def formula_from_dict(record: Mapping[str, Any]) -> Formula:
         {name: pair(slope) for name, slope in record["slopes"].items()},
         {name: float(value) for name, value in record["missing"].items()},
         None if table is None else {tuple(levels): float(value) for levels, value in table},
-        {name: pair(record["ranges"][name]) for name in record["slopes"]}, pair(record["limits"]), bool(record["whole"]),
+        {name: pair(record["ranges"][name]) for name in record["slopes"]}, pair(record["limits"]), float(record["step"]),
         ErrorDistribution(residuals, int(record["n"])), None if cells is None else frozenset(map(tuple, cells)))
 
 # %% ../nbs/06f_formula_file.ipynb #c2e3f605

@@ -234,5 +234,5 @@ def encoded_formula_of(predictor: ScorePredictor) -> EncodedFormula:
     return EncodedFormula(
         predictor.target, 0.0, {name: dict.fromkeys(known, 0.0) for name, known in columns.items()},
         {name: (0.0, scales[name][0]) for name in numbers}, {name: 0.0 for name in numbers if name in learned_missing}, None,
-        {name: scores.get(name) for name in numbers}, scores[predictor.target], predictor.whole, predictor.errors,
+        {name: scores.get(name) for name in numbers}, scores[predictor.target], predictor.step, predictor.errors,
         predictor.combinations, columns, scales, encoder.missing_, learned)

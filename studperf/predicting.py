@@ -43,11 +43,16 @@ class TablePredictor:
     target: str  # the score that it predicts
     inputs: tuple[str, ...]  # the columns that it predicts from
     combinations: frozenset | None  # of levels that occurred; None: not known
-    whole: bool  # are all scores whole numbers?
+    step: float  # points between one possible score and the next; 0: any number of them
     learned_missing: tuple[str, ...]  # inputs that may be missing
     errors: ErrorDistribution  # how far scores lie from their predictions
     formula: Formula | None  # the arithmetic in plain Python, if there is a short one
     arithmetic: Formula  # what answers for one student
+
+    @property
+    def whole(self) -> bool:
+        "Are all scores whole numbers?"
+        return self.step >= 1 and float(self.step).is_integer()
 
     def raw_points(self,
                    table: pd.DataFrame,  # a row per student, a column per input, checked
@@ -81,7 +86,7 @@ class TablePredictor:
         "Chance of scoring the mark or more; NaN, with a warning, where a needed input is missing."
         raw = raw_predictions(self, rows)
         limits = self.schema.scores[self.target]
-        return raw.map(lambda value: chance_of(value, mark, self.errors, limits, self.whole), na_action="ignore").rename("chance")
+        return raw.map(lambda value: chance_of(value, mark, self.errors, limits, self.step), na_action="ignore").rename("chance")
 
     def seen(self,
              table: pd.DataFrame,  # a row per student, a column per input
@@ -164,8 +169,8 @@ class FormulaPredictor(TablePredictor):
         return self.formula.combinations
 
     @property
-    def whole(self) -> bool:
-        return self.formula.whole
+    def step(self) -> float:
+        return self.formula.step
 
     @property
     def errors(self) -> ErrorDistribution:

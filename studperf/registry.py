@@ -34,7 +34,7 @@ from sklearn.tree._tree import Tree
 from . import __version__
 from .boosted import AddedTrees, storable
 from .formula_file import (
-    FORMAT, FORMAT_VERSION, PredictorFileError, first_line, formula_to_dict, read_record, record_hash, refuse)
+    FORMAT, FORMAT_VERSION, MOST_RECORD, PredictorFileError, first_line, formula_to_dict, read_record, record_hash, refuse)
 from .model import Encoder, NearestNeighbours, PartialPooling, candidate_models, candidates
 from .prediction import ScorePredictor
 from .schema import DataWarning, schema_from_dict, schema_to_dict, whole_file
@@ -200,9 +200,13 @@ def predictor_to_bytes(predictor: ScorePredictor,
                          f"{_megabytes(MOST_BYTES)} that `load_predictor` accepts; fit it to fewer rows, or take a simpler model")
     record = predictor_to_dict(predictor) | {"model_sha256": hashlib.sha256(model).hexdigest()}
     record["sha256"] = record_hash(record)
+    described = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode()
+    if len(described) > MOST_RECORD:
+        raise ValueError(f"{path}: not saved, since the description takes {_megabytes(len(described))}, more than the {_megabytes(MOST_RECORD)} that "
+                         "`load_predictor` accepts; an input may have very many levels: leave it out")
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("predictor.json", json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))
+        archive.writestr("predictor.json", described)
         archive.writestr("model.skops", model)
     return content.getvalue()
 
@@ -223,7 +227,7 @@ def predictor_to_dict(predictor: ScorePredictor) -> dict:  # of texts, numbers a
             "ceiling": None if predictor.ceiling is None or math.isnan(predictor.ceiling[0]) else list(predictor.ceiling),
             "fingerprint": predictor.fingerprint, "profile": dict(predictor.profile),
             "combinations": None if combinations is None else sorted(map(list, combinations)),
-            "whole": predictor.whole, "learned_missing": list(predictor.learned_missing),
+            "step": predictor.step, "learned_missing": list(predictor.learned_missing),
             "formula": None if predictor.formula is None else formula_to_dict(predictor.formula)}
 
 
@@ -275,6 +279,7 @@ def _read_members(content: bytes, path: str | Path) -> dict[str, bytes]:
                 refuse(path, f"not a predictor of studperf (without {' and '.join(missing)})" if missing else
                         f"a predictor has the members {' and '.join(expected)} alone, found {len(archive.namelist())}")
             _check_size(archive, path)
+            _check_text(archive, "predictor.json", path)
             return {name: archive.read(name) for name in expected}
     except PredictorFileError:
         raise
@@ -287,6 +292,12 @@ def _check_size(archive: zipfile.ZipFile, path: str | Path) -> None:
     size = sum(member.file_size for member in archive.infolist())
     if size > MOST_BYTES:
         refuse(path, f"would unpack to {_megabytes(size)}, more than the {_megabytes(MOST_BYTES)} of the largest predictor")
+
+
+def _check_text(archive: zipfile.ZipFile, name: str, path: str | Path) -> None:
+    "Refuse a description that is far too long: read as JSON it takes ten times its length in memory, or more."
+    if (size := archive.getinfo(name).file_size) > MOST_RECORD:
+        refuse(path, f"its {name} would unpack to {_megabytes(size)}, more than the {_megabytes(MOST_RECORD)} of the longest description")
 
 # %% ../nbs/08_registry.ipynb #4b56c47c
 def _without_pipeline(record: Mapping, path: str | Path) -> ScorePredictor:
@@ -322,7 +333,7 @@ def _facts(record: Mapping) -> dict[str, Any]:
     return {"parameters": {str(key): value for key, value in record["parameters"].items() if isinstance(value, (int, float, str))},
             "comparison": None if table is None else pd.DataFrame(table["data"], columns=table["columns"]),
             "ceiling": None if record["ceiling"] is None else tuple(map(float, record["ceiling"])),
-            "fingerprint": str(record["fingerprint"]), "profile": profile, "whole": bool(record["whole"]),
+            "fingerprint": str(record["fingerprint"]), "profile": profile, "step": float(record["step"]),
             "combinations": None if cells is None else frozenset(map(tuple, cells)),
             "learned_missing": tuple(name for name in inputs if name in record["learned_missing"])}
 
@@ -337,6 +348,7 @@ def _read_pipeline(model: bytes, path: str | Path) -> Pipeline:
     "The pipeline that skops described, made of known types alone."
     with zipfile.ZipFile(io.BytesIO(model)) as archive:
         _check_size(archive, path)
+        _check_text(archive, "schema.json", path)
     if unexpected := unexpected_types(model):
         refuse(path, f"model.skops holds {', '.join(unexpected)}, which no predictor of studperf needs")
     with warnings.catch_warnings():

@@ -26,7 +26,8 @@ from xgboost import XGBRegressor
 from studperf import registry
 from studperf.data import GENERATOR, load_students, simulate_students
 from studperf.model import Encoder, candidate_models, candidates
-from studperf.prediction import fit_predictor
+from studperf.formula_file import read_formula
+from studperf.prediction import fit_predictor, step_of
 from studperf.registry import PredictorFileError, load_predictor
 from studperf.schema import STUDENTS, DataError, DataWarning, Schema
 from studperf.selection import COMPARED, compare_models
@@ -246,6 +247,27 @@ def test_levels_and_marks_of_numpy_are_numbers(linear, students):
     assert linear.chance(students.head(1), np.int64(50)).equals(linear.chance(students.head(1), 50))
 
 
+@pytest.mark.parametrize("step", [.1, .5, 1, 5])
+def test_the_chance_of_a_mark_where_scores_go_in_steps(step, tmp_path):
+    def draw(count, seed):
+        random = np.random.default_rng(seed)
+        group = random.choice(list("ABC"), count)
+        points = 50 + 10 * (group == "B") - 10 * (group == "C") + random.normal(0, 8, count)
+        return pd.DataFrame({"group": group, "mark": (np.round(points.clip(0, 100) / step) * step).round(2)})
+
+    fitted = fit_predictor(draw(8000, 0), "mark", schema=Schema({"group": None}, {"mark": (0, 100)}), model="least squares")
+    fresh = draw(50_000, 1)
+    assert fitted.step == step and fitted.whole == (step >= 1)
+    for mark in (40, 50, 60):
+        assert abs(fitted.chance(fresh[:3000], mark).mean() - (fresh["mark"] >= mark).mean()) < .025
+    fitted.save(tmp_path / "mark.studperf")
+    assert load_predictor(tmp_path / "mark.studperf").step == read_formula(tmp_path / "mark.studperf").step == step
+
+
+def test_scores_without_steps():
+    assert step_of(np.array([1 / 3, 2.5])) == 0 and step_of(np.array([0, 2.5, 7.25])) == .25 and step_of(np.array([1e15, 1.5])) == 0
+
+
 def test_frames_of_other_libraries(students):
     predictor = fit_predictor(polars.from_pandas(students), "math", model="least squares")
     expected = fit_predictor(students, "math", model="least squares").predict(students[:50])
@@ -463,8 +485,9 @@ def test_an_exchanged_model_is_refused(tmp_path, saved):
 
 @pytest.mark.parametrize("change, reason", [
     ({"format": "another"}, "has the format 'another'"),
-    ({"version": 3}, "update studperf"),
+    ({"version": 4}, "update studperf"),
     ({"version": 1}, "older studperf; fit the predictor again"),
+    ({"version": 2}, "older studperf; fit the predictor again"),
     ({"target": "physics"}, "contradicts itself"),
     ({"inputs": ["lunch", "shoe_size"]}, "contradicts itself"),
     ({"inputs": ["lunch"]}, "contradicts itself"),
@@ -506,6 +529,24 @@ def test_a_description_that_is_none_is_refused(tmp_path, saved, text):
         archive.writestr("model.skops", members(saved())[1])
     with pytest.raises(PredictorFileError, match="does not describe a predictor"):
         load_predictor(path)
+
+
+def test_descriptions_that_would_fill_the_memory_are_not_read(tmp_path, saved, monkeypatch):
+    record, model = members(saved())
+    path = forge(tmp_path / "forged", record | {"more": [[]] * 1000}, model)
+    monkeypatch.setattr(registry, "MOST_RECORD", 1000)
+    monkeypatch.setattr(registry.json, "loads", lambda text: pytest.fail("it was read"))
+    with pytest.raises(PredictorFileError, match="its predictor.json would unpack to .* of the longest description"):
+        load_predictor(path)
+    with pytest.raises(PredictorFileError, match="its schema.json would unpack to"):
+        registry._read_pipeline(model, path)
+
+
+def test_a_description_that_could_not_be_read_again_is_not_written(tmp_path, linear, monkeypatch):
+    monkeypatch.setattr(registry, "MOST_RECORD", 1000)
+    with pytest.raises(ValueError, match="not saved, since the description takes .* very many levels: leave it out"):
+        linear.save(tmp_path / "math.studperf")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_would_unpack_to_too_much_is_refused(tmp_path, saved, monkeypatch):

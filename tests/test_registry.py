@@ -440,6 +440,25 @@ def test_what_is_in_force_is_not_guessed(registry, predictors, fresh):
         assert registry.history("math")["version"].tolist() == [1, 2]
 
 
+def test_an_enormous_entry_is_not_read(tmp_path, predictors, fresh):
+    registry = Registry(tmp_path)
+    for predictor in predictors:
+        registry.publish("math", predictor)
+    for kind in ("versions", "in_force"):
+        with open(registry.log("math", kind).path(3), "wb") as file:
+            file.truncate(2**40)  # takes no room on the disk; read, it would take all memory there is
+    with pytest.raises(PredictorFileError, match=r"in_force/000003\.json: has 1,099,511,627,776 bytes.*promote a version again"):
+        registry.load("math")
+    with pytest.raises(PredictorFileError, match=r"versions/000003\.json: has 1,099,511,627,776 bytes"):
+        registry.load("math", 3)
+    with pytest.warns(DataWarning, match=r"000003\.json: has 1,099,511,627,776 bytes"):
+        assert registry.versions("math")["version"].tolist() == [1, 2]
+    registry.promote("math", 2)
+    assert same(registry.load("math"), predictors[1], fresh)
+    with pytest.raises(ValueError, match="shorten the note"):
+        registry.publish("math", predictors[0], note="why " * 2**21)
+
+
 def test_entries_of_another_name_do_not_count(registry, predictors):
     for name in ("math", "reading"):
         registry.publish(name, predictors[0])

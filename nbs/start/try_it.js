@@ -26,10 +26,11 @@ window.studperf = (() => {
     return { prediction: clip(value, formula.limits), low: clip(value - margin, formula.limits), high: clip(value + margin, formula.limits), seen };
   }
 
-  function chance(formula, student, mark) { // of scoring the mark or more; a whole number counts from half a point below
+  function chance(formula, student, mark) { // of scoring the mark or more; where scores go in steps, one counts from half a step below
     if (formula.limits && mark <= formula.limits[0]) return 1;
     if (formula.limits && mark > formula.limits[1]) return 0;
-    const error = (formula.whole ? Math.ceil(mark) - 0.5 : mark) - raw(formula, student);
+    const steps = Math.ceil(Math.round(mark / formula.step * 1e9) / 1e9); // 7.3 / .1 is a little less than 73
+    const error = (formula.step ? (steps - 0.5) * formula.step : mark) - raw(formula, student);
     const below = formula.residuals.filter(residual => residual <= error).length;
     return 1 - (below / formula.residuals.length * formula.n + 0.5) / (formula.n + 1);
   }
