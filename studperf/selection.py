@@ -199,8 +199,9 @@ def ceiling_of(table: pd.DataFrame, target: str, inputs: Sequence[str], schema: 
 # %% ../nbs/06a_selection.ipynb #368e95ef
 def choose_model(comparison: pd.DataFrame,  # from `compare_models`
                  ) -> str:  # its name
-    "The simplest model that is not distinguishably worse than the best: the interval of its difference reaches 0."
-    near = set(comparison.loc[comparison["difference_high"] >= 0, "model"])
+    "The simplest model that is not distinguishably worse than the best: its R2 lies in the best's interval, and the difference's interval reaches 0."
+    least = comparison.loc[comparison["r2"].idxmax(), "r2_low"]
+    near = set(comparison.loc[(comparison["difference_high"] >= 0) & ~(comparison["r2"] < least), "model"])
     return next(name for name in candidate_models() if name in near)
 
 # %% ../nbs/06a_selection.ipynb #6565d9d0
