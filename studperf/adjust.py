@@ -421,18 +421,18 @@ TEST_COLUMNS = ("term", "df1", "df2", "statistic", "p_value", "sum_sq", "partial
 def type_2_tests(estimates: Estimates,  # of a regression
                  ) -> pd.DataFrame:  # with the TEST_COLUMNS
     "A plain row per term, unless there are weights, and a robust one, unless the errors are classical."
-    fit, terms = estimates.fit, estimates.fit.rows.design.terms
-    rows = [] if fit.rows.squared else [_plain_test(fit, term) for term in terms]
+    fit = estimates.fit
+    directions = {term: _directions(fit, term) for term in fit.rows.design.terms}
+    rows = [] if fit.rows.squared else [{"term": term} | _plain_test(fit, *found) for term, found in directions.items()]
     if estimates.vcov != "classical":
-        rows += [_robust_test(estimates, term) for term in terms]
+        rows += [{"term": term} | _robust_test(estimates, *found) for term, found in directions.items()]
     table = pd.DataFrame(rows, columns=list(TEST_COLUMNS))
     return table.astype({name: "str" if name in ("term", "method") else float for name in TEST_COLUMNS})
 
 
-def _plain_test(fit: Fit, term: str) -> dict[str, Any]:
-    "Compare sums of squares with and without the term."
-    both, alone, reason = _directions(fit, term)
-    row = {"term": term, "df1": both.shape[1] - alone.shape[1], "df2": fit.df_resid, "method": reason or "type II F test"}
+def _plain_test(fit: Fit, both: np.ndarray, alone: np.ndarray, reason: str) -> dict[str, Any]:
+    "Compare sums of squares with and without a term, given its directions."
+    row = {"df1": both.shape[1] - alone.shape[1], "df2": fit.df_resid, "method": reason or "type II F test"}
     if reason:
         return row
     row["sum_sq"] = _wald(fit, both, fit.bread) - _wald(fit, alone, fit.bread)
@@ -444,11 +444,10 @@ def _plain_test(fit: Fit, term: str) -> dict[str, Any]:
                   "partial_omega_squared": above / (above + fit.n)}
 
 
-def _robust_test(estimates: Estimates, term: str) -> dict[str, Any]:
-    "Compare the term's coefficients with their sandwich covariance."
+def _robust_test(estimates: Estimates, both: np.ndarray, alone: np.ndarray, reason: str) -> dict[str, Any]:
+    "Compare a term's coefficients, given their directions, with their sandwich covariance."
     fit = estimates.fit
-    both, alone, reason = _directions(fit, term)
-    row = {"term": term, "df1": both.shape[1] - alone.shape[1], "df2": fit.df_errors,
+    row = {"df1": both.shape[1] - alone.shape[1], "df2": fit.df_errors,
            "method": reason or fit.no_errors or f"type II Wald F test, {estimates.vcov}"}
     if reason or fit.no_errors:
         return row
@@ -468,7 +467,8 @@ def _directions(fit: Fit, term: str) -> tuple[np.ndarray, np.ndarray, str]:  # (
     design = fit.rows.design
     terms = np.array([name for name, _ in design.labels])
     relatives = np.isin(terms, [interaction_name(*pair) for pair in design.interactions if term in pair])
-    both, alone = (_vanishing(fit.express[:, ~columns]) for columns in (relatives | (terms == term), relatives))
+    both = _vanishing(fit.express[:, ~(relatives | (terms == term))])
+    alone = _vanishing(fit.express[:, ~relatives]) if relatives.any() else both[:, :0]
     levels = design.factors.get(term, ())
     if len(levels) == 1:
         return both, alone, f"not tested: only {levels[0]!r} occurs"

@@ -267,6 +267,16 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
     typer.echo(f"warning: {message}", err=True)
 
 
+def _remedy(error: DataError, arguments: list[str]) -> str:
+    "What to do; a table of one's own may have been taken for the exam data."
+    described = any(word.split("=")[0] in ("--schema", "--scores") for word in arguments)
+    strange = all(any(problem.startswith(f"column {score!r}: not found") for problem in error.problems) for score in STUDENTS.scores)
+    if described or not strange:
+        return "mend the table and run this again"
+    scores = "name its scores (--scores A,B) or " if arguments[0] in ("report", "compare", "train") else ""
+    return f"the columns looked for are those of the exam data; for a table of your own {scores}describe its columns (--schema FILE.toml)"
+
+
 def main(arguments: list[str] | None = None,  # default: those of the process
          ) -> None:
     "Run the command line; user errors end with one line and exit code 2."
@@ -275,7 +285,7 @@ def main(arguments: list[str] | None = None,  # default: those of the process
         app(arguments, prog_name="studperf")  # says itself what is wrong with an option, and ends with 2
     except DataError as error:  # all problems first, then the one line
         typer.echo("\n".join(str(error).splitlines()[1:]), err=True)
-        typer.echo(f"error: {str(error).splitlines()[0]}; mend the table and run this again", err=True)
+        typer.echo(f"error: {str(error).splitlines()[0]}; {_remedy(error, sys.argv[1:] if arguments is None else arguments)}", err=True)
         sys.exit(2)
     except MemoryError as error:
         typer.echo(f"error: {error or 'not enough memory; read fewer rows, or summarize the file'}", err=True)

@@ -35,7 +35,7 @@ def adjusted_beside(means: pd.DataFrame,  # from `mean_intervals`
     names = ["adjusted", "adjusted_low", "adjusted_high"]
     if regression is None:
         return means.assign(**dict.fromkeys(names, np.nan))
-    table = regression.means[regression.means["weights"] == "equal"]
+    table = regression.means[regression.means["weights"] == "proportional"]
     margins = stdtrit(table["df"], (1 + conf_level) / 2) * table["std_error"]
     table = table.assign(adjusted=table["mean"], adjusted_low=table["mean"] - margins, adjusted_high=table["mean"] + margins)
     table.loc[table["n"] < min_n, names] = np.nan

@@ -7,15 +7,15 @@ __all__ = ['UNBALANCED', 'MOST_ROWS', 'MOST_BYTES', 'COMPARISON_HEADINGS', 'OVER
            'MOST_INTERACTIONS', 'QUICK_MODELS', 'MOST_STUDENTS', 'LEAST_STUDENTS', 'MOST_PREDICTED', 'METHODS',
            'REFERENCES', 'CAUTION', 'figure_part', 'table_part', 'reported_scores', 'small_groups',
            'without_small_groups', 'data_sentences', 'role_rows', 'row_sentences', 'factor_part', 'widest_pairs',
-           'robust_tests', 'answer_words', 'gaps_part', 'together_tables', 'interaction_parts', 'manova_part',
-           'students_of', 'prediction_parts', 'coverage_sentence', 'report', 'report_content', 'answer_content',
-           'data_content', 'fitted']
+           'robust_tests', 'answer_words', 'gaps_part', 'together_tables', 'interaction_parts', 'covariates_part',
+           'manova_part', 'students_of', 'prediction_parts', 'coverage_sentence', 'report', 'report_content',
+           'answer_content', 'data_content', 'fitted']
 
 # %% ../nbs/09_report.ipynb #d5557b93
 import base64
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.resources import files
@@ -33,7 +33,7 @@ from scipy.stats import binomtest
 from .adjust import Regression, interactions, regress
 from .cohort import Cohort, as_cohort, select_cells, unweighted
 from .comparison import adjusted, compare, pairs, ranks, spread
-from .contrasts import gaps, plot_forest
+from .contrasts import gaps, gaps_beside, plot_forest
 from .data import load_students, read_raw
 from .explore import alt_of, caption_of, describe, missing_values, plot_correlations, plot_missing
 from .figures import plot_ceiling, plot_gaps, plot_interaction
@@ -41,8 +41,8 @@ from .prediction import fit_predictor
 from .schema import STUDENTS, DataError, DataWarning, Schema, heading, whole_file, words
 from .selection import compare_models
 from .sentences import (
-    BEYOND_CHANCE, adjusted_sentence, agreement_sentences, ceiling_sentence, counted, difference_sentence, enumerated, factor_sentence,
-    p_text, points, signed, spread_sentence)
+    BEYOND_CHANCE, adjusted_sentence, agreement_sentences, ceiling_sentence, counted, covariates_sentence, difference_sentence, enumerated,
+    factor_sentence, p_text, points, signed, spread_sentence)
 from .strips import strips_part
 from .variation import ceiling, manova
 
@@ -180,10 +180,10 @@ def _limit_sentence(cohort: Cohort, score: str) -> str | None:
 def role_rows(cohort: Cohort) -> pd.DataFrame:  # column, role, what
     "What each column was taken as."
     schema = cohort.schema
-    rows = [(score, "score", "any number" if limits is None else f"{limits[0]:g} to {limits[1]:g}") for score, limits in schema.scores.items()]
+    rows = [(score, "score", schema.notes.get(score, "any number") if limits is None else f"{limits[0]:g} to {limits[1]:g}") for score, limits in schema.scores.items()]
     rows += [(factor, "ordered factor" if factor in schema.ordered else "factor", _first(cohort.levels(factor))) for factor in schema.factors]
-    rows += [(name, "covariate", "") for name in schema.covariates]
-    rows += [(name, role, "") for name, role in ((schema.cluster, "cluster"), (schema.weight, "weight")) if name]
+    rows += [(name, "covariate", schema.notes.get(name, "")) for name in schema.covariates]
+    rows += [(name, role, schema.notes.get(name, "")) for name, role in ((schema.cluster, "cluster"), (schema.weight, "weight")) if name]
     rows += [(name, "left out", reason) for name, reason in schema.left_out.items()]
     return pd.DataFrame(rows, columns=["column", "role", "what"])
 
@@ -286,6 +286,7 @@ MOST_GAPS = 6  # factors that are told in words; the table has all
 def answer_words(table: pd.DataFrame,  # from `gaps`
                  tests: pd.DataFrame,  # from `robust_tests`
                  ceilings: pd.DataFrame,  # from `ceiling`
+                 additive: Mapping[str, float],  # score: adjusted R2 of the regression on all factors
                  ) -> dict:  # lead, gaps (pairs of a factor and its text), brackets, more, ceiling
     "The answer in words: the factors with gaps beyond chance, widest first, what was not seen, and what all of them explain."
     order = table[table["kind"] == "adjusted"].sort_values("gap", ascending=False, kind="stable")
@@ -304,7 +305,7 @@ def answer_words(table: pd.DataFrame,  # from `gaps`
         more.append("The factor could not be tested." if alone else f"Could not be tested beside the other factors: {enumerated(untested)}.")
     return {"lead": lead, "gaps": [(heading(factor), factor_sentence(rows)) for factor, rows in list(told.items())[:MOST_GAPS]],
             "brackets": "In brackets: 95% intervals" + ("." if alone else ", and the gap adjusted, as among students who are alike in the other factors."),
-            "more": " ".join(more), "ceiling": ceiling_sentence(ceilings)}
+            "more": " ".join(more), "ceiling": ceiling_sentence(ceilings, additive)}
 
 
 def _not_seen(within: pd.DataFrame, scores: int) -> str:
@@ -335,11 +336,11 @@ def gaps_part(table: pd.DataFrame,  # from `gaps`
 
 def together_tables(regressions: dict[str, Regression], tests: pd.DataFrame, ceilings: pd.DataFrame) -> list[dict]:
     "Tests of all factors in one model, adjusted means, and the ceiling."
-    means = pd.concat([regression.means.assign(score=score) for score, regression in regressions.items()]).query("weights == 'equal'")
+    means = pd.concat([regression.means.assign(score=score) for score, regression in regressions.items()]).query("weights == 'proportional'")
     return [
         table_part(tests, f"Each factor, the others held equal (type II tests, {next(iter(regressions.values())).estimates.vcov} errors)",
                    {"score": "Score", "term": "Factor", "statistic": "F", "df1": "df1", "df2": "df2", "p_adjusted": "p (adjusted)"}, digits=2),
-        table_part(means, "Adjusted means: each group, averaged evenly over the other factors' groups",
+        table_part(means, "Adjusted means: each group, if it were made up, in the other factors, as all students are",
                    {"score": "Score", "factor": "Factor", "level": "Group", "mean": "Adjusted mean", "ci_low": "from", "ci_high": "to"}),
         table_part(ceilings.assign(**{name: ceilings[name] * 100 for name in ("ceiling", "ci_low", "ci_high", "additive_r2")}),
                    "The ceiling: share of the variation that any model of these factors can explain, in %",
@@ -373,6 +374,25 @@ def interaction_parts(cohort: Cohort, scores: Sequence[str], min_n: int) -> tupl
                 "score": "Score", "term": "Factors", "statistic": "F", "df1": "df1", "df2": "df2", "p_adjusted": "p (adjusted)"}, digits=2)], figures)
 
 
+def covariates_part(cohort: Cohort, regressions: dict[str, Regression], table: pd.DataFrame) -> tuple[list[str], list[dict]]:
+    "How scores go along with the numeric columns, and what the adjusted gaps of `gaps` are if these are held equal, too."
+    covariates, vcov = list(cohort.schema.covariates), "cluster" if cohort.schema.cluster else "classical"
+    if not covariates or not regressions:
+        return [], []
+    try:
+        held = {score: regress(cohort, score, covariates=covariates, vcov=vcov) for score in regressions}
+    except ValueError as error:  # no student of one's own table may have all that it takes
+        return [f"Numeric columns cannot be looked at beside the factors. {error}"], []
+    slopes = pd.concat([regression.coefficients.assign(score=score, n=regression.n) for score, regression in held.items()])
+    beside = gaps_beside(table, held)
+    pair = beside["level_high"] + " – " + beside["level_low"]
+    return [sentence for sentence in [covariates_sentence(beside, covariates)] if sentence], [
+        table_part(slopes[slopes["term"].isin(covariates)], f"Numeric columns, all else held equal: points for one more of each ({vcov} errors)", {
+            "score": "Score", "term": "Column", "n": "Students", "estimate": "Points", "ci_low": "from", "ci_high": "to", "p_value": "p"}, digits=2),
+        table_part(beside.assign(pair=pair), f"Adjusted gaps, and the same with {enumerated([words(name) for name in covariates])} held equal, too ({vcov} errors)", {
+            "score": "Score", "factor": "Factor", "pair": "Groups", "gap": "Adjusted gap", "estimate": "With these", "ci_low": "from", "ci_high": "to"})]
+
+
 def manova_part(cohort: Cohort, scores: Sequence[str]) -> list[dict]:
     "The table of all scores together, if there are several."
     if len(scores) < 2:
@@ -383,7 +403,7 @@ def manova_part(cohort: Cohort, scores: Sequence[str]) -> list[dict]:
         "factor": "Factor", "n": "Students", "value": "Pillai's trace", "df1": "df1", "df2": "df2", "statistic": "F", "p_adjusted": "p (adjusted)"}, digits=2)]
 
 # %% ../nbs/09_report.ipynb #13b485e9
-QUICK_MODELS = ("mean", "least squares", "partial pooling")
+QUICK_MODELS = ("mean", "least squares", "ridge", "partial pooling")
 MOST_STUDENTS, LEAST_STUDENTS = 5000, 50  # of more a sample is drawn; of fewer no model is compared
 MOST_PREDICTED = 3  # scores
 
@@ -439,7 +459,9 @@ def coverage_sentence(rows: pd.DataFrame, score: str, schema: Schema, comparison
     predicted = predictor.predict(fresh)
     inside = int(fresh[score].between(predicted["low"], predicted["high"]).sum())
     low, high = binomtest(inside, len(fresh)).proportion_ci(method="wilson")
-    return (f"{heading(score)}: the model chosen of these, {chosen['model']}, is off by {points(chosen['mae'])} on average. Its 90% interval for a student reaches "
+    model = (f"the model chosen of these, {chosen['model']}," if chosen["model"] != "mean" else
+             "no model is distinguishably better than the mean of all students, which")
+    return (f"{heading(score)}: {model} is off by {points(chosen['mae'])} on average. Its 90% interval for a student reaches "
             f"{points(predictor.errors.half_width(.9))} to either side, and held the score of {inside / len(fresh):.0%} of {len(fresh):,} students "
             f"it was not fitted to ({low:.0%} to {high:.0%}).")
 
@@ -524,11 +546,13 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int) -> di
     others = {"gaps": table, "ranks": ranks(cohort, scores), "spread": spread(cohort, scores)}
     answer = answer_content(cohort, scores, regressions, table, min_n)
     met, met_tables, met_figures = interaction_parts(cohort, list(regressions), min_n)
+    held, held_tables = covariates_part(cohort, regressions, table)
     predicted, predicted_tables, predicted_figures = prediction_parts(cohort, list(regressions))
     return {"title": title, "lead": f"{everyone.n:,} students, from {source}.", "caution": CAUTION, "methods": METHODS, "references": REFERENCES, **answer,
             **data_content(everyone, cohort, missing, scores, min_n),
             "factors": [factor_part(cohort, factor, comparisons, others, min_n) for factor in cohort.schema.factors],
-            "together": together + met, "together_tables": answer.pop("together_tables") + met_tables + manova_part(cohort, list(regressions)),
+            "together": together + held + met,
+            "together_tables": answer.pop("together_tables") + held_tables + met_tables + manova_part(cohort, list(regressions)),
             "together_figures": met_figures,
             "predicted": predicted, "predicted_tables": predicted_tables, "predicted_figures": predicted_figures,
             "versions": "Made with " + ", ".join(f"{name} {version(name)}" for name in ("studperf", "pandas", "numpy", "scipy", "scikit-learn")) + "."}
@@ -541,7 +565,8 @@ def answer_content(cohort: Cohort, scores: Sequence[str], regressions: dict[str,
     if not regressions:
         return {"answer": None, "answer_figures": figures, "answer_tables": [], "means": means, "together_tables": []}
     ceilings, tests = ceiling(cohort, list(regressions)), robust_tests(regressions)
-    return {"answer": answer_words(table, tests, ceilings), "answer_figures": figures,
+    additive = {score: regression.adj_r2 for score, regression in regressions.items()}
+    return {"answer": answer_words(table, tests, ceilings, additive), "answer_figures": figures,
             "answer_tables": [gaps_part(table, tests)], "means": means, "together_tables": together_tables(regressions, tests, ceilings)}
 
 

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['BEYOND_CHANCE', 'SIZES', 'size_word', 'points', 'p_text', 'enumerated', 'signed', 'span_text', 'counted',
            'difference_sentence', 'spread_sentence', 'gap_text', 'factor_sentence', 'adjusted_sentence',
-           'ceiling_sentence', 'agreement_sentences']
+           'ceiling_sentence', 'covariates_sentence', 'agreement_sentences']
 
 # %% ../nbs/08c_sentences.ipynb #a1c0de03
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -142,6 +142,7 @@ def adjusted_sentence(adjusted: pd.Series,  # a row of `gaps`
 
 # %% ../nbs/08c_sentences.ipynb #a1c0de12
 def ceiling_sentence(table: pd.DataFrame,  # from `ceiling`
+                     additive: Mapping[str, float] | None = None,  # score: adjusted R2 of the additive model, told where the ceiling is not known
                      ) -> str:
     "How much of the variation in each score the factors can explain, in words."
     known, unknown = table[table["ceiling"].notna()], table[table["ceiling"].isna()]
@@ -155,7 +156,24 @@ def ceiling_sentence(table: pd.DataFrame,  # from `ceiling`
     if len(unknown):
         sentences.append(f"How much the factors together could explain cannot be told for {enumerated(unknown['score'].map(words).tolist())} "
                          f"({unknown['method'].iloc[0]}).")
+        told = [f"{max(additive[score], 0):.0%} of the variation in {words(score)}" for score in unknown["score"] if additive and pd.notna(additive.get(score))]
+        if told:
+            sentences.append(f"An additive model of them explains {enumerated(told)} (adjusted R²).")
     return " ".join(sentences)
+
+# %% ../nbs/08c_sentences.ipynb #86141102
+def covariates_sentence(table: pd.DataFrame,  # from `gaps_beside`
+                        covariates: Sequence[str],  # the columns that are held equal there
+                        ) -> str:  # empty if there is no such gap
+    "The adjusted gap that differs most where numeric columns are held equal, too."
+    known = table.dropna(subset=["gap", "estimate"])
+    if known.empty:
+        return ""
+    row = known.loc[(known["estimate"] - known["gap"]).abs().idxmax()]
+    which = f"the adjusted gap that differs most of {len(known)}" if len(known) > 1 else "the adjusted gap"
+    return (f"Among students who are alike in {enumerated([words(name) for name in covariates])}, too, {which} is that of {words(row['factor'])} in "
+            f"{words(row['score'])}: “{row['level_high']}” lies {points(row['estimate'])} {'above' if row['estimate'] >= 0 else 'below'} “{row['level_low']}” "
+            f"({row['conf_level']:.0%} interval {span_text(row['ci_low'], row['ci_high'])}), in place of {points(row['gap'])}.")
 
 # %% ../nbs/08c_sentences.ipynb #a1c0de07
 def agreement_sentences(rows: pd.DataFrame,  # of `compare`, for one factor

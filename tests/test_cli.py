@@ -109,6 +109,8 @@ MISTAKES = {
     "a version that is no number": (["predict", "folder.csv#math@new", "students.csv"], "expected a whole number"),
     "a file of another kind": (["predict", "students.csv", "students.csv"], "students.csv"),
     "faults in the table": (["compare", "faulty.csv"], "faulty.csv: 1 problem; mend the table"),
+    "a table of one's own": (["report", "own.csv"], "own.csv: 8 problems; the columns looked for are those of the exam data; for a table of your own name its scores"),
+    "a table of one's own, for sums": (["summarize", "own.csv"], "for a table of your own describe its columns (--schema FILE.toml)"),
     "impossible level": (["compare", "--level", "95"], "conf_level"),
     "a broken Schema": (["compare", "--schema", "broken.toml"], "broken.toml"),
     "a workbook that is none": (["report", "fake.xlsx"], "fake.xlsx"),
@@ -130,6 +132,7 @@ MISTAKES = {
 def test_a_mistake_ends_with_one_line_and_exit_code_2(studperf, tmp_path, mistake):
     studperf("simulate", 50, "--out", "students.csv")
     (tmp_path / "faulty.csv").write_text((tmp_path / "students.csv").read_text().replace("standard", "standart"))
+    (tmp_path / "own.csv").write_text("class,essay\n7a,12\n7b,15\n")
     (tmp_path / "broken.toml").write_text("factors = [")
     (tmp_path / "fake.xlsx").write_bytes(b"PK not a workbook")
     (tmp_path / "letters.toml").write_text("scores = 'math'")

@@ -194,7 +194,7 @@ def test_no_small_group_is_drawn_or_told():
 
 
 def test_the_numbers_told_are_those_of_the_tables():
-    means = studperf.regress(SAMPLE, "math").means.query("weights == 'equal'").set_index("level")["mean"]
+    means = studperf.regress(SAMPLE, "math").means.query("weights == 'proportional'").set_index("level")["mean"]
     raw = studperf.describe(SAMPLE, "math", "lunch").set_index("level")["mean"]
     for level in ("standard", "free/reduced"):
         assert f"{level} {raw[level]:.1f} (adjusted {means[level]:.1f})" in alt_of(studperf.plot_gaps(SAMPLE, "math"))

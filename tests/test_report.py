@@ -6,6 +6,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 
 from studperf import Cohort, Schema, gaps, report
 from studperf.schema import DataWarning
@@ -90,6 +91,8 @@ ODD_TABLES = {
     "a factor that another gives": (table().assign(half=lambda rows: rows["class"].eq("7a").map({True: "x", False: "y"})),
                                     Schema(["class", "half"], ["essay"])),
     "pupils in schools": (table(300, school=lambda random, n: random.integers(0, 9, n)), Schema(["class"], ["essay"], cluster="school")),
+    "a constant and a missing numeric column": (table(age=lambda random, n: [16] * n, hours=lambda random, n: [np.nan] * n),
+                                                Schema(["class", "sex"], ["essay"], covariates=["age", "hours"])),
     "dollars": (table().replace({"class": {"7a": r"$\frac$"}}), PUPILS),
     "long names": (table().rename(columns={"class": "the class that the pupil attends this year"}),
                    Schema(["the class that the pupil attends this year", "sex"], {"essay": (0, 20)})),
@@ -112,6 +115,34 @@ def test_what_cannot_be_tested_is_not_told_as_no_difference(tmp_path):
     assert "Could not be tested beside the other factors: half" in text and "groups of school" not in text
     rows, schema = ODD_TABLES["pupils in schools"]
     assert "Students share 9 groups of school, and" in report(rows, tmp_path / "report.html", schema=schema).read_text()
+
+
+@pytest.mark.parametrize("cluster", [None, "school"])
+def test_gaps_are_told_with_numeric_columns_held_equal_too(tmp_path, cluster):
+    rows = table(400, age=lambda random, n: random.integers(14, 18, n), school=lambda random, n: random.integers(0, 12, n))
+    rows.loc[rows["sex"] == "f", "age"] += 1  # so part of the gap goes along with age
+    rows["essay"] = (2 * (rows["age"] - 14) + 3 * (rows["sex"] == "f") + rows["essay"] / 3).round()
+    rows.loc[:9, "age"] = np.nan
+    schema = Schema(["class", "sex"], ["essay"], covariates=["age"], cluster=cluster)
+    text = re.sub(r"<[^>]*>", " ", report(rows, tmp_path / "report.html", schema=schema).read_text())
+    known = rows.dropna()
+    by = {"groups": known["school"]} if cluster else None
+    fit = smf.ols("essay ~ Q('class') + sex + age", known).fit(**({"cov_type": "cluster", "cov_kwds": by, "use_t": True} if by else {}))
+    gap, (low, high) = -fit.params["sex[T.m]"], sorted(-fit.conf_int().loc["sex[T.m]"])
+    assert f"that of sex in essay: “f” lies {gap:.1f} points above “m” (95% interval {low:.1f} to {high:.1f}), in place of" in text
+    assert f"age 390 {fit.params['age']:.2f} {fit.conf_int().loc['age', 0]:.2f}" in " ".join(text.split())
+    assert ("cluster errors" if cluster else "classical errors") in text
+
+
+def test_a_wide_table_is_told_what_can_be_told(tmp_path):
+    """As many factors as a school keeps of its pupils: nobody has a twin, so there is no ceiling, and least squares is too flexible."""
+    random = np.random.default_rng(5)
+    rows = table(250, **{f"question {i}": lambda random, n: random.choice(list("abcd"), n) for i in range(14)})
+    rows["essay"] = (10 + 4 * (rows["question 0"] == "a") + random.normal(0, 3, 250)).round().clip(0, 20)
+    schema = Schema.infer(rows, scores=["essay"])
+    text = re.sub(r"<[^>]*>", " ", report(rows, tmp_path / "report.html", schema=schema).read_text())
+    assert "cannot be told for essay (not estimated: no cell has two students). An additive model of them explains" in text
+    assert re.search(r"Question 0\s+: “a” above “[bcd]” by", text) and re.search(r"essay\s+ridge\s+\d", text)
 
 
 def test_a_cohort_can_be_reported_without_the_rows(tmp_path):
