@@ -24,7 +24,9 @@ def fork_on_request() -> None:
     "Import what a page needs, then make a copy for each request, until standard input ends."
     import signal
 
+    import comm
     import ipykernel.kernelapp
+    from ipywidgets import Widget
 
     from studperf.page import FACTS, served_facts
 
@@ -32,6 +34,8 @@ def fork_on_request() -> None:
         served_facts(os.environ[FACTS])
     for name in ("IPython.core.completer", "ipykernel.ipkernel", "ipykernel.zmqshell"):
         __import__(name)  # what a kernel would import when it starts
+    # ipywidgets does this where it is imported in a kernel; without it a page asks for each of its hundred models by itself.
+    comm.get_comm_manager().register_target("jupyter.widget.control", Widget.handle_control_comm_opened)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system itself clears away copies that have ended
     gc.collect()

@@ -179,6 +179,7 @@ class PredictorPage:
 
     def __init__(self, predictor: Predictor):
         self.predictor, self.form = predictor, Form(predictor.facts)
+        self.start = query_of(self.form, "")
         self.section = widgets.RadioButtons(description="View", options=SECTIONS, value="Predict", tooltip="").add_class("sp-nav")
         self.headline, self.view = html("sp-headline", "sp-live"), html("sp-view")
         self.second, self.class_list = SecondStudent(predictor.facts, self._answer), ClassListPart(self)
@@ -254,7 +255,7 @@ class PredictorPage:
             self.section.value = section
 
     def _reset(self, button: widgets.Button) -> None:
-        choose_from(query_of(Form(self.form.facts), ""), self.form)
+        choose_from(self.start, self.form)
         for score in self.form.others.values():
             score.known.value = score.known.disabled
 

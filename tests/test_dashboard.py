@@ -67,6 +67,18 @@ def assert_shown(page, answer):
     expect(page.get_by_role("img")).to_have_attribute("aria-label", re.compile(re.escape(described) + "$"))
 
 
+def test_a_page_asks_for_all_its_widgets_at_once(browser, dashboard):
+    """A kernel that does not know ipywidgets' control channel is asked for each of a hundred models, one after the other."""
+    page, frames = browser.new_page(viewport=WIDE), []
+    page.set_default_timeout(PATIENCE * 1000)
+    page.on("websocket", lambda websocket: websocket.on("framereceived", lambda frame: frames.append(frame)))
+    page.goto(f"{dashboard.address}/", wait_until="commit")
+    page.locator(".sp-score b").wait_for()
+    page.goto("about:blank")
+    page.close()
+    assert 0 < len(frames) < 40
+
+
 def test_each_control_changes_the_answer(opened, predictor):
     with opened(WIDE) as page:
         factors, others, target, level = dict(START), {}, "math", .9
