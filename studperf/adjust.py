@@ -142,7 +142,7 @@ def _moments_and_counts(cohort: Cohort, columns: Sequence[str], groups: Sequence
 
 def levels_present(cohort: Cohort, keys: pd.DataFrame, factors: Sequence[str]) -> dict[str, tuple[str, ...]]:
     "The levels that occur among these rows, in the Schema's order."
-    found = {factor: set(keys[factor]) for factor in factors}
+    found = {factor: set(keys[factor].unique()) for factor in factors}
     return {factor: tuple(level for level in cohort.levels(factor) if level in found[factor]) for factor in factors}
 
 # %% ../nbs/05_adjust.ipynb #859daba6

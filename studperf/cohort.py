@@ -75,8 +75,9 @@ class Cohort:
         "The levels of a factor that occur, in the Schema's order."
         if factor not in self.schema.factors:
             raise ValueError(f"no factor {factor!r}; the Cohort has {', '.join(map(repr, self.schema.factors))}")
-        present = set(self.cells[factor].dropna())
-        return [level for level in self.cells[factor].cat.categories if level in present]
+        found = self.cells[factor].array
+        present = np.unique(found.codes)
+        return found.categories[present[present >= 0]].tolist()
 
     def has(self,
             column: str,  # a factor, the cluster or a numeric column

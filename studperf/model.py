@@ -79,7 +79,7 @@ class Encoder(TransformerMixin, BaseEstimator):
             # The last row, which code -1 finds, is for missing values; a level that nobody has is one.
             self.tables_[name] = np.vstack([np.where(counts[:, None] > 0, table, average), average])
             lacking[name] = int((codes < 0).sum())
-        values = X[list(self.numbers)].to_numpy(float)
+        values = self._numbers(X)
         known = ~np.isnan(values)
         self.means_ = np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         spread = np.sqrt((np.where(known, values - self.means_, 0) ** 2).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
@@ -87,6 +87,9 @@ class Encoder(TransformerMixin, BaseEstimator):
         lacking |= dict(zip(self.numbers, (~known).sum(axis=0).tolist(), strict=True))
         self.missing_ = [name for name, count in lacking.items() if count >= LEAST_MISSING]
         return self
+
+    def _numbers(self, X: pd.DataFrame) -> np.ndarray:  # (n, numbers)
+        return X[list(self.numbers)].to_numpy(float) if self.numbers else np.empty((len(X), 0))  # pandas takes a while for none
 
     def _coded(self, name: str) -> np.ndarray:  # (levels, columns)
         "The columns of each level of a factor."
@@ -98,7 +101,7 @@ class Encoder(TransformerMixin, BaseEstimator):
     def transform(self, X: pd.DataFrame) -> np.ndarray:  # (n, columns)
         "The columns of these rows: factors, numbers, then which inputs are missing."
         codes = {name: level_codes(X[name], levels) for name, levels in self.factors.items()}
-        values = X[list(self.numbers)].to_numpy(float)
+        values = self._numbers(X)
         values = (np.where(np.isnan(values), self.means_, values) - (self.means_ if self.scaled else 0)) / self.scales_
         absent = [(codes[name] < 0 if name in codes else X[name].isna().to_numpy())[:, None].astype(float)
                   for name in self.missing_]
@@ -124,8 +127,8 @@ def level_codes(column: pd.Series,
                 levels: Sequence[str],
                 ) -> np.ndarray:  # (n,) place of each value among the levels, -1 for missing and other values
     "Levels as places."
-    if isinstance(column.dtype, pd.CategoricalDtype) and list(column.cat.categories) == list(levels):
-        return column.cat.codes.to_numpy()
+    if isinstance(column.dtype, pd.CategoricalDtype) and list(column.array.categories) == list(levels):
+        return column.array.codes
     return pd.Categorical(column.astype(object), categories=list(levels)).codes
 
 # %% ../nbs/06_model.ipynb #b7012c60

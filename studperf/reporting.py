@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['UNBALANCED', 'MOST_ROWS', 'MOST_BYTES', 'COMPARISON_HEADINGS', 'OVERALL_HEADINGS', 'MOST_PAIRS', 'MOST_GAPS',
-           'MOST_INTERACTIONS', 'QUICK_MODELS', 'MOST_STUDENTS', 'LEAST_STUDENTS', 'MOST_PREDICTED', 'METHODS',
-           'REFERENCES', 'CAUTION', 'figure_part', 'table_part', 'reported_scores', 'small_groups',
+           'MOST_INTERACTIONS', 'QUICK_MODELS', 'LEAST_PER_LEVEL', 'MOST_STUDENTS', 'LEAST_STUDENTS', 'MOST_PREDICTED',
+           'METHODS', 'REFERENCES', 'CAUTION', 'figure_part', 'table_part', 'reported_scores', 'small_groups',
            'without_small_groups', 'data_sentences', 'role_rows', 'row_sentences', 'factor_part', 'widest_pairs',
            'robust_tests', 'answer_words', 'gaps_part', 'together_tables', 'interaction_parts', 'covariates_part',
            'manova_part', 'students_of', 'prediction_parts', 'coverage_sentence', 'report', 'report_content',
@@ -403,7 +403,8 @@ def manova_part(cohort: Cohort, scores: Sequence[str]) -> list[dict]:
         "factor": "Factor", "n": "Students", "value": "Pillai's trace", "df1": "df1", "df2": "df2", "statistic": "F", "p_adjusted": "p (adjusted)"}, digits=2)]
 
 # %% ../nbs/09_report.ipynb #13b485e9
-QUICK_MODELS = ("mean", "least squares", "ridge", "partial pooling")
+QUICK_MODELS = ("mean", "least squares", "partial pooling")
+LEAST_PER_LEVEL = 20  # students for each group of each factor; of fewer, least squares learns too much by heart
 MOST_STUDENTS, LEAST_STUDENTS = 5000, 50  # of more a sample is drawn; of fewer no model is compared
 MOST_PREDICTED = 3  # scores
 
@@ -435,7 +436,8 @@ def prediction_parts(cohort: Cohort, scores: Sequence[str]) -> tuple[list[str], 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # combinations of groups that a part of the rows lacks
             known = ceiling(cohort, [score])[["ceiling", "ci_low", "ci_high"]].iloc[0]
-            found[score] = compare_models(rows, score, models=QUICK_MODELS, schema=schema, repeats=1, known_ceiling=known, progress=False)
+            few = len(rows) < LEAST_PER_LEVEL * sum(len(cohort.levels(factor)) for factor in cohort.schema.factors)
+            found[score] = compare_models(rows, score, models=QUICK_MODELS + ("ridge",) * few, schema=schema, repeats=1, known_ceiling=known, progress=False)
             sentences.append(coverage_sentence(rows, score, schema, found[score]))
     if left := scores[MOST_PREDICTED:]:
         sentences.append(f"No model was tried for {enumerated([words(score) for score in left])}; compare_models does that.")
