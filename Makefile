@@ -35,7 +35,7 @@ test: .venv/.installed-dev  ## run everything that must be green
 	@echo "3 of 4: do the notebooks run, do their assertions hold, and are their outputs what is committed?"
 	@$(BIN)/python tools/run_nbs.py --check
 	@echo "4 of 4: tests/"
-	@$(BIN)/python -m pytest tests -n 2
+	@$(BIN)/python -m pytest tests -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.installed-dev  ## look for bugs with ruff (fix what it finds in the notebook)
 	@$(BIN)/ruff check --quiet studperf tests tools benchmarks

@@ -22,6 +22,17 @@ hypothesis.settings.register_profile("studperf", deadline=None, derandomize=IN_C
 hypothesis.settings.load_profile("studperf")
 
 
+# Files whose tests take longest, longest first: with two processes at work, each taking the next file, none idles at the end.
+LONGEST = ("test_model", "test_wheel", "test_properties", "test_engines", "test_dashboard", "test_registry", "test_figures", "test_benchmarks",
+           "test_degenerate", "test_report", "test_cli", "test_predictor", "test_invariants", "test_docs", "test_explanation",
+           "test_dashboard_proxy", "test_dashboard_deploy")
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))  # which keeps the order within a file
+
+
 def missing(reason):
     if IN_CI:
         pytest.fail(f"{reason} (CI=true, so this is not skipped)", pytrace=False)
