@@ -6,7 +6,6 @@ import pickle
 import re
 import warnings
 import zipfile
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,6 @@ from sklearn.svm import NuSVR
 from sklearn.tree import DecisionTreeRegressor
 from xgboost import XGBRegressor
 
-from studperf import model as model_module
 from studperf import registry
 from studperf.data import GENERATOR, load_students, simulate_students
 from studperf.model import Encoder, candidate_models, candidates
@@ -35,14 +33,6 @@ from studperf.schema import STUDENTS, DataError, DataWarning, Schema
 from studperf.selection import COMPARED, compare_models
 
 MODELS = tuple(candidate_models())
-
-
-@pytest.fixture
-def no_search(monkeypatch):
-    """Models try the first of the values that they else search for the best, where it does not matter which it is."""
-    known = model_module.candidate_models
-    monkeypatch.setattr(model_module, "candidate_models", lambda seed=0: {
-        name: replace(one, search={key: values[:1] for key, values in one.search.items()}) for name, one in known(seed).items()})
 
 
 @pytest.fixture(scope="module")
