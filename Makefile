@@ -23,6 +23,10 @@ lab: .venv/.installed-dev  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab nbs
 
 test bench: export MPLBACKEND := agg
+# Two notebooks and two tests run at a time: with threads and processes of their own they would wait for each other.
+test: export OMP_NUM_THREADS := 1
+test: export OPENBLAS_NUM_THREADS := 1
+test: export LOKY_MAX_CPU_COUNT := 1
 test: .venv/.installed-dev  ## run everything that must be green
 	@echo "1 of 4: ruff"
 	@$(MAKE) --no-print-directory lint
@@ -31,7 +35,7 @@ test: .venv/.installed-dev  ## run everything that must be green
 	@echo "3 of 4: do the notebooks run, do their assertions hold, and are their outputs what is committed?"
 	@$(BIN)/python tools/run_nbs.py --check
 	@echo "4 of 4: tests/"
-	@$(BIN)/python -m pytest tests -n 2
+	@$(BIN)/python -m pytest tests -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.installed-dev  ## look for bugs with ruff (fix what it finds in the notebook)
 	@$(BIN)/ruff check --quiet studperf tests tools benchmarks

@@ -5,6 +5,7 @@ What is missing on a machine skips the tests that need it and says so; with CI=t
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
@@ -20,6 +21,17 @@ IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 hypothesis.settings.register_profile("studperf", deadline=None, derandomize=IN_CI, max_examples=50, suppress_health_check=[
     hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("studperf")
+
+
+# Files whose tests take longest, longest first: with two processes at work, each taking the next file, none idles at the end.
+LONGEST = ("test_model", "test_wheel", "test_properties", "test_engines", "test_dashboard", "test_registry", "test_figures", "test_benchmarks",
+           "test_degenerate", "test_report", "test_cli", "test_predictor", "test_invariants", "test_docs", "test_explanation",
+           "test_dashboard_proxy", "test_dashboard_deploy")
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))  # which keeps the order within a file
 
 
 def missing(reason):
@@ -41,6 +53,16 @@ def files_by_duckdb():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("studperf.cohort.SMALL", 0)
         yield
+
+
+@pytest.fixture
+def no_search(monkeypatch):
+    """Models try the first of the values that they else search for the best, where it does not matter which it is."""
+    from studperf import model
+
+    known = model.candidate_models
+    monkeypatch.setattr(model, "candidate_models", lambda seed=0: {
+        name: replace(one, search={key: values[:1] for key, values in one.search.items()}) for name, one in known(seed).items()})
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,41 @@
-"""The command line as a user runs it: a process, its files, its exit code."""
+"""The command line as a user runs it: its files, what it says, its exit code."""
 import gzip
 import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from studperf import DataWarning
+from studperf.cli import main
+
 STUDPERF = Path(sys.executable).with_name("studperf")
 
 
 @pytest.fixture
-def studperf(tmp_path):
+def studperf(tmp_path, monkeypatch, capsys):
+    """The command in this process, since to start one takes longer than most commands: what it would print and end with."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, code=0):
+        capsys.readouterr()
+        with warnings.catch_warnings():  # which gives back how warnings are shown, too
+            warnings.simplefilter("default", DataWarning)  # told to the user; any other one is still an error
+            with pytest.raises(SystemExit) as ended:
+                main(list(map(str, arguments)))
+        done = subprocess.CompletedProcess(arguments, ended.value.code or 0, *capsys.readouterr())
+        assert done.returncode == code, done.stderr
+        return done
+    return run
+
+
+@pytest.fixture
+def process(tmp_path):
+    """The command as a process of its own, as its users start it."""
     def run(*arguments, code=0):
         done = subprocess.run([STUDPERF, *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
         assert done.returncode == code, done.stderr
@@ -32,13 +54,13 @@ def test_every_command_explains_itself(studperf, command):
         assert len(line.split()) > 3, f"{command} {option} is not explained"
 
 
-def test_the_whole_way_from_a_table_to_predictions(studperf, tmp_path):
-    studperf("simulate", 400, "--seed", 3, "--out", "students.csv")
-    studperf("train", "students.csv", "--target", "reading", "--out", "reading.studperf")
+def test_the_whole_way_from_a_table_to_predictions(process, tmp_path):
+    process("simulate", 400, "--seed", 3, "--out", "students.csv")
+    process("train", "students.csv", "--target", "reading", "--out", "reading.studperf")
     table = pd.read_csv(tmp_path / "students.csv", keep_default_na=False)
     table.insert(0, "name", [f"pupil {i}" for i in range(len(table))])
     table.drop(columns=["reading", "math"]).to_csv(tmp_path / "new.csv", index=False)
-    assert "400 rows" in studperf("predict", "reading.studperf", "new.csv", "--level", ".8").stdout
+    assert "400 rows" in process("predict", "reading.studperf", "new.csv", "--level", ".8").stdout
     predictions = pd.read_csv(tmp_path / "predictions.csv")
     assert predictions["name"].tolist() == table["name"].tolist()
     assert (predictions["low"] < predictions["prediction"]).all() and (predictions["prediction"] < predictions["high"]).all()
@@ -173,11 +195,11 @@ def test_a_shared_cohort_can_be_compared_and_reported(studperf, tmp_path):
     assert "3,000 students, from cohort.parquet" in (tmp_path / "report.html").read_text()
 
 
-def test_faults_are_all_told(studperf, tmp_path):
-    studperf("simulate", 50, "--out", "students.csv")
+def test_faults_are_all_told(process, tmp_path):
+    process("simulate", 50, "--out", "students.csv")
     text = (tmp_path / "students.csv").read_text().replace("standard", "standart").replace("female", "femal")
     (tmp_path / "faulty.csv").write_text(text)
-    told = studperf("report", "faulty.csv", code=2).stderr
+    told = process("report", "faulty.csv", code=2).stderr
     assert "did you mean 'standard'" in told and "did you mean 'female'" in told
 
 

@@ -43,6 +43,7 @@ def close_figures():
 
 @pytest.mark.parametrize("inputs", ["background", ["lunch", "gender", "reading"]])
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.usefixtures("no_search")
 def test_points_add_up_to_the_prediction_of_every_model(students, model, inputs):
     predictor = fit_predictor(students[:300], "math", inputs=inputs, model=model, folds=3)
     for student in (ADA, students.iloc[7].to_dict()):

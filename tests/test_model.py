@@ -72,7 +72,7 @@ def test_published_holdout_results_of_other_models(real_students, regressor, low
 def test_fresh_students_of_the_generator(real_students, real_comparison, inputs, most_lost):
     """How much less than the truth itself the chosen model explains of students that it has never seen."""
     fresh = simulate_students(100_000, seed=2026)
-    known = real_comparison if inputs == "background" else None
+    known = real_comparison if inputs == "background" else compare_models(real_students, "math", inputs=inputs, repeats=1, progress=False)
     predictor = fit_predictor(real_students, "math", inputs=inputs, comparison=known, progress=False)
     assert predictor.model == "least squares" and predictor.comparison["chosen"].sum() == 1
     means, sd = GENERATOR.expected(fresh), np.array(GENERATOR.residual_sd)
@@ -121,7 +121,7 @@ def test_one_split_is_luck(real_students):
 
 @pytest.fixture(scope="module")
 def real_comparison(real_students):
-    return compare_models(real_students, "math", progress=False)
+    return compare_models(real_students, "math", repeats=1, progress=False)
 
 
 def test_comparison_on_the_real_file(real_students, real_comparison):
@@ -136,7 +136,7 @@ def test_comparison_on_the_real_file(real_students, real_comparison):
     assert table.loc[table["chosen"], "model"].tolist() == ["least squares"]
     some = ["decision tree", "ridge", "mean", "k-nearest neighbours"]
     timed = ["fit_seconds", "predict_seconds"]
-    first, second = (compare_models(real_students, "math", models=some, jobs=jobs, progress=False) for jobs in (1, 2))
+    first, second = (compare_models(real_students, "math", models=some, repeats=1, jobs=jobs, progress=False) for jobs in (1, 2))
     pd.testing.assert_frame_equal(first.drop(columns=timed), second.drop(columns=timed))
     numbers = ["r2", "mae", "rmse"]
     pd.testing.assert_frame_equal(first.set_index("model")[numbers], table.set_index("model").loc[first["model"], numbers])
@@ -226,19 +226,22 @@ def test_a_comparison_of_something_else_chooses_no_model(students):
         fit_predictor(students, "math", inputs="all", comparison=compared.drop(columns="chosen"))
 
 
-@pytest.mark.parametrize("missing", [np.nan, pd.NA, None], ids=str)
-@pytest.mark.parametrize("model", ["least squares", "random forest"])
-def test_a_missing_value_is_one_in_whatever_way_pandas_says_so(students, model, missing):
+@pytest.fixture(scope="module", params=["least squares", "random forest"])
+def fitted_with_gaps(request, students):
     rows = students.astype({"lunch": object, "reading": float})
     rows.loc[rows.index[:30], "lunch"], rows.loc[rows.index[20:40], "reading"] = None, np.nan
     with pytest.warns(DataWarning, match="some lack an input .'lunch' 30, 'reading' 20"):
-        predictor = fit_predictor(rows, "math", inputs=["lunch", "reading", "gender"], model=model)
+        return fit_predictor(rows, "math", inputs=["lunch", "reading", "gender"], model=request.param)
+
+
+@pytest.mark.parametrize("missing", [np.nan, pd.NA, None], ids=str)
+def test_a_missing_value_is_one_in_whatever_way_pandas_says_so(fitted_with_gaps, missing):
     for lacking in ({"lunch": missing}, {"reading": missing}, {"lunch": missing, "reading": missing}):
         student = {"lunch": "standard", "reading": 70., "gender": "female"} | lacking
-        expected = predictor.predict(pd.DataFrame([student]))
-        np.testing.assert_allclose(predictor.predict_one(student)[:3], expected.iloc[0], atol=1e-9)
+        expected = fitted_with_gaps.predict(pd.DataFrame([student]))
+        np.testing.assert_allclose(fitted_with_gaps.predict_one(student)[:3], expected.iloc[0], atol=1e-9)
     with pytest.raises(ValueError, match="column 'gender': found no value, expected one of 'female', 'male'; fill it in"):
-        predictor.predict_one(student | {"gender": missing})
+        fitted_with_gaps.predict_one(student | {"gender": missing})
 
 
 def test_levels_and_marks_of_numpy_are_numbers(linear, students):
@@ -281,10 +284,11 @@ def test_predictions_keep_a_repeated_index(students):
 
 
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.usefixtures("no_search")
 def test_a_level_seen_once_is_learned(students, model):
     rows = students[(students["ethnicity"] != "group E")]
     rows = pd.concat([rows, students[students["ethnicity"] == "group E"][:1]])
-    predictor = fit_predictor(rows, "math", model=model, folds=4)
+    predictor = fit_predictor(rows, "math", model=model, folds=2)  # in one of them nobody of the level is fitted to
     assert predictor.schema.factors["ethnicity"][-1] == "group E"
     assert np.isfinite(predictor.predict(rows.tail(1))).all(axis=None)
     compare_models(rows, "math", models=[model], folds=2, repeats=1, progress=False)
@@ -292,8 +296,10 @@ def test_a_level_seen_once_is_learned(students, model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_few_rows_are_enough_or_told(students, model):
-    predictor = fit_predictor(students[:20], "math", model=model, inputs=["lunch", "reading"])
-    assert np.isfinite(predictor.predict(students[:20])).all(axis=None)
+    predictor = fit_predictor(students[:10], "math", model=model, inputs=["lunch", "reading"], folds=5)
+    assert np.isfinite(predictor.predict(students[:10])).all(axis=None)
+    with pytest.raises(DataError, match="9 rows with a score, expected at least 10 for 5 folds"):
+        fit_predictor(students[:9], "math", model=model, folds=5)
     with pytest.raises(DataError, match="19 rows with a score, expected at least 20 for 10 folds"):
         fit_predictor(students[:19], "math", model=model)
 
@@ -389,6 +395,7 @@ def test_what_cannot_be_learned_from(students, rows, reason):
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("inputs", ["background", "all", ["lunch"], ["age"], ["age", "reading", "gender"]], ids=str)
+@pytest.mark.usefixtures("no_search")
 def test_round_trip(tmp_path, model, inputs):
     schema = Schema(factors=dict(STUDENTS.factors), scores=dict(STUDENTS.scores), ordered=STUDENTS.ordered, covariates=["age"])
     rows = simulate_students(150, seed=8)

@@ -12,11 +12,20 @@ from studperf import Cohort, Schema, gaps, report
 from studperf.schema import DataWarning
 
 
+@pytest.fixture(scope="module")
+def sample_report(tmp_path_factory):
+    return report(None, tmp_path_factory.mktemp("sample") / "report.html")
+
+
+@pytest.fixture(scope="module")
+def real_report(shared_data, tmp_path_factory):
+    return report(shared_data("StudentsPerformance.csv"), tmp_path_factory.mktemp("real") / "report.html")
+
+
 @pytest.mark.parametrize("width, scheme", [(1280, "light"), (390, "dark")])
-def test_axe_finds_no_violation(axe, browser, tmp_path, width, scheme):
-    path = report(None, tmp_path / "report.html")
+def test_axe_finds_no_violation(axe, browser, sample_report, width, scheme):
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page.goto(path.as_uri())
+    page.goto(sample_report.as_uri())
     page.evaluate(axe)
     found = page.evaluate("axe.run(document)")
     page.close()
@@ -46,15 +55,14 @@ def test_an_error_leaves_neither_report_nor_notebook(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_real_files_report_in_a_browser(shared_data, browser, artefacts, tmp_path, width):
-    path = report(shared_data("StudentsPerformance.csv"), tmp_path / "report.html")
-    assert path.stat().st_size < 3e6
+def test_the_real_files_report_in_a_browser(real_report, browser, artefacts, width):
+    assert real_report.stat().st_size < 3e6
     page = browser.new_page(viewport={"width": width, "height": 900})
     requests, errors = [], []
     page.on("request", lambda request: requests.append(request.url))
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(path.as_uri())
+    page.goto(real_report.as_uri())
     page.screenshot(path=artefacts / f"report-{width}.png", full_page=True)
     assert not errors
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []

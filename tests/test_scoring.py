@@ -81,6 +81,7 @@ def same(found, expected):
 
 
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.usefixtures("no_search")
 def test_each_model_of_factors(model, students, tmp_path):
     predictor = fit_predictor(students, "math", model=model, folds=3)
     students.to_parquet(tmp_path / "students.parquet")
@@ -89,6 +90,7 @@ def test_each_model_of_factors(model, students, tmp_path):
 
 
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.usefixtures("no_search")
 def test_each_model_of_factors_and_numbers(model, tmp_path):
     rows = own_rows()
     predictor = fit_own(rows, model, folds=3)
