@@ -62,7 +62,7 @@ bench: .venv-bench/.installed .venv-pycaret/.installed .venv-profiling/.installe
 	@.venv-bench/bin/python benchmarks/battery.py $(BENCH)
 	@.venv-bench/bin/python benchmarks/prediction.py $(BENCH)
 	@.venv-bench/bin/python benchmarks/report_speed.py $(BENCH)
-	@.venv-bench/bin/python benchmarks/dashboard_load.py
+	@.venv-bench/bin/python benchmarks/dashboard.py
 
 constraints:  ## update constraints.txt to the newest versions, then: make prepare test
 	@PYTHON=$(PYTHON) tools/update_constraints.sh

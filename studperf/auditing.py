@@ -633,7 +633,7 @@ def _choice(predictor: ScorePredictor) -> str:
     if predictor.comparison is None:
         return "by whoever fitted it, without a comparison"
     return (f"of {len(predictor.comparison)} models compared by cross-validation, as the simplest whose R² is not distinguishably below that of "
-            "the best (the interval of the difference reaches 0)")
+            "the best (it lies in the interval of that, and the interval of the difference reaches 0)")
 
 
 def _missing(predictor: ScorePredictor) -> str:

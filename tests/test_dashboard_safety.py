@@ -1,5 +1,6 @@
 """The dashboard as a stranger meets it who means harm, and as the many meet it: what is refused, what is told, what it weighs."""
 import asyncio
+import gzip
 import http.client
 import json
 import re
@@ -127,6 +128,26 @@ def test_an_address_that_climbs_is_unknown(dashboard, path):
         response = connection.getresponse()
         assert (response.status, response.getheader("Location")) == (404, None)
         assert b"Traceback" not in response.read()
+
+
+def test_scripts_come_packed_and_need_not_be_asked_for_again_at_once(dashboard):
+    def ask_for(path, **headers):
+        with closing(http.client.HTTPConnection("localhost", dashboard.port, timeout=PATIENCE)) as connection:
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+
+    plain, packed = ask_for("/voila/static/voila.js"), ask_for("/voila/static/voila.js", **{"Accept-Encoding": "gzip, deflate, br"})
+    assert (plain[0], packed[0]) == (200, 200)
+    assert plain[1]["Content-Encoding"] is None and packed[1]["Content-Encoding"] == "gzip" and "Accept-Encoding" in packed[1]["Vary"]
+    assert gzip.decompress(packed[2]) == plain[2] and len(packed[2]) < len(plain[2]) / 2
+    assert packed[1]["Content-Type"] == plain[1]["Content-Type"] and packed[1]["Cache-Control"] == "public, max-age=600"
+    status, _, body = ask_for("/voila/static/voila.js", **{"Accept-Encoding": "gzip", "If-None-Match": packed[1]["Etag"]})
+    assert (status, body) == (304, b"")
+    status, _, body = ask_for("/voila/static/voila.js", **{"Accept-Encoding": "gzip", "Range": "bytes=0-9"})
+    assert (status, gzip.decompress(body)) == (206, plain[2][:10])
+    unknown = [ask_for("/voila/static/nothing.js", **headers)[0] for headers in ({"Accept-Encoding": "gzip"}, {})]
+    assert unknown[0] == unknown[1] and unknown[0] in (403, 404)
 
 
 def test_a_websocket_runs_no_code(dashboard, kernel, tmp_path):
