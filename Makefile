@@ -58,11 +58,11 @@ docs: .venv/.installed-dev  ## build the docs site into _docs (needs Quarto)
 	@rm -rf _docs && mv _proc/_docs . && echo "Written: _docs/index.html"
 
 # The peers have environments of their own, so that they change no version of ours. BENCH=--full for all sizes.
-bench: .venv-bench/.installed .venv-pycaret/.installed .venv-profiling/.installed  ## measure speed and memory beside the peers, then fifty people on the dashboard, about twelve minutes
+bench: .venv/.installed-dev .venv-bench/.installed .venv-pycaret/.installed .venv-profiling/.installed  ## measure speed and memory beside the peers, then the dashboard in a browser (Chromium) and for fifty people, about fifteen minutes
 	@.venv-bench/bin/python benchmarks/battery.py $(BENCH)
 	@.venv-bench/bin/python benchmarks/prediction.py $(BENCH)
 	@.venv-bench/bin/python benchmarks/report_speed.py $(BENCH)
-	@.venv-bench/bin/python benchmarks/dashboard.py
+	@$(BIN)/python benchmarks/dashboard.py
 
 constraints:  ## update constraints.txt to the newest versions, then: make prepare test
 	@PYTHON=$(PYTHON) tools/update_constraints.sh
