@@ -333,7 +333,7 @@ def gaps_part(table: pd.DataFrame,  # from `gaps`
         "score": "Score", "factor": "Factor", "pair": "Groups as they are", "gap_raw": "Gap", "ci_low_raw": "from", "ci_high_raw": "to",
         "gap_adjusted": "Adjusted gap", "ci_low_adjusted": "from ", "ci_high_adjusted": "to ", "p_adjusted": "p (adjusted)"})
 
-
+# %% ../nbs/09_report.ipynb #together2
 def together_tables(regressions: dict[str, Regression], tests: pd.DataFrame, ceilings: pd.DataFrame) -> list[dict]:
     "Tests of all factors in one model, adjusted means, and the ceiling."
     means = pd.concat([regression.means.assign(score=score) for score, regression in regressions.items()]).query("weights == 'proportional'")
