@@ -475,8 +475,8 @@ METHODS = [
     "Effect sizes are Hedges' g for two groups and omega squared for more, with intervals from noncentral distributions. "
     "The words very small, small, medium and large follow Cohen (1988): g from 0.2, 0.5 and 0.8; omega squared from 0.01, 0.06 and 0.14.",
     "Adjusted gaps come from least squares on all factors with heteroscedasticity-consistent (HC3) standard errors "
-    "(MacKinnon and White, 1985), or cluster-robust ones where students share schools, and type II tests. The ceiling is estimated from the variation within groups of students who are alike in "
-    "all factors.",
+    "(MacKinnon and White, 1985), or cluster-robust ones where students share schools, and type II tests. Numeric columns are held equal, too, in a second regression, with classical or cluster-robust errors. "
+    "The ceiling is estimated from the variation within groups of students who are alike in all factors.",
     "The gap of a factor is the difference of its highest and its lowest mean. Its interval allows for all pairs of groups: by Games and Howell for the "
     "means as they are, by the studentized range for adjusted means (Tukey, 1953; Kramer, 1956). Interactions are added to the additive model one at a "
     "time; all scores together are tested by Pillai's trace (1955). p-values of each such family are adjusted by Holm's method.",
