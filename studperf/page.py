@@ -223,8 +223,9 @@ class PredictorPage:
         _show(self.headline, about_student)
         _show(self.second.widget, section == "Compare")
         _show(self.class_list.widget, section == "Class list")
-        self.headline.value, self.view.value = self._html(section, self.form.question())
+        # the link first: who sees the answer and loads the page again gets the same question
         self.link.value = f'<button type="button" class="sp-copy" data-query="{escape(query_of(self.form, section))}">Copy link</button>'
+        self.headline.value, self.view.value = self._html(section, self.form.question())
 
     def _html(self, section: str, question: Mapping) -> tuple[str, str]:
         "The headline and the view."
