@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['COVARIANCES', 'CLUSTER_COVARIANCES', 'SURVEY_COVARIANCES', 'TEST_COLUMNS', 'INTERACTION_COLUMNS', 'Design',
            'interaction_name', 'CellRows', 'cell_rows', 'levels_present', 'centred', 'level_shares', 'Fit',
-           'least_squares', 'independent_columns', 'covariance', 'cluster_covariance', 'Estimates', 'type_2_tests',
-           'adjusted_means', 'Regression', 'regress', 'default_covariance', 'regression_html', 'predict',
-           'interactions']
+           'least_squares', 'independent_columns', 'covariance', 'cluster_covariance', 'Estimates', 'estimated',
+           'type_2_tests', 'adjusted_means', 'Regression', 'regress', 'default_covariance', 'regression_html',
+           'predict', 'interactions']
 
 # %% ../nbs/05_adjust.ipynb #77da13a7
 from collections.abc import Callable, Mapping, Sequence
@@ -62,12 +62,14 @@ class Design:
                numbers: np.ndarray,  # (R, m) the numeric columns
                ) -> np.ndarray:  # (R, p)
         "The rows of the regression."
-        parts = [np.ones((len(numbers), 1)), *(shares[factor][:, 1:] for factor in self.factors),
-                 numbers - np.array(list(self.numbers.values()))]
-        for a, b in self.interactions:
-            product = shares[a][:, 1:, None] * shares[b][:, None, 1:]
-            parts.append(product.reshape(len(numbers), -1))
-        return np.hstack(parts)
+        return np.hstack([np.ones((len(numbers), 1)), *(shares[factor][:, 1:] for factor in self.factors),
+                          numbers - np.array(list(self.numbers.values())), *self.products(shares)])
+
+    def products(self,
+                 shares: Mapping[str, np.ndarray],  # as above
+                 ) -> list[np.ndarray]:  # each (R, columns of an interaction)
+        "The columns of the interactions."
+        return [(shares[a][:, 1:, None] * shares[b][:, None, 1:]).reshape(len(shares[a]), -1) for a, b in self.interactions]
 
 
 def interaction_name(first: str,  # a factor, or a column of it
@@ -368,7 +370,7 @@ class Estimates:
 
     def of(self,
            weights: np.ndarray,  # (q, p) of all coefficients
-           label: str,  # the column `method` of rows that hold an estimate
+           label: str | Sequence[str],  # the column `method` of rows that hold an estimate, the same for all or one for each
            *,
            aliased_are_zero: bool = False,  # as in R; otherwise sums that depend on an aliased coefficient are not estimated
            ) -> pd.DataFrame:  # q rows: estimate, std_error, statistic, df, p_value, ci_low, ci_high, conf_level, method
@@ -384,7 +386,8 @@ class Estimates:
         statistic = estimate / std_error
         margin = stdtrit(df, (1 + self.conf_level) / 2) * std_error if df > 0 else std_error
         single = "cluster" if self.fit.clusters else "student"
-        reasons = np.full(len(weights), label, object)
+        reasons = np.empty(len(weights), object)
+        reasons[:] = label
         for applies, reason in [(constant, "no standard error: the scores that it rests on do not vary"),
                                 (unknown, f"no standard error: it rests on a single {single}"),
                                 (bool(self.fit.no_errors), self.fit.no_errors),
@@ -414,15 +417,25 @@ class Estimates:
         parts = names[np.abs(self.fit.express[:, column]) > 1e-7]
         return f"a combination of {', '.join(map(repr, parts.tolist()))}" if len(parts) else "no student is of this kind"
 
+
+def estimated(rows: CellRows,  # from `cell_rows`
+              vcov: str,  # see `covariance`
+              conf_level: float = .95,  # of all intervals
+              ) -> Estimates:
+    "Fit a regression to the rows, with the uncertainty of its coefficients."
+    fit = least_squares(rows)
+    return Estimates(fit, vcov, *covariance(fit, vcov), conf_level)
+
 # %% ../nbs/05_adjust.ipynb #c5c3a4e4
 TEST_COLUMNS = ("term", "df1", "df2", "statistic", "p_value", "sum_sq", "partial_omega_squared", "method")
 
 
 def type_2_tests(estimates: Estimates,  # of a regression
+                 terms: Sequence[str] | None = None,  # those to be tested; default: all
                  ) -> pd.DataFrame:  # with the TEST_COLUMNS
     "A plain row per term, unless there are weights, and a robust one, unless the errors are classical."
     fit = estimates.fit
-    directions = {term: _directions(fit, term) for term in fit.rows.design.terms}
+    directions = {term: _directions(fit, term) for term in (fit.rows.design.terms if terms is None else terms)}
     rows = [] if fit.rows.squared else [{"term": term} | _plain_test(fit, *found) for term, found in directions.items()]
     if estimates.vcov != "classical":
         rows += [{"term": term} | _robust_test(estimates, *found) for term, found in directions.items()]
@@ -572,9 +585,9 @@ def regress(cohort: Cohort,  # the students, from `Cohort.summarize`
         raise ValueError(f"interactions: found {strangers[0]!r}, expected pairs of the factors "
                          f"{', '.join(map(repr, factors))}")
     vcov = vcov or default_covariance(cohort)
-    fit = least_squares(cell_rows(cohort, score, factors, covariates, [tuple(pair) for pair in interactions],
-                                  cluster="cluster" in vcov))
-    estimates, df = Estimates(fit, vcov, *covariance(fit, vcov), conf_level), fit.df_resid
+    rows = cell_rows(cohort, score, factors, covariates, [tuple(pair) for pair in interactions], cluster="cluster" in vcov)
+    estimates = estimated(rows, vcov, conf_level)
+    fit, df = estimates.fit, estimates.fit.df_resid
     return Regression(score, estimates, cohort.schema, r2=fit.r2, adj_r2=1 - (1 - fit.r2) * (fit.n - 1) / df if df else np.nan,
                       sigma=fit.sigma, df_resid=df, n=fit.n)
 
@@ -652,15 +665,18 @@ def interactions(cohort: Cohort,  # the students, from `Cohort.summarize`
         raise ValueError(f"interactions: found the factors {factors}, expected two or more")
     pairs = list(combinations(factors, 2))
     models = [pairs] if together else [[pair] for pair in pairs]
-    table = pd.concat([_interaction_tests(cohort, score, factors, model, vcov) for model in models], ignore_index=True)
+    vcov = vcov or default_covariance(cohort)
+    additive = cell_rows(cohort, score, factors, cluster="cluster" in vcov)
+    table = pd.concat([_interaction_tests(additive, model, vcov) for model in models], ignore_index=True)
     table = table.assign(score=score, p_adjusted=adjusted(table["p_value"], adjust))
     return table[list(INTERACTION_COLUMNS)].astype({"score": "str"})
 
 
-def _interaction_tests(cohort: Cohort, score: str, factors: Sequence[str], pairs: Sequence[tuple[str, str]],
-                       vcov: str | None) -> pd.DataFrame:
+def _interaction_tests(additive: CellRows, pairs: Sequence[tuple[str, str]], vcov: str) -> pd.DataFrame:
     "The tests of these interactions in one model, with the sums of squares of the plain tests."
-    tests = regress(cohort, score, factors=factors, interactions=pairs, vcov=vcov).tests
-    plain = tests.iloc[:len(factors) + len(pairs)].tail(len(pairs))
+    design = replace(additive.design, interactions=tuple(pairs))
+    rows = replace(additive, design=design, matrix=np.hstack([additive.matrix, *design.products(additive.shares)]))
+    tests = type_2_tests(estimated(rows, vcov), [interaction_name(*pair) for pair in pairs])
+    plain = tests.head(len(pairs))
     sizes = {name: plain[name].to_numpy() for name in ("sum_sq", "partial_omega_squared")}
     return tests.tail(len(pairs)).assign(**sizes)

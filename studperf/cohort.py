@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SMALL', 'MOST_SHOWN', 'FORMAT', 'Cohort', 'summarize', 'Moments', 'moments', 'unweighted', 'value_counts',
-           'joint_counts', 'cohort_html', 'merge', 'suppress', 'select_cells', 'save_cohort', 'load_cohort',
-           'as_cohort']
+           'LevelCounts', 'level_counts', 'joint_counts', 'cohort_html', 'merge', 'suppress', 'select_cells',
+           'save_cohort', 'load_cohort', 'as_cohort']
 
 # %% ../nbs/02_cohort.ipynb #1bef8cee
 import json
@@ -352,6 +352,32 @@ def value_counts(cohort: Cohort,
     # Division gives the same float that reading "12.3" gives; multiplication by .1 would not.
     table.insert(len(by), "value", table.pop("units") / 10 ** cohort.scales[score].decimals)
     return table
+
+# %% ../nbs/02_cohort.ipynb #96ce9fba
+@dataclass(frozen=True)
+class LevelCounts:
+    "How often each value of a score occurs, by the levels of a factor."
+    levels: tuple[str, ...]  # the k levels that occur, in the Schema's order
+    values: np.ndarray  # (V,) points, ascending
+    counts: np.ndarray  # (k, V) students; floats, since their cubes leave 64 bits
+
+
+def level_counts(cohort: Cohort,
+                 score: str,  # a discrete score
+                 factor: str,  # a factor
+                 ) -> LevelCounts:
+    "Value counts as a matrix; raises ValueError for a continuous score."
+    if factor not in cohort.schema.factors or score not in cohort.schema.scores or not cohort.scales[score].discrete:
+        cohort.value_counts(score, [factor])  # says what is wrong
+    counts = cohort.counts[(cohort.counts["score"] == score).to_numpy()]
+    column = cohort.cells[factor].cat
+    level = column.codes.to_numpy(int)[counts["cell"]]
+    units, place = np.unique(counts["units"], return_inverse=True)
+    table = np.bincount((level + 1) * len(units) + place, counts["count"], (len(column.categories) + 1) * len(units))
+    table = table.reshape(-1, len(units))[1:]  # the first row are students without a level
+    levels, values = table.any(axis=1), table.any(axis=0)
+    return LevelCounts(tuple(column.categories[levels].astype(str)), units[values] / 10 ** cohort.scales[score].decimals,
+                       table[levels][:, values])
 
 # %% ../nbs/02_cohort.ipynb #99ce7d61
 def joint_counts(cohort: Cohort,  # made with joint=True

@@ -6,9 +6,8 @@
 __all__ = ['COMPARISON_COLUMNS', 'TEXT_COLUMNS', 'Pair', 'comparison_table', 'Groups', 'score_groups', 'rounding_variance',
            'names_or_all', 'all_groups', 'welch_t', 'hedges_g', 'welch_anova', 'omega_squared', 'adjusted',
            'cannot_compare', 'compare', 'welch_rows', 'column_of', 'with_test', 'weighted_row', 'wald_f', 'pairs',
-           'pairs_of_levels', 'LevelCounts', 'level_counts', 'rank_sums', 'mann_whitney', 'kruskal_wallis',
-           'rank_biserial', 'ranks', 'one_way_anova', 'median_distances', 'spread', 'trend', 'linear_trend',
-           'equivalence']
+           'pairs_of_levels', 'rank_sums', 'mann_whitney', 'kruskal_wallis', 'rank_biserial', 'ranks', 'one_way_anova',
+           'median_distances', 'spread', 'trend', 'linear_trend', 'equivalence']
 
 # %% ../nbs/04_compare.ipynb #858a3d34
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import chdtrc, fdtrc, ndtr, poch, stdtr, stdtrit
 
-from .cohort import Cohort, Moments, unweighted
+from .cohort import Cohort, LevelCounts, Moments, level_counts, unweighted
 from .distributions import noncentral_f_limits, noncentral_t_limits, studentized_range_isf, studentized_range_sf
 from .schema import check_conf_level, listed
 from .weights import group_means
@@ -352,32 +351,6 @@ def pairs_of_levels(groups: Groups) -> list[tuple[int, int]]:  # positions
     return list(combinations(range(len(groups.n)), 2))
 
 # %% ../nbs/04_compare.ipynb #c60c6217
-@dataclass(frozen=True)
-class LevelCounts:
-    "How often each value of a score occurs, by the levels of a factor."
-    levels: tuple[str, ...]  # the k levels that occur, in the Schema's order
-    values: np.ndarray  # (V,) points, ascending
-    counts: np.ndarray  # (k, V) students; floats, since their cubes leave 64 bits
-
-
-def level_counts(cohort: Cohort,
-                 score: str,  # a discrete score
-                 factor: str,  # a factor
-                 ) -> LevelCounts:
-    "Value counts as a matrix; raises ValueError for a continuous score."
-    if factor not in cohort.schema.factors or score not in cohort.schema.scores or not cohort.scales[score].discrete:
-        cohort.value_counts(score, [factor])  # says what is wrong
-    counts = cohort.counts[(cohort.counts["score"] == score).to_numpy()]
-    column = cohort.cells[factor].cat
-    level = column.codes.to_numpy(int)[counts["cell"]]
-    units, place = np.unique(counts["units"], return_inverse=True)
-    table = np.bincount((level + 1) * len(units) + place, counts["count"], (len(column.categories) + 1) * len(units))
-    table = table.reshape(-1, len(units))[1:]  # the first row are students without a level
-    levels, values = table.any(axis=1), table.any(axis=0)
-    return LevelCounts(tuple(column.categories[levels].astype(str)), units[values] / 10 ** cohort.scales[score].decimals,
-                       table[levels][:, values])
-
-
 def rank_sums(groups: LevelCounts) -> tuple[np.ndarray, float]:  # (k,) sums of ranks; the sum of t^3 - t over ties
     "Sums of the ranks in each level, where equal scores share the mean of their ranks."
     ties = groups.counts.sum(axis=0)

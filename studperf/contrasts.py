@@ -16,7 +16,7 @@ import pandas as pd
 
 from matplotlib.axes import Axes
 
-from .adjust import Regression, regress
+from .adjust import Design, Regression, regress
 from .cohort import Cohort, unweighted
 from .comparison import names_or_all, pairs
 from .distributions import studentized_range_isf, studentized_range_sf
@@ -29,24 +29,34 @@ PAIR_COLUMNS = ("score", "factor", "level_a", "level_b", "estimate", "std_error"
 
 
 def adjusted_pairs(regression: Regression,  # from `regress`
-                   factor: str,  # one of its factors
-                   ) -> pd.DataFrame:  # a row per pair of levels, with the PAIR_COLUMNS; p-value and interval allow for their number
+                   factor: str | None = None,  # one of its factors; default: all, one after the other
+                   ) -> pd.DataFrame:  # a row per factor and pair of levels, with the PAIR_COLUMNS; p-value and interval allow for the pairs of the factor
     "Differences of the adjusted means of a factor's levels; NaN, with the reason in `method`, where there is no estimate."
     design, estimates = regression.estimates.fit.rows.design, regression.estimates
-    if factor not in design.factors:
+    if factor is not None and factor not in design.factors:
         raise ValueError(f"no factor {factor!r}; the regression has {', '.join(map(repr, design.factors))}")
-    levels = design.factors[factor]
-    of_level = design.matrix({name: np.eye(len(known)) if name == factor else np.full((len(levels), len(known)), 1 / len(known))
-                              for name, known in design.factors.items()}, np.tile(list(design.numbers.values()), (len(levels), 1)))
-    chosen = list(combinations(range(len(levels)), 2))
-    weights = np.reshape([of_level[a] - of_level[b] for a, b in chosen], (len(chosen), of_level.shape[1]))
-    table = estimates.of(weights, f"difference of adjusted means, {estimates.vcov} errors, {len(levels)} levels")
-    df = table["df"].where(table["df"] > 0)
-    margin = studentized_range_isf(1 - estimates.conf_level, len(levels), df.to_numpy()) / np.sqrt(2) * table["std_error"]
-    table = table.assign(score=regression.score, factor=factor, level_a=[levels[a] for a, _ in chosen], level_b=[levels[b] for _, b in chosen],
-                         ci_low=table["estimate"] - margin, ci_high=table["estimate"] + margin,
-                         p_value=studentized_range_sf(np.abs(table["statistic"].to_numpy()) * np.sqrt(2), len(levels), df.to_numpy()))
-    return table[list(PAIR_COLUMNS)].astype({name: "str" for name in ("score", "factor", "level_a", "level_b", "method")})
+    factors = list(design.factors) if factor is None else [factor]
+    pairs = [(name, *pair) for name in factors for pair in combinations(design.factors[name], 2)]
+    sizes = np.array([len(design.factors[name]) for name, _, _ in pairs], int)
+    weights = [_level_differences(design, name) for name in factors]
+    table = estimates.of(np.vstack([np.empty((0, len(design.labels))), *weights]),
+                         [f"difference of adjusted means, {estimates.vcov} errors, {size} levels" for size in sizes])
+    estimate, std_error, df = (table[name].to_numpy() for name in ("estimate", "std_error", "df"))
+    df = np.where(df > 0, df, np.nan)
+    margin = studentized_range_isf(1 - estimates.conf_level, sizes, df) / np.sqrt(2) * std_error
+    p_value = studentized_range_sf(np.abs(table["statistic"].to_numpy()) * np.sqrt(2), sizes, df)
+    names = pd.DataFrame(pairs, columns=["factor", "level_a", "level_b"], dtype="str")
+    return pd.DataFrame({"score": pd.Series([regression.score] * len(pairs), dtype="str"), **names, "estimate": estimate, "std_error": std_error,
+                         "df": table["df"], "p_value": p_value, "ci_low": estimate - margin, "ci_high": estimate + margin,
+                         "conf_level": table["conf_level"], "method": table["method"].astype("str")})[list(PAIR_COLUMNS)]
+
+
+def _level_differences(design: Design, factor: str) -> np.ndarray:  # (pairs, p)
+    "The coefficients' weights in the difference of each pair of levels, averaged over the levels of the other factors."
+    count = len(design.factors[factor])
+    of_level = design.matrix({name: np.eye(count) if name == factor else np.full((count, len(known)), 1 / len(known))
+                              for name, known in design.factors.items()}, np.tile(list(design.numbers.values()), (count, 1)))
+    return np.reshape([of_level[a] - of_level[b] for a, b in combinations(range(count), 2)], (-1, of_level.shape[1]))
 
 # %% ../nbs/05d_gaps.ipynb #ff750b54
 GAP_COLUMNS = ("score", "factor", "kind", "level_high", "level_low", "levels", "gap", "ci_low", "ci_high", "p_value", "conf_level", "method")
@@ -64,10 +74,8 @@ def gaps(cohort: Cohort,  # the students, from `Cohort.summarize`
     for score in names_or_all(scores, cohort.schema.scores):
         regression = regressions.get(score) if regressions is not None else regress(cohort, score, conf_level=conf_level)
         raw = pairs(cohort, score, conf_level=conf_level).rename(columns={"group_a": "level_a", "group_b": "level_b"})
-        for factor in cohort.schema.factors:
-            rows.append(_widest(score, factor, "raw", raw[raw["factor"] == factor], conf_level))
-            known = regression is not None and factor in regression.estimates.fit.rows.design.factors
-            rows.append(_widest(score, factor, "adjusted", adjusted_pairs(regression, factor) if known else raw[:0], conf_level))
+        tables = {"raw": raw, "adjusted": raw[:0] if regression is None else adjusted_pairs(regression)}
+        rows += [_widest(score, factor, kind, table[table["factor"] == factor], conf_level) for factor in cohort.schema.factors for kind, table in tables.items()]
     table = pd.DataFrame(rows, columns=list(GAP_COLUMNS))
     return table.astype({name: float for name in ("gap", "ci_low", "ci_high", "p_value")})
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['QUANTILES', 'DESCRIBE_COLUMNS', 'CORRELATION_COLUMNS', 'BLUE', 'ORANGE', 'GREY', 'LABELS', 'WIDTH', 'SHADES', 'SIDES',
-           'missing_values', 'weighted_quantiles', 'describe', 'residual_products', 'correlations', 'axes_of',
-           'place_of', 'letters_of', 'broken', 'label_axes', 'described', 'caption_of', 'alt_of', 'with_n',
+           'missing_values', 'weighted_quantiles', 'describe', 'counted_values', 'residual_products', 'correlations',
+           'axes_of', 'place_of', 'letters_of', 'broken', 'label_axes', 'described', 'caption_of', 'alt_of', 'with_n',
            'score_words', 'small_note', 'Histograms', 'histograms', 'plot_distribution', 'distribution_texts',
            'bin_edges', 'Rows', 'rows_of', 'draw_intervals', 'mean_intervals', 'plot_means', 'group_rows',
            'means_in_words', 'draw_map', 'plot_correlations', 'plot_scores', 'joint_squares', 'means_along',
@@ -14,7 +14,7 @@ __all__ = ['QUANTILES', 'DESCRIBE_COLUMNS', 'CORRELATION_COLUMNS', 'BLUE', 'ORAN
 # %% ../nbs/03_explore.ipynb #184e6dfb
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, repeat
 from textwrap import wrap
 from weakref import WeakKeyDictionary
 
@@ -26,7 +26,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import blended_transform_factory
 from scipy.special import ndtri, stdtrit
 
-from .cohort import Cohort, Moments, unweighted
+from .cohort import Cohort, Moments, level_counts, unweighted
 from .display import number_format
 from .schema import check_conf_level, heading, words
 from .weights import group_means
@@ -102,12 +102,23 @@ def _from_counts(cohort: Cohort, score: str, by: Sequence[str], mark: float) -> 
     "By level, the quantiles and the share below the mark; empty where values are not counted, or not as they weigh."
     if cohort.weighted or not cohort.scales[score].discrete:
         return {}
-    counts, result = cohort.value_counts(score, by), {}
-    for level, part in counts.groupby(by[0], observed=True) if by else [(None, counts)] if len(counts) else []:
-        values, students = part["value"].to_numpy(), part["count"].to_numpy()
+    result = {}
+    for level, (values, students) in counted_values(cohort, score, *by).items():
         below = np.nan if np.isnan(mark) else students[values < mark].sum() / students.sum()
         result[level] = [*weighted_quantiles(values, students, list(QUANTILES.values())), below]
     return result
+
+
+def counted_values(cohort: Cohort,
+                   score: str,  # a discrete score
+                   factor: str | None = None,  # default: all students together
+                   ) -> dict[str | None, tuple[np.ndarray, np.ndarray]]:  # level: (k,) points, ascending, and (k,) their students
+    "The values of a score that occur in each level, and how often."
+    if factor is None:
+        counts = cohort.value_counts(score)
+        return {None: (counts["value"].to_numpy(), counts["count"].to_numpy())} if len(counts) else {}
+    found = level_counts(cohort, score, factor)
+    return {level: (found.values[students > 0], students[students > 0]) for level, students in zip(found.levels, found.counts, strict=True)}
 
 # %% ../nbs/03_explore.ipynb #c2a0f309
 def residual_products(moments: Moments,  # p columns by cell
@@ -294,14 +305,14 @@ def histograms(cohort: Cohort,  # the students
     if score in cohort.schema.scores and not cohort.scales[score].discrete:
         raise ValueError(f"score {score!r} has no value counts, of which histograms are made: it is continuous, or the Cohort was made "
                          "without them; draw its means, plot_means")
-    counts = cohort.value_counts(score, [factor] if factor else [])
+    counts = counted_values(cohort, score, factor)
     table = describe(cohort, [score], [factor] if factor else [])
     groups = table.iloc[1:] if factor else table
     shown = groups[groups["n"] >= min_n]
     if shown.empty:
         raise ValueError(f"no group of {min_n} students or more has a score in {score!r}")
-    edges = bin_edges(counts["value"], cohort.schema.scores[score])
-    return Histograms(groups, shown, edges, tuple(_shares(counts[counts[factor] == level] if factor else counts, edges) for level in shown["level"]))
+    edges = bin_edges(np.concatenate([values for values, _ in counts.values()]), cohort.schema.scores[score])
+    return Histograms(groups, shown, edges, tuple(_shares(*counts[level if factor else None], edges) for level in shown["level"]))
 
 
 def plot_distribution(cohort: Cohort,  # the students, from `Cohort.summarize`
@@ -343,7 +354,7 @@ def distribution_texts(found: Histograms, min_n: int) -> tuple[str, str]:  # cap
     return caption + small_note(len(groups) - len(shown), min_n), f"Histogram of {score_words(score)}s {which}. {'; '.join(parts)}."
 
 # %% ../nbs/03_explore.ipynb #70a1e703
-def bin_edges(values: pd.Series,  # that occur
+def bin_edges(values: np.ndarray,  # that occur
               limits: tuple[float, float] | None,  # of the score, as the Schema says them
               ) -> np.ndarray:
     "Edges of about twenty bins of a round width, from the lowest to the highest possible score, or found score."
@@ -361,9 +372,9 @@ def _bin_width(low: float, high: float) -> float:
     return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough * .999)
 
 
-def _shares(counts: pd.DataFrame, edges: np.ndarray) -> np.ndarray:
+def _shares(values: np.ndarray, students: np.ndarray, edges: np.ndarray) -> np.ndarray:
     "Share of the students in each bin [edge, next edge); the last one holds its upper edge too."
-    heights, _ = np.histogram(counts["value"], bins=edges, weights=counts["count"])
+    heights, _ = np.histogram(values, bins=edges, weights=students)
     return heights / heights.sum()
 
 # %% ../nbs/03_explore.ipynb #40761ade
@@ -438,8 +449,12 @@ def mean_intervals(cohort: Cohort,
                    ) -> pd.DataFrame:  # factor, level, n, sd, estimate, ci_low, ci_high
     "The mean of a score with its interval for every level that is large enough; raises ValueError if none is."
     check_conf_level(conf_level)
-    table = describe(cohort, [score], factors).iloc[1:]
-    table = table[table["n"] >= max(min_n, 2)].rename(columns={"mean": "estimate"}).reset_index(drop=True)
+    rows = []
+    for factor in factors:
+        found = group_means(cohort, score, [factor])
+        rows += zip(repeat(factor), found.keys[factor], found.n, found.sd, found.mean, found.std_error)
+    table = pd.DataFrame(rows, columns=["factor", "level", "n", "sd", "estimate", "std_error"])
+    table = table[table["n"] >= max(min_n, 2)].reset_index(drop=True)
     if table.empty:
         raise ValueError(f"no group of {max(min_n, 2)} students or more has a score in {score!r}")
     margins = stdtrit(table["n"] - 1, (1 + conf_level) / 2) * table["std_error"]
@@ -461,7 +476,7 @@ def plot_means(cohort: Cohort,  # the students, from `Cohort.summarize`
     rows = group_rows(table, ax)
     ax = axes_of(ax, WIDTH, 1 + rows.height)
     rows.draw(ax)
-    overall = describe(cohort, [score])["mean"].iloc[0]
+    overall = group_means(cohort, score).mean[0]
     ax.axvline(overall, color=GREY, linestyle="--", linewidth=1, zorder=1)
     draw_intervals(ax, rows.positions, table)
     label_axes(ax, f"Mean {score_words(score)} by group", f"{score_words(score)} ({conf_level:.0%} interval; dashed: all)")

@@ -60,7 +60,7 @@ def plot_gaps(cohort: Cohort,  # the students, from `Cohort.summarize`
     rows = group_rows(table, ax, least=2.1 if is_adjusted.any() else 1.5)
     ax = axes_of(ax, WIDTH, (1.25 if is_adjusted.any() else 1) + rows.height)
     rows.draw(ax)
-    overall = describe(cohort, [score])["mean"].iloc[0]
+    overall = group_means(cohort, score).mean[0]
     ax.axvline(overall, color=GREY, linestyle="--", linewidth=1, zorder=1)
     draw_intervals(ax, rows.positions - np.where(is_adjusted, .4, 0), table, label="mean")
     if is_adjusted.any():

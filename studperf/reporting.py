@@ -53,7 +53,7 @@ def figure_part(ax: Axes,
                 ) -> dict:  # uri, alt, caption, width, height
     "A figure as a data address that needs no other file, with its own caption and text alternative; the figure is closed."
     figure, buffer = ax.figure, io.BytesIO()
-    figure.set_layout_engine("tight", pad=.3)  # constrained layout measures every text several times
+    figure.set_layout_engine("tight", pad=.3, rect=None)  # constrained layout measures every text several times, a rect twice
     width, height = (figure.get_size_inches() * 96).round().astype(int)
     # The same figure gives the same bytes; letters stay letters, which the reader's own fonts draw (as paths they take half of the time).
     with plt.rc_context({"svg.hashsalt": "studperf", "svg.fonttype": "none"}):
