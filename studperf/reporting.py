@@ -33,17 +33,17 @@ from scipy.stats import binomtest
 from .adjust import Regression, interactions, regress
 from .cohort import Cohort, as_cohort, select_cells, unweighted
 from .comparison import adjusted, compare, pairs, ranks, spread
-from .contrasts import gaps, gaps_beside, plot_forest
+from .contrasts import forest_rows, gaps, gaps_beside
 from .data import load_students, read_raw
-from .explore import alt_of, caption_of, describe, missing_values, plot_correlations, plot_missing
-from .figures import plot_ceiling, plot_gaps, plot_interaction
+from .explore import alt_of, caption_of, correlations, describe, missing_values, plot_missing
+from .figures import ceiling_rows, mean_rows, plot_interaction
 from .prediction import fit_predictor
 from .schema import STUDENTS, DataError, DataWarning, Schema, heading, whole_file, words
 from .selection import compare_models
 from .sentences import (
     BEYOND_CHANCE, adjusted_sentence, agreement_sentences, ceiling_sentence, counted, covariates_sentence, difference_sentence, enumerated,
     factor_sentence, p_text, points, signed, spread_sentence)
-from .strips import strips_part
+from .strips import intervals_part, strips_part
 from .variation import ceiling, manova
 
 # %% ../nbs/09_report.ipynb #92a19682
@@ -69,7 +69,7 @@ def table_part(table: pd.DataFrame,
                digits: int = 1,  # after the point
                ) -> dict:  # caption, columns, rows of texts
     "A table as texts: numbers rounded for reading only, p-values as they are written."
-    table = table.assign(**{name: table[name].map(words) for name in ("score", "factor", "term") if name in headings})
+    table = table.assign(**{name: table[name].map(words) for name in ("score", "score_a", "score_b", "factor", "term") if name in headings})
     columns = [{"name": heading, "text": not pd.api.types.is_numeric_dtype(table[name])} for name, heading in headings.items()]
     formats = {name: _format_of(name, table[name], digits) for name in headings}
     rows = [[formats[name](row[name]) for name in headings] for _, row in table.iterrows()]
@@ -449,7 +449,7 @@ def prediction_parts(cohort: Cohort, scores: Sequence[str]) -> tuple[list[str], 
                          "other four; partial pooling lets every combination of groups differ", {
                              "score": "Score", "model": "Model", "r2": "R² %", "r2_low": "from", "r2_high": "to", "mae": "Mean error", "mae_low": "from ", "mae_high": "to "})]
     known = {score: comparison for score, comparison in found.items() if comparison["ceiling"].notna().all()}
-    return sentences, tables, [figure_part(plot_ceiling(cohort, list(known), known))] if known else []
+    return sentences, tables, [intervals_part(ceiling_rows(cohort, list(known), known))] if known else []
 
 
 def coverage_sentence(rows: pd.DataFrame, score: str, schema: Schema, comparison: pd.DataFrame) -> str:
@@ -562,8 +562,8 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int) -> di
 
 def answer_content(cohort: Cohort, scores: Sequence[str], regressions: dict[str, Regression], table: pd.DataFrame, min_n: int) -> dict:
     "The answer in words, its figure and table, the means behind it, and the tables of all factors together."
-    figures = [figure_part(plot_forest(table))] if table["gap"].notna().any() else []
-    means = [figure_part(plot_gaps(cohort, score, regression=regressions.get(score), min_n=min_n)) for score in scores]
+    figures = [intervals_part(forest_rows(table))] if table["gap"].notna().any() else []
+    means = [intervals_part(mean_rows(cohort, score, regression=regressions.get(score), min_n=min_n)) for score in scores]
     if not regressions:
         return {"answer": None, "answer_figures": figures, "answer_tables": [], "means": means, "together_tables": []}
     ceilings, tests = ceiling(cohort, list(regressions)), robust_tests(regressions)
@@ -581,8 +581,10 @@ def data_content(everyone: Cohort, cohort: Cohort, missing: pd.DataFrame, scores
     if missing["missing"].any():
         tables.append(table_part(missing, "Missing values", {"column": "Column", "role": "Role", "n": "Present", "missing": "Missing", "share": "Share"}))
         figures.append(figure_part(plot_missing(everyone)))
-    if len(scores) > 1:
-        figures.append(figure_part(plot_correlations(cohort, scores)))
+    together = correlations(cohort, scores)
+    if (known := together["estimate"].notna() & (together["n"] >= min_n)).any():
+        tables.append(table_part(together[known], "How the scores go together (Pearson's correlation, with its 95% interval by Fisher's method)", {
+            "score_a": "Score", "score_b": "and score", "n": "Students", "estimate": "Correlation", "ci_low": "from", "ci_high": "to"}, digits=2))
     return {"data": data_sentences(everyone, missing, min_n) + _left_out(everyone.n - cohort.n), "data_tables": tables, "data_figures": figures}
 
 
