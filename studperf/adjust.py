@@ -431,16 +431,19 @@ TEST_COLUMNS = ("term", "df1", "df2", "statistic", "p_value", "sum_sq", "partial
 
 
 def type_2_tests(estimates: Estimates,  # of a regression
-                 terms: Sequence[str] | None = None,  # those to be tested; default: all
                  ) -> pd.DataFrame:  # with the TEST_COLUMNS
     "A plain row per term, unless there are weights, and a robust one, unless the errors are classical."
-    fit = estimates.fit
-    directions = {term: _directions(fit, term) for term in (fit.rows.design.terms if terms is None else terms)}
-    rows = [] if fit.rows.squared else [{"term": term} | _plain_test(fit, *found) for term, found in directions.items()]
-    if estimates.vcov != "classical":
-        rows += [{"term": term} | _robust_test(estimates, *found) for term, found in directions.items()]
-    table = pd.DataFrame(rows, columns=list(TEST_COLUMNS))
+    plain, robust = _test_rows(estimates, estimates.fit.rows.design.terms)
+    table = pd.DataFrame([*plain, *robust], columns=list(TEST_COLUMNS))
     return table.astype({name: "str" if name in ("term", "method") else float for name in TEST_COLUMNS})
+
+
+def _test_rows(estimates: Estimates, terms: Sequence[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    "The plain and the robust tests of these terms."
+    fit, directions = estimates.fit, {term: _directions(estimates.fit, term) for term in terms}
+    plain = [] if fit.rows.squared else [{"term": term} | _plain_test(fit, *found) for term, found in directions.items()]
+    robust = [] if estimates.vcov == "classical" else [{"term": term} | _robust_test(estimates, *found) for term, found in directions.items()]
+    return plain, robust
 
 
 def _plain_test(fit: Fit, both: np.ndarray, alone: np.ndarray, reason: str) -> dict[str, Any]:
@@ -667,16 +670,17 @@ def interactions(cohort: Cohort,  # the students, from `Cohort.summarize`
     models = [pairs] if together else [[pair] for pair in pairs]
     vcov = vcov or default_covariance(cohort)
     additive = cell_rows(cohort, score, factors, cluster="cluster" in vcov)
-    table = pd.concat([_interaction_tests(additive, model, vcov) for model in models], ignore_index=True)
-    table = table.assign(score=score, p_adjusted=adjusted(table["p_value"], adjust))
-    return table[list(INTERACTION_COLUMNS)].astype({"score": "str"})
+    rows = [row for model in models for row in _interaction_tests(additive, model, vcov)]
+    table = pd.DataFrame(rows, columns=list(TEST_COLUMNS)).assign(score=score)
+    table["p_adjusted"] = adjusted(table["p_value"].astype(float), adjust)
+    texts = ("score", "term", "method")
+    return table[list(INTERACTION_COLUMNS)].astype({name: "str" if name in texts else float for name in INTERACTION_COLUMNS})
 
 
-def _interaction_tests(additive: CellRows, pairs: Sequence[tuple[str, str]], vcov: str) -> pd.DataFrame:
+def _interaction_tests(additive: CellRows, pairs: Sequence[tuple[str, str]], vcov: str) -> list[dict[str, Any]]:
     "The tests of these interactions in one model, with the sums of squares of the plain tests."
     design = replace(additive.design, interactions=tuple(pairs))
     rows = replace(additive, design=design, matrix=np.hstack([additive.matrix, *design.products(additive.shares)]))
-    tests = type_2_tests(estimated(rows, vcov), [interaction_name(*pair) for pair in pairs])
-    plain = tests.head(len(pairs))
-    sizes = {name: plain[name].to_numpy() for name in ("sum_sq", "partial_omega_squared")}
-    return tests.tail(len(pairs)).assign(**sizes)
+    plain, robust = _test_rows(estimated(rows, vcov), [interaction_name(*pair) for pair in pairs])
+    sizes = [{name: row.get(name) for name in ("sum_sq", "partial_omega_squared")} for row in plain or robust]
+    return [row | size for row, size in zip(robust or plain, sizes, strict=True)]

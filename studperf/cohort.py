@@ -367,6 +367,13 @@ def level_counts(cohort: Cohort,
                  factor: str,  # a factor
                  ) -> LevelCounts:
     "Value counts as a matrix; raises ValueError for a continuous score."
+    key = "level_counts", score, factor
+    if key not in cohort._asked:
+        cohort._asked[key] = _counted_by_level(cohort, score, factor)
+    return cohort._asked[key]
+
+
+def _counted_by_level(cohort: Cohort, score: str, factor: str) -> LevelCounts:
     if factor not in cohort.schema.factors or score not in cohort.schema.scores or not cohort.scales[score].discrete:
         cohort.value_counts(score, [factor])  # says what is wrong
     counts = cohort.counts[(cohort.counts["score"] == score).to_numpy()]
@@ -376,8 +383,9 @@ def level_counts(cohort: Cohort,
     table = np.bincount((level + 1) * len(units) + place, counts["count"], (len(column.categories) + 1) * len(units))
     table = table.reshape(-1, len(units))[1:]  # the first row are students without a level
     levels, values = table.any(axis=1), table.any(axis=0)
-    return LevelCounts(tuple(column.categories[levels].astype(str)), units[values] / 10 ** cohort.scales[score].decimals,
-                       table[levels][:, values])
+    table = table[levels][:, values]
+    table.flags.writeable = False  # all who ask get the same
+    return LevelCounts(tuple(column.categories[levels].astype(str)), units[values] / 10 ** cohort.scales[score].decimals, table)
 
 # %% ../nbs/02_cohort.ipynb #99ce7d61
 def joint_counts(cohort: Cohort,  # made with joint=True

@@ -69,10 +69,11 @@ def gaps(cohort: Cohort,  # the students, from `Cohort.summarize`
          ) -> pd.DataFrame:  # two rows per score and factor, with the GAP_COLUMNS: kind is "raw" or "adjusted"
     "How far the highest group lies above the lowest, as they are and adjusted for the other factors."
     unweighted(cohort, "gaps")
-    rows = []
-    for score in names_or_all(scores, cohort.schema.scores):
+    rows, scores = [], names_or_all(scores, cohort.schema.scores)
+    every_pair = pairs(cohort, scores, conf_level=conf_level).rename(columns={"group_a": "level_a", "group_b": "level_b"})
+    for score in scores:
         regression = regressions.get(score) if regressions is not None else regress(cohort, score, conf_level=conf_level)
-        raw = pairs(cohort, score, conf_level=conf_level).rename(columns={"group_a": "level_a", "group_b": "level_b"})
+        raw = every_pair[every_pair["score"] == score]
         tables = {"raw": raw, "adjusted": raw[:0] if regression is None else adjusted_pairs(regression)}
         rows += [_widest(score, factor, kind, table[table["factor"] == factor], conf_level) for factor in cohort.schema.factors for kind, table in tables.items()]
     table = pd.DataFrame(rows, columns=list(GAP_COLUMNS))

@@ -233,7 +233,7 @@ OVERALL_HEADINGS = {"score": "Score", "statistic": "Welch's F", "df1": "df1", "d
 
 
 def factor_part(cohort: Cohort, factor: str, comparisons: pd.DataFrame, others: dict[str, pd.DataFrame], min_n: int) -> dict:
-    "Title, sentences, histograms and tables of one factor; `others` are the tables of gaps, ranks and spread."
+    "Title, sentences, histograms and tables of one factor; `others` are the tables of gaps, pairs, ranks and spread."
     rows, scores = comparisons[comparisons["factor"] == factor], list(comparisons["score"].unique())
     means = describe(cohort, scores, [factor]).dropna(subset=["factor"])
     adjusted_gaps = others["gaps"].query("factor == @factor and kind == 'adjusted'").set_index("score", drop=False)
@@ -242,7 +242,7 @@ def factor_part(cohort: Cohort, factor: str, comparisons: pd.DataFrame, others: 
         if pd.notna(row["group_a"]):
             told = difference_sentence(row)
         else:
-            pairwise.append(pairs(cohort, row["score"], factor))
+            pairwise.append(others["pairs"].query("factor == @factor and score == @row.score"))
             told = spread_sentence(row, means[means["score"] == row["score"]], pairwise[-1])
         if len(cohort.schema.factors) > 1 and row["score"] in adjusted_gaps.index and pd.notna(row["p_value"]):
             told += f" {adjusted_sentence(adjusted_gaps.loc[row['score']])}"
@@ -545,7 +545,7 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int) -> di
     cohort = without_small_groups(cohort, min_n)
     regressions, together = fitted(cohort, scores)
     table, comparisons = gaps(cohort, scores, regressions=regressions), compare(cohort, scores)
-    others = {"gaps": table, "ranks": ranks(cohort, scores), "spread": spread(cohort, scores)}
+    others = {"gaps": table, "pairs": pairs(cohort, scores), "ranks": ranks(cohort, scores), "spread": spread(cohort, scores)}
     answer = answer_content(cohort, scores, regressions, table, min_n)
     met, met_tables, met_figures = interaction_parts(cohort, list(regressions), min_n)
     held, held_tables = covariates_part(cohort, regressions, table)

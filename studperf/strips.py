@@ -6,6 +6,7 @@
 __all__ = ['HEIGHT', 'outline', 'strips_part', 'place_on', 'tick_places', 'intervals_part', 'scale_of']
 
 # %% ../nbs/08d_strips.ipynb #b4a2df18
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,8 @@ def tick_places(low: float, high: float, *,
 def intervals_part(found: IntervalRows) -> dict[str, Any]:  # as of `strips_part`, and legend, reference, dashed; rows: heading, label, band, marks (kind, at, low, width)
     "Estimates and intervals as a page's template takes them; places in percent from the left."
     low, high = scale_of(found)
-    marks = [_marks_of(found, row, low, high) for row in range(len(found.labels))]
+    limits = {kind: table[["estimate", "ci_low", "ci_high"]].to_numpy(float) for kind, table in found.marks.items()}
+    marks = [_marks_of(limits, row, low, high) for row in range(len(found.labels))]
     above = [name if not i or name != found.headings[i - 1] else "" for i, name in enumerate(found.headings)]
     bands = [found.bands.get(name) for name in found.headings]
     rows = [{"heading": name, "label": label, "band": band and _from_to(low, high, *band), "marks": own}
@@ -78,11 +80,11 @@ def scale_of(found: IntervalRows) -> tuple[float, float]:  # left and right end
     return float(low - room), float(high + room)
 
 
-def _marks_of(found: IntervalRows, row: int, low: float, high: float) -> list[dict[str, Any]]:
+def _marks_of(limits: Mapping[str, np.ndarray], row: int, low: float, high: float) -> list[dict[str, Any]]:
     "Those of one row, from above to below."
     marks = []
-    for kind, table in found.marks.items():
-        estimate, ci_low, ci_high = table[["estimate", "ci_low", "ci_high"]].to_numpy(float)[row]
+    for kind, table in limits.items():
+        estimate, ci_low, ci_high = table[row]
         if not np.isnan(estimate):
             line = (None, None) if np.isnan(ci_low) else _from_to(low, high, ci_low, ci_high)
             marks.append({"kind": kind, "at": place_on(low, high, estimate), "low": line[0], "width": line[1]})
