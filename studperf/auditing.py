@@ -38,7 +38,7 @@ from sklearn.model_selection import cross_val_predict
 from .comparison import adjusted
 from .data import as_frame, checked_rows
 from .explanation import CAUTION, QUANTILE_SHARES
-from .explore import BLUE, GREY, ORANGE
+from .explore import BLUE, GREY, ORANGE, figure_part
 from .formula import ErrorDistribution
 from .model import HOLDS_ROWS, LEAST_ROWS, candidates, with_levels
 from .prediction import ScorePredictor, fingerprint_of
@@ -751,8 +751,6 @@ def _flag_sentence(audit: Audit) -> str:
 
 def _audit_figure(audit: Audit, measure: str) -> dict:
     "A figure with its numbers as the text alternative."
-    from studperf.reporting import figure_part  # here, since the report comes later in the reading order
-
     scale, digits = (100, 0) if measure == "coverage" else (1, 1)
     told = "; ".join(f"{words(row.factor_a)} {group_name(row)} {_number(row.value * scale, digits)}" + " (beyond chance)" * row.flagged
                      for row in _plotted(audit, measure, "all").itertuples())

@@ -6,12 +6,15 @@
 __all__ = ['QUANTILES', 'DESCRIBE_COLUMNS', 'CORRELATION_COLUMNS', 'BLUE', 'ORANGE', 'GREY', 'LABELS', 'WIDTH', 'MARKS', 'ABOVE',
            'SHADES', 'SIDES', 'missing_values', 'weighted_quantiles', 'describe', 'counted_values', 'residual_products',
            'correlations', 'axes_of', 'place_of', 'letters_of', 'broken', 'label_axes', 'described', 'caption_of',
-           'alt_of', 'with_n', 'score_words', 'small_note', 'Histograms', 'histograms', 'plot_distribution',
-           'distribution_texts', 'bin_edges', 'Rows', 'rows_of', 'draw_intervals', 'IntervalRows', 'draw_interval_rows',
-           'percent_text', 'mean_intervals', 'plot_means', 'group_labels', 'means_in_words', 'draw_map',
-           'plot_correlations', 'plot_scores', 'joint_squares', 'means_along', 'plot_missing']
+           'alt_of', 'figure_part', 'with_n', 'score_words', 'small_note', 'Histograms', 'histograms',
+           'plot_distribution', 'distribution_texts', 'bin_edges', 'Rows', 'rows_of', 'draw_intervals', 'IntervalRows',
+           'draw_interval_rows', 'percent_text', 'mean_intervals', 'plot_means', 'group_labels', 'means_in_words',
+           'draw_map', 'plot_correlations', 'plot_scores', 'joint_squares', 'means_along', 'plot_missing',
+           'missing_rows']
 
 # %% ../nbs/03_explore.ipynb #184e6dfb
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, repeat
@@ -23,6 +26,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.transforms import blended_transform_factory
 from scipy.special import ndtri, stdtrit
 
@@ -265,6 +269,22 @@ def alt_of(ax: Axes,  # from one of the `plot_` functions
            ) -> str:  # sentences, for those who cannot see it
     "The text alternative of a figure: its numbers in words."
     return _description(ax)[1]
+
+# %% ../nbs/03_explore.ipynb #f19a0002
+def figure_part(ax: Axes,
+                alt: str | None = None,  # default: the figure's own
+                caption: str | None = None,  # default: the figure's own
+                ) -> dict:  # uri, alt, caption, width, height
+    "A figure as a data address that needs no other file, with its own caption and text alternative; the figure is closed."
+    figure, buffer = ax.figure, io.BytesIO()
+    figure.set_layout_engine("tight", pad=.3, rect=None)  # constrained layout measures every text several times, a rect twice
+    width, height = (figure.get_size_inches() * 96).round().astype(int)
+    # The same figure gives the same bytes; letters stay letters, which the reader's own fonts draw (as paths they take half of the time).
+    with plt.rc_context({"svg.hashsalt": "studperf", "svg.fonttype": "none"}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # savefig draws everything twice
+    plt.close(figure)
+    uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return {"uri": uri, "alt": alt or alt_of(ax), "caption": caption or caption_of(ax), "width": width, "height": height}
 
 # %% ../nbs/03_explore.ipynb #00534faa
 def with_n(level: str, n: int) -> str:
@@ -694,7 +714,7 @@ def plot_missing(cohort: Cohort,  # the students, from `Cohort.summarize`
                  ) -> Axes:  # the Axes drawn into
     "The share of missing values of every column that has some; a line of text if none has."
     table = missing_values(cohort)
-    lacking = table[table["missing"] > 0].sort_values("share", ascending=False, kind="stable")
+    lacking = _most_first(table)
     if lacking.empty:
         ax = axes_of(ax, WIDTH, .6)
         ax.set_axis_off()
@@ -709,10 +729,29 @@ def plot_missing(cohort: Cohort,  # the students, from `Cohort.summarize`
     ax.set_xlim(0, lacking["share"].max() * 1.25)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value * 100:.3g}%")
     label_axes(ax, "Missing values", f"share of {cohort.n:,} students without a value")
+    return described(ax, *_missing_texts(table, lacking))
+
+
+def missing_rows(cohort: Cohort) -> IntervalRows:
+    "What `plot_missing` draws, where values are missing."
+    table = missing_values(cohort)
+    lacking = _most_first(table)
+    labels = [f"{words(row.column)} ({_percent(row.share)})" for row in lacking.itertuples()]
+    marks = pd.DataFrame({"estimate": lacking["share"].to_numpy(), "ci_low": np.nan, "ci_high": np.nan})
+    return IntervalRows("Missing values", f"share of {cohort.n:,} students without a value", labels, [""] * len(lacking), {"dot": marks},
+                        *_missing_texts(table, lacking), shares=True)
+
+
+def _most_first(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["missing"] > 0].sort_values("share", ascending=False, kind="stable")
+
+
+def _missing_texts(table: pd.DataFrame, lacking: pd.DataFrame) -> tuple[str, str]:
+    "Caption and text alternative of missing values."
     whole = len(table) - len(lacking)
     caption = "Share of the students who lack a value, for each column where some do." + f" {whole} other columns are complete." * (whole > 1)
     parts = [f"{words(row.column)} {_percent(row.share)} ({row.missing:,} students)" for row in lacking.itertuples()]
-    return described(ax, caption, f"Missing values: {', '.join(parts)}.")
+    return caption, f"Missing values: {', '.join(parts)}."
 
 
 def _percent(share: float) -> str:

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MOST_PAIRS', 'MOST_COLUMNS', 'LINES', 'adjusted_beside', 'plot_gaps', 'mean_rows', 'plot_pairs', 'cell_means',
-           'plot_cells', 'cells_in_words', 'plot_interaction', 'plot_trend', 'plot_ceiling', 'ceiling_rows']
+           'plot_cells', 'cells_in_words', 'plot_interaction', 'interaction_rows', 'plot_trend', 'plot_ceiling',
+           'ceiling_rows']
 
 # %% ../nbs/05c_figures.ipynb #679b34b7
 import math
@@ -237,10 +238,7 @@ def plot_interaction(cohort: Cohort,  # the students, from `Cohort.summarize`
                      ax: Axes | None = None,  # to draw into; None: a new figure
                      ) -> Axes:  # the Axes drawn into
     "The means of a score by the levels of a factor, a line for each level of another."
-    check_conf_level(conf_level)
-    table = cell_means(cohort, score, factor, by, min_n=min_n)
-    margins = stdtrit(table["n"] - 1, (1 + conf_level) / 2) * table["std_error"]
-    table = table.assign(ci_low=table["estimate"] - margins, ci_high=table["estimate"] + margins)
+    table = _cell_intervals(cohort, score, factor, by, conf_level, min_n)
     levels = {name: [level for level in cohort.levels(name) if level in set(table[name])] for name in (factor, by)}
     if len(levels[by]) > len(LINES):
         raise ValueError(f"by: {by!r} has {len(levels[by])} levels, and more than {len(LINES)} lines cannot be told apart; "
@@ -264,6 +262,33 @@ def plot_interaction(cohort: Cohort,  # the students, from `Cohort.summarize`
     caption = (f"Mean {score_words(score)} at each level of {words(factor)}, with a line and a mark of its own for each level of {words(by)}, and {conf_level:.0%} "
                f"intervals.{small_note(blank, min_n, 'combination')}")
     return described(ax, caption, f"Mean {score_words(score)}s by {words(by)} and {words(factor)}. {cells_in_words(table.sort_values(by, kind='stable'), by, factor)}")
+
+
+def interaction_rows(cohort: Cohort,
+                     score: str,
+                     factor: str,  # its levels are the headings
+                     by: str,  # its levels are the rows under each
+                     *,
+                     conf_level: float = .95,
+                     min_n: int = 10,
+                     ) -> IntervalRows:
+    "The means that `plot_interaction` draws, level by level."
+    table = _cell_intervals(cohort, score, factor, by, conf_level, min_n).sort_values([factor, by], kind="stable")
+    blank = len(cohort.levels(factor)) * len(cohort.levels(by)) - len(table)
+    caption = (f"Mean {score_words(score)} of each combination of {words(factor)} and {words(by)} (dot) with its {conf_level:.0%} interval (line); the dashed line "
+               f"is the mean of all.{small_note(blank, min_n, 'combination')}")
+    return IntervalRows(f"Mean {score_words(score)} by {words(factor)} and {words(by)}", f"{score_words(score)} ({conf_level:.0%} intervals; dashed: all)",
+                        [with_n(level, n) for level, n in zip(table[by], table["n"], strict=True)], table[factor].astype(str).tolist(), {"dot": table},
+                        caption, f"Mean {score_words(score)}s by {words(factor)} and {words(by)}. {cells_in_words(table, factor, by)}",
+                        reference=group_means(cohort, score).mean[0], dashed=True)
+
+
+def _cell_intervals(cohort: Cohort, score: str, factor: str, by: str, conf_level: float, min_n: int) -> pd.DataFrame:
+    "The means of `cell_means` with their intervals."
+    check_conf_level(conf_level)
+    table = cell_means(cohort, score, factor, by, min_n=min_n)
+    margins = stdtrit(table["n"] - 1, (1 + conf_level) / 2) * table["std_error"]
+    return table.assign(ci_low=table["estimate"] - margins, ci_high=table["estimate"] + margins)
 
 # %% ../nbs/05c_figures.ipynb #049946de
 def plot_trend(cohort: Cohort,  # the students, from `Cohort.summarize`

@@ -5,15 +5,13 @@
 # %% auto #0
 __all__ = ['UNBALANCED', 'MOST_ROWS', 'MOST_BYTES', 'COMPARISON_HEADINGS', 'OVERALL_HEADINGS', 'MOST_PAIRS', 'MOST_GAPS',
            'MOST_INTERACTIONS', 'QUICK_MODELS', 'LEAST_PER_LEVEL', 'MOST_STUDENTS', 'LEAST_STUDENTS', 'MOST_PREDICTED',
-           'METHODS', 'REFERENCES', 'CAUTION', 'figure_part', 'table_part', 'reported_scores', 'small_groups',
-           'without_small_groups', 'data_sentences', 'role_rows', 'row_sentences', 'factor_part', 'widest_pairs',
-           'robust_tests', 'answer_words', 'gaps_part', 'together_tables', 'interaction_parts', 'covariates_part',
-           'manova_part', 'students_of', 'prediction_parts', 'coverage_sentence', 'report', 'report_content',
-           'answer_content', 'data_content', 'fitted']
+           'METHODS', 'REFERENCES', 'CAUTION', 'table_part', 'reported_scores', 'small_groups', 'without_small_groups',
+           'data_sentences', 'role_rows', 'row_sentences', 'factor_part', 'widest_pairs', 'robust_tests',
+           'answer_words', 'gaps_part', 'together_tables', 'interaction_parts', 'covariates_part', 'manova_part',
+           'students_of', 'prediction_parts', 'coverage_sentence', 'report', 'report_content', 'answer_content',
+           'data_content', 'fitted']
 
 # %% ../nbs/09_report.ipynb #d5557b93
-import base64
-import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,12 +20,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from jinja2 import Environment
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from scipy.stats import binomtest
 
 from .adjust import Regression, interactions, regress
@@ -35,8 +30,8 @@ from .cohort import Cohort, as_cohort, select_cells, unweighted
 from .comparison import adjusted, compare, pairs, ranks, spread
 from .contrasts import forest_rows, gaps, gaps_beside
 from .data import load_students, read_raw
-from .explore import alt_of, caption_of, correlations, describe, missing_values, plot_missing
-from .figures import ceiling_rows, mean_rows, plot_interaction
+from .explore import correlations, describe, missing_rows, missing_values
+from .figures import ceiling_rows, interaction_rows, mean_rows
 from .prediction import fit_predictor
 from .schema import STUDENTS, DataError, DataWarning, Schema, heading, whole_file, words
 from .selection import compare_models
@@ -47,22 +42,6 @@ from .strips import intervals_part, strips_part
 from .variation import ceiling, manova
 
 # %% ../nbs/09_report.ipynb #92a19682
-def figure_part(ax: Axes,
-                alt: str | None = None,  # default: the figure's own
-                caption: str | None = None,  # default: the figure's own
-                ) -> dict:  # uri, alt, caption, width, height
-    "A figure as a data address that needs no other file, with its own caption and text alternative; the figure is closed."
-    figure, buffer = ax.figure, io.BytesIO()
-    figure.set_layout_engine("tight", pad=.3, rect=None)  # constrained layout measures every text several times, a rect twice
-    width, height = (figure.get_size_inches() * 96).round().astype(int)
-    # The same figure gives the same bytes; letters stay letters, which the reader's own fonts draw (as paths they take half of the time).
-    with plt.rc_context({"svg.hashsalt": "studperf", "svg.fonttype": "none"}):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # savefig draws everything twice
-    plt.close(figure)
-    uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return {"uri": uri, "alt": alt or alt_of(ax), "caption": caption or caption_of(ax), "width": width, "height": height}
-
-
 def table_part(table: pd.DataFrame,
                caption: str,
                headings: dict[str, str],  # column: its heading; others are left out
@@ -367,7 +346,7 @@ def interaction_parts(cohort: Cohort, scores: Sequence[str], min_n: int) -> tupl
         factor, by = sorted(row.term.split(" x "), key=lambda name: -len(cohort.levels(name)))
         cells = cohort.moments([row.score], [factor, by])
         if len(cohort.levels(by)) <= 6 and cells.n.min() >= min_n:  # a small cell could be found by subtraction
-            figures.append(figure_part(plot_interaction(cohort, row.score, factor, by, min_n=min_n)))
+            figures.append(intervals_part(interaction_rows(cohort, row.score, factor, by, min_n=min_n)))
     named = enumerated([f"{row.term.replace(' x ', ' and ')} in {words(row.score)}" for row in found.itertuples()])
     return ([f"The gap by one factor differs with another, beyond chance, for {words(named)}: the adjusted gaps above are averages over these."],
             [table_part(found, "Interactions beyond chance among all pairs of factors", {
@@ -580,7 +559,7 @@ def data_content(everyone: Cohort, cohort: Cohort, missing: pd.DataFrame, scores
     figures = []
     if missing["missing"].any():
         tables.append(table_part(missing, "Missing values", {"column": "Column", "role": "Role", "n": "Present", "missing": "Missing", "share": "Share"}))
-        figures.append(figure_part(plot_missing(everyone)))
+        figures.append(intervals_part(missing_rows(everyone)))
     together = correlations(cohort, scores)
     if (known := together["estimate"].notna() & (together["n"] >= min_n)).any():
         tables.append(table_part(together[known], "How the scores go together (Pearson's correlation, with its 95% interval by Fisher's method)", {
