@@ -99,20 +99,14 @@ def gaps_beside(table: pd.DataFrame,  # from `gaps`
                 ) -> pd.DataFrame:  # a row per score and factor: level_high, level_low, gap, conf_level; estimate, ci_low, ci_high: of the same pair, NaN if it is not there
     "The adjusted gaps beside what another regression gives for the same pairs of groups."
     rows = table[(table["kind"] == "adjusted") & table["score"].isin(regressions)]
-    found = [_same_pair(regressions[row.score], row) for row in rows.itertuples()]
+    every_pair = {}
+    for score in rows["score"].unique():
+        for pair in adjusted_pairs(regressions[score]).itertuples():
+            every_pair[score, pair.factor, pair.level_a, pair.level_b] = pair.estimate, pair.ci_low, pair.ci_high
+            every_pair[score, pair.factor, pair.level_b, pair.level_a] = -pair.estimate, -pair.ci_high, -pair.ci_low
+    found = [every_pair.get((row.score, row.factor, row.level_high, row.level_low), (np.nan,) * 3) for row in rows.itertuples()]
     return rows[["score", "factor", "level_high", "level_low", "gap", "conf_level"]].reset_index(drop=True).join(
         pd.DataFrame(found, columns=["estimate", "ci_low", "ci_high"], dtype=float))
-
-
-def _same_pair(regression: Regression, row: Any) -> tuple[float, float, float]:
-    "Estimate and limits of a pair of levels, the higher of a row of `gaps` less the lower."
-    if row.factor in regression.estimates.fit.rows.design.factors:
-        for pair in adjusted_pairs(regression, row.factor).itertuples():
-            if (pair.level_a, pair.level_b) == (row.level_high, row.level_low):
-                return pair.estimate, pair.ci_low, pair.ci_high
-            if (pair.level_b, pair.level_a) == (row.level_high, row.level_low):
-                return -pair.estimate, -pair.ci_high, -pair.ci_low
-    return np.nan, np.nan, np.nan
 
 # %% ../nbs/05d_gaps.ipynb #f4a22384
 MOST_FACTORS = 8  # of a score; more are a table
