@@ -32,7 +32,7 @@ from typing import Any
 from .forking import can_fork, use_forking
 from .page import FACTS, write_facts
 from .predictor import Facts
-from .private import Door, Outside, SignIn
+from .private import Door, Outside, SignIn, SignOut
 from .schema import DataError, DataWarning, Schema
 
 # %% ../nbs/10f_serving.ipynb #e231de28
@@ -296,7 +296,8 @@ def dashboard_class(limits: Limits, door: Door | None = None) -> type:  # of Voi
             own = {TornadoVoilaHandler: Page, VoilaKernelWebsocketHandler: Channel}
             handlers = [(where, own.get(handler) or (packing(handler) if issubclass(handler, StaticFileHandler) else handler), *rest)
                         for where, handler, *rest in super().init_handlers()]
-            private = [Rule(Outside(door), SignIn, {"door": door, "page": self.server_url})] if door else []
+            page = {"page": self.server_url}
+            private = [Rule(Outside(door), SignIn, {"door": door, **page}), (url_path_join(self.server_url, "/sign-out"), SignOut, page)] if door else []
             return [Rule(Unknown(self.server_url.rstrip("/")), ErrorHandler, {"status_code": 404}), (url_path_join(self.server_url, "/health"), Health),
                     *private, (url_path_join(self.server_url, "/metrics"), Metrics), *handlers]
 

@@ -140,6 +140,11 @@ def test_the_password_in_a_browser(browser, processes, axe):
         expect(page.get_by_role("radio", name="female")).to_be_checked()
         assert "/scores/?" in page.url and "gender=female" in page.url
         assert "studperf-session" not in page.evaluate("document.cookie")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Password")).to_be_focused()
+        assert page.evaluate("document.cookie").find("studperf-signed-in") == -1
+        page.reload()
+        expect(page.get_by_label("Password")).to_be_focused()
     finally:
         page.goto("about:blank")
         page.close()
