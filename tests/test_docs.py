@@ -72,6 +72,7 @@ PNG = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
 TABLE = nbformat.v4.new_output("display_data", {"text/html": "<table><tr><td><table></table></td></tr></table>"})
 SCRIPT = nbformat.v4.new_output("display_data", {"text/html": '<script src="https://example.org/x.js"></script>'})
 WIDGET = nbformat.v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}})
+NAME = nbformat.v4.new_output("display_data", {"text/markdown": "### one\n\n```python\ndef one()\n```"})
 FAULTS = {
     "no description": (page(about="---\ntitle: A page\n---\n"), "description is None"),
     "a description that was cut off": (page(about=ABOUT.replace("something.", "something, and")), "expected a sentence"),
@@ -98,6 +99,9 @@ FAULTS = {
     "an output that needs a program": (page(("1", [WIDGET])), "shows application/vnd.jupyter.widget-view+json"),
     "a link within a link": (page("[see [`one`](other.ipynb)](other.ipynb#one)"), "a link within a link"),
     "an open block": (page("::: {.callout-note}\nText."), "::: is opened"),
+    "two headings of one name": (page("## One", "## One"), "the anchor #one is that of 2 headings"),
+    "a heading that takes the anchor of a name": (page("## One", ("1", [NAME])), "the anchor #one is that of 2 headings"),
+    "a link in code": (page("```python\n# from [`one`](other.ipynb)\n```"), "other.ipynb) within code would be shown"),
     "a table in a table": (page(("1", [TABLE])), "a table within a table"),
 }
 

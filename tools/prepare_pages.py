@@ -24,6 +24,7 @@ import studperf
 
 APP = "dashboard.ipynb"  # what Voila serves; on the site it would be an empty page
 NOTEBOOK = re.compile(r"File to edit: \.\./nbs/(\S+\.ipynb)")
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 PUBLIC = re.compile(r"from \.(\w+) import (?:\(([^)]*)\)|(.*))")
 
 
@@ -77,6 +78,11 @@ def relative_links(text, folder, notebooks, public, site):
 def flat_links(text):
     """Names that were links before nbdev made them links once more."""
     return re.sub(r"\[\[(`[^`]+`)\]\([^)]*\)\]\(", r"[\1](", text)
+
+
+def plain_code(text):
+    """Names within code as they are typed, where nbdev made links that nothing draws."""
+    return FENCE.sub(lambda block: re.sub(r"\[(`[^`]+`)\]\([^)\s]*\)", r"\1", block[0]), text)
 
 
 def short_defaults(text):
@@ -146,7 +152,7 @@ def prepare():
     site, public, classes = get_config().doc_host + get_config().doc_baseurl, homes(), class_homes()
     for path, page in pages.items():
         add_methods(page, [one for one, notebook in classes.items() if notebook == path])
-        finish(page, path, lambda text, path=path: relative_links(flat_links(text), posixpath.dirname(path), notebooks, public, site))
+        finish(page, path, lambda text, path=path: relative_links(flat_links(plain_code(text)), posixpath.dirname(path), notebooks, public, site))
         (folder / path).write_text(json.dumps(page, ensure_ascii=False, indent=1), encoding="utf-8")
     return folder
 
