@@ -73,6 +73,7 @@ TABLE = nbformat.v4.new_output("display_data", {"text/html": "<table><tr><td><ta
 SCRIPT = nbformat.v4.new_output("display_data", {"text/html": '<script src="https://example.org/x.js"></script>'})
 WIDGET = nbformat.v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}})
 NAME = nbformat.v4.new_output("display_data", {"text/markdown": "### one\n\n```python\ndef one()\n```"})
+FIGURE = ("#| label: fig-one\n#| fig-cap: A figure.\n#| fig-alt: A line.\n1", [PNG])
 FAULTS = {
     "no description": (page(about="---\ntitle: A page\n---\n"), "description is None"),
     "a description that was cut off": (page(about=ABOUT.replace("something.", "something, and")), "expected a sentence"),
@@ -88,7 +89,7 @@ FAULTS = {
     "an image tag without a text": (page('<img src="picture.png">'), "has no text for those"),
     "a missing picture": (page("![A picture](missing.png)"), "missing.png, which does not exist"),
     "a link to a page that is not there": (page("[there](missing.ipynb)"), "missing.ipynb, which does not exist"),
-    "a link to an anchor that is not there": (page("# One\n\n[there](#two)"), "#two, which page.ipynb does not have"),
+    "a link to an anchor that is not there": (page("## One\n\n[there](#two)"), "#two, which page.ipynb does not have"),
     "an anchor of another page": (page("[there](other.ipynb#two)"), "#two, which other.ipynb does not have"),
     "a link by http": (page("[there](http://example.org)"), "neither relative nor https"),
     "a link from the root": (page("[there](/index.html)"), "neither relative nor https"),
@@ -99,6 +100,11 @@ FAULTS = {
     "an output that needs a program": (page(("1", [WIDGET])), "shows application/vnd.jupyter.widget-view+json"),
     "a link within a link": (page("[see [`one`](other.ipynb)](other.ipynb#one)"), "a link within a link"),
     "an open block": (page("::: {.callout-note}\nText."), "::: is opened"),
+    "a reference to no figure": (page(FIGURE, "See @fig-two."), "@fig-two refers to no figure"),
+    "a name that would be a citation": (page("Write to @somebody."), "@somebody refers to no figure"),
+    "a label that is used twice": (page(FIGURE, FIGURE), "the label fig-one is used 2 times"),
+    "a label that is not numbered": (page(("#| label: one\n1", [])), "the label 'one' is not of"),
+    "a second title": (page("# Another"), "a second title"),
     "two headings of one name": (page("## One", "## One"), "the anchor #one is that of 2 headings"),
     "a heading that takes the anchor of a name": (page("## One", ("1", [NAME])), "the anchor #one is that of 2 headings"),
     "a link in code": (page("```python\n# from [`one`](other.ipynb)\n```"), "other.ipynb) within code would be shown"),
@@ -129,6 +135,7 @@ def test_a_fault_is_found(check, folder, fault):
 
 def test_a_page_in_order_has_no_fault(check, folder):
     made = page("## One\n\n[a](other.ipynb#one) [b](#one) [c](https://example.org) ![A picture](picture.png)\n\n```\n[x](none.ipynb)\n```",
+                FIGURE, "See @fig-one, or [-@fig-one], or `@fig-two`; write to somebody@example.org.",
                 ("#| echo: false\n#| fig-cap: A figure.\n#| fig-alt: \"One: a line.\"\n1", [PNG]))
     assert problems_of(check, folder, made) == []
 

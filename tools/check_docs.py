@@ -49,6 +49,8 @@ OPTION = re.compile(r"^#\|\s?(.*)$")
 FENCED = re.compile(r"^(```|~~~).*?^\1\s*$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]*)(?:\s+\"[^\"]*\")?\)")
 TAG = re.compile(r"<(a|img)\b([^>]*)>")
+LABEL = re.compile(r"^#\|\s?label:\s*(.+?)\s*$", re.MULTILINE)
+REFERENCE = re.compile(r"(?<![\w.+@])-?@([A-Za-z][\w:-]*)")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*(?:\{#([\w.-]+)[^}]*\})?\s*$", re.MULTILINE)
 
 
@@ -174,6 +176,17 @@ def anchors(page):
         yield from re.findall(r"\bid=[\"']([\w.-]+)[\"']", text)
 
 
+def reference_problems(name, page):
+    """Figures that a text refers to (@fig-…) and the page does not have; labels that Quarto would not number, or has twice."""
+    labels = Counter(label for cell in page["cells"] for label in LABEL.findall("".join(cell["source"])))
+    yield from (f"{name}: the label {label} is used {uses} times" for label, uses in labels.items() if uses > 1)
+    yield from (f"{name}: the label {label!r} is not of small letters, digits and '-' after 'fig-'" for label in labels
+                if not re.fullmatch(r"fig-[a-z0-9-]+", label))
+    for number, text in texts(page):
+        yield from (f"{name}, cell {number}: @{label} refers to no figure of the page" for label in REFERENCE.findall(without_code(text))
+                    if label not in labels)
+
+
 def link_problem(link, page, folder, found, settings):
     """Why a link leads nowhere, or None."""
     target, _, anchor = link.partition("#")
@@ -199,6 +212,8 @@ def text_problems(name, page, folder, found, site):
         yield from (f"{where}: {link} within code would be shown as it is typed" for link in re.findall(
             r"\[`[^`]+`\]\([^)\s]*\)", "".join(block[0] for block in FENCED.finditer(text))))
         text = without_code(text)
+        if re.search(r"^# ", text, re.MULTILINE):
+            yield f"{where}: a second title (#); the page has its own"
         links = [(bool(mark), label, link) for mark, label, link in LINK.findall(text)]
         for kind, attributes in TAG.findall(text):
             values = dict(re.findall(r"([\w-]+)=\"([^\"]*)\"", attributes))
@@ -232,6 +247,7 @@ def page_problems(name, page, folder, found, site):
         if cell["cell_type"] == "code":
             yield from option_problems(cell, f"{name}, cell {number}")
     yield from heading_problems(name, page)
+    yield from reference_problems(name, page)
     yield from text_problems(name, page, folder, found, site)
 
 

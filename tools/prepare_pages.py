@@ -85,6 +85,11 @@ def plain_code(text):
     return FENCE.sub(lambda block: re.sub(r"\[(`[^`]+`)\]\([^)\s]*\)", r"\1", block[0]), text)
 
 
+def below_headings(text):
+    """A whole document that a cell shows, such as a model card, with its headings below those of the page."""
+    return re.sub(r"^#", "####", text, flags=re.MULTILINE) if text.startswith("# ") else text
+
+
 def short_defaults(text):
     """Constants by their names, where a signature shows all that is in them."""
     for name in ("STUDENTS", "GENERATOR"):
@@ -134,7 +139,8 @@ def finish(page, path, change):
             cell["source"] = short_defaults(with_lines(change("".join(cell["source"]))))
         for output in cell.get("outputs", []):
             if "text/markdown" in output.get("data", {}):
-                output["data"]["text/markdown"] = short_defaults(with_lines(change("".join(output["data"]["text/markdown"]))))
+                text = below_headings("".join(output["data"]["text/markdown"]))
+                output["data"]["text/markdown"] = short_defaults(with_lines(change(text)))
     about = front_matter(page)
     if any(cell["cell_type"] == "code" for cell in page["cells"]):
         about["code-links"] = open_elsewhere(path, get_config())
