@@ -46,7 +46,7 @@ CELL = {"echo": FLAG, "eval": FLAG, "output": {True, False, "asis"}, "include": 
         "code-summary": TEXT, "label": TEXT, "fig-cap": TEXT, "fig-alt": TEXT, "tbl-cap": TEXT}
 
 OPTION = re.compile(r"^#\|\s?(.*)$")
-FENCED = re.compile(r"^(```|~~~).*?^\1\s*$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^(```|~~~).*?^\1\s*$|`[^`\n]+`|<style\b.*?</style>", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]*)(?:\s+\"[^\"]*\")?\)")
 TAG = re.compile(r"<(a|img)\b([^>]*)>")
 LABEL = re.compile(r"^#\|\s?label:\s*(.+?)\s*$", re.MULTILINE)
