@@ -210,3 +210,26 @@ def test_headings_get_pandocs_anchors(check):
     given = {"## 1. What can be reached at all?": "what-can-be-reached-at-all", "### Cohort.summarize": "cohort.summarize",
              "## `plot_means` and [links](x.ipynb)": "plot_means-and-links", "## Raw & adjusted": "raw-adjusted", "## Own {#mine}": "mine"}
     assert {text: next(check.anchors(page(text))) for text in given} == given
+
+
+def test_links_lead_where_the_name_is_meant(check):
+    import prepare_pages
+    site = "https://example.org"
+    text = f"[`Scale`]({site}/pictures.html#scale) [`predict`]({site}/adjust.html#predict) [`compare`]({site}/compare.html#compare)"
+    assert prepare_pages.meant_links(text, {"Scale"}, {"compare"}, site) == f"[`Scale`](#scale) `predict` [`compare`]({site}/compare.html#compare)"
+    assert prepare_pages.plain_code("[`one`](a.ipynb)\n\n```python\n# see [`one`](a.ipynb)\n```") == "[`one`](a.ipynb)\n\n```python\n# see `one`\n```"
+
+
+def test_sources_are_those_of_the_pages_module(check):
+    import prepare_pages
+    lines = (REPO / "studperf/cohort.py").read_text(encoding="utf-8").splitlines()
+    for name, begins in (("summarize", "def summarize("), ("Cohort.levels", "    def levels(")):
+        link = prepare_pages.source_links(f"[source](studperf/cli.py#L1){{style}}\n\n### {name}\n\n", "cohort")
+        number = int(link.split("cohort.py#L")[1].split(")")[0])
+        assert lines[number - 1].startswith(begins)
+
+
+def test_a_document_within_a_page_stands_below_its_headings(check):
+    import prepare_pages
+    assert prepare_pages.below_headings("# Model card\n\n## Use\n") == "#### Model card\n\n##### Use\n"
+    assert prepare_pages.below_headings("### compare\n") == "### compare\n"
