@@ -243,7 +243,7 @@ def dashboard(model: Annotated[str | None, typer.Option(metavar="FILE", help="A 
               port: Annotated[int, typer.Option(envvar="PORT", help="Where to serve.")] = 8866,
               host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
               base_url: Annotated[str, typer.Option(envvar="STUDPERF_BASE_URL", help="The path under which a proxy shows the page, such as /scores/.")] = "/",
-              most_pages: Annotated[int, typer.Option(envvar="STUDPERF_MOST_PAGES", help="Pages that may be open at a time; each takes about 45 MB.")] = 50,
+              most_pages: Annotated[int, typer.Option(envvar="STUDPERF_MOST_PAGES", help="Pages that may be open at a time; each takes about 32 MB.")] = 50,
               idle_minutes: Annotated[float, typer.Option(envvar="STUDPERF_IDLE_MINUTES", help="A page that nobody touches rests after so many.")] = 30,
               password: Annotated[str | None, typer.Option(envvar="STUDPERF_PASSWORD", help="What visitors must know; better given by the environment variable.")] = None) -> None:
     "Serve the predictor as a web page; Ctrl-C stops it."

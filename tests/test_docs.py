@@ -72,6 +72,8 @@ PNG = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
 TABLE = nbformat.v4.new_output("display_data", {"text/html": "<table><tr><td><table></table></td></tr></table>"})
 SCRIPT = nbformat.v4.new_output("display_data", {"text/html": '<script src="https://example.org/x.js"></script>'})
 WIDGET = nbformat.v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}})
+NAME = nbformat.v4.new_output("display_data", {"text/markdown": "### one\n\n```python\ndef one()\n```"})
+FIGURE = ("#| label: fig-one\n#| fig-cap: A figure.\n#| fig-alt: A line.\n1", [PNG])
 FAULTS = {
     "no description": (page(about="---\ntitle: A page\n---\n"), "description is None"),
     "a description that was cut off": (page(about=ABOUT.replace("something.", "something, and")), "expected a sentence"),
@@ -87,7 +89,7 @@ FAULTS = {
     "an image tag without a text": (page('<img src="picture.png">'), "has no text for those"),
     "a missing picture": (page("![A picture](missing.png)"), "missing.png, which does not exist"),
     "a link to a page that is not there": (page("[there](missing.ipynb)"), "missing.ipynb, which does not exist"),
-    "a link to an anchor that is not there": (page("# One\n\n[there](#two)"), "#two, which page.ipynb does not have"),
+    "a link to an anchor that is not there": (page("## One\n\n[there](#two)"), "#two, which page.ipynb does not have"),
     "an anchor of another page": (page("[there](other.ipynb#two)"), "#two, which other.ipynb does not have"),
     "a link by http": (page("[there](http://example.org)"), "neither relative nor https"),
     "a link from the root": (page("[there](/index.html)"), "neither relative nor https"),
@@ -98,6 +100,14 @@ FAULTS = {
     "an output that needs a program": (page(("1", [WIDGET])), "shows application/vnd.jupyter.widget-view+json"),
     "a link within a link": (page("[see [`one`](other.ipynb)](other.ipynb#one)"), "a link within a link"),
     "an open block": (page("::: {.callout-note}\nText."), "::: is opened"),
+    "a reference to no figure": (page(FIGURE, "See @fig-two."), "@fig-two refers to no figure"),
+    "a name that would be a citation": (page("Write to @somebody."), "@somebody refers to no figure"),
+    "a label that is used twice": (page(FIGURE, FIGURE), "the label fig-one is used 2 times"),
+    "a label that is not numbered": (page(("#| label: one\n1", [])), "the label 'one' is not of"),
+    "a second title": (page("# Another"), "a second title"),
+    "two headings of one name": (page("## One", "## One"), "the anchor #one is that of 2 headings"),
+    "a heading that takes the anchor of a name": (page("## One", ("1", [NAME])), "the anchor #one is that of 2 headings"),
+    "a link in code": (page("```python\n# from [`one`](other.ipynb)\n```"), "other.ipynb) within code would be shown"),
     "a table in a table": (page(("1", [TABLE])), "a table within a table"),
 }
 
@@ -125,6 +135,7 @@ def test_a_fault_is_found(check, folder, fault):
 
 def test_a_page_in_order_has_no_fault(check, folder):
     made = page("## One\n\n[a](other.ipynb#one) [b](#one) [c](https://example.org) ![A picture](picture.png)\n\n```\n[x](none.ipynb)\n```",
+                FIGURE, "See @fig-one, or [-@fig-one], or `@fig-two`; write to somebody@example.org.",
                 ("#| echo: false\n#| fig-cap: A figure.\n#| fig-alt: \"One: a line.\"\n1", [PNG]))
     assert problems_of(check, folder, made) == []
 
@@ -199,3 +210,26 @@ def test_headings_get_pandocs_anchors(check):
     given = {"## 1. What can be reached at all?": "what-can-be-reached-at-all", "### Cohort.summarize": "cohort.summarize",
              "## `plot_means` and [links](x.ipynb)": "plot_means-and-links", "## Raw & adjusted": "raw-adjusted", "## Own {#mine}": "mine"}
     assert {text: next(check.anchors(page(text))) for text in given} == given
+
+
+def test_links_lead_where_the_name_is_meant(check):
+    import prepare_pages
+    site = "https://example.org"
+    text = f"[`Scale`]({site}/pictures.html#scale) [`predict`]({site}/adjust.html#predict) [`compare`]({site}/compare.html#compare)"
+    assert prepare_pages.meant_links(text, {"Scale"}, {"compare"}, site) == f"[`Scale`](#scale) `predict` [`compare`]({site}/compare.html#compare)"
+    assert prepare_pages.plain_code("[`one`](a.ipynb)\n\n```python\n# see [`one`](a.ipynb)\n```") == "[`one`](a.ipynb)\n\n```python\n# see `one`\n```"
+
+
+def test_sources_are_those_of_the_pages_module(check):
+    import prepare_pages
+    lines = (REPO / "studperf/cohort.py").read_text(encoding="utf-8").splitlines()
+    for name, begins in (("summarize", "def summarize("), ("Cohort.levels", "    def levels(")):
+        link = prepare_pages.source_links(f"[source](studperf/cli.py#L1){{style}}\n\n### {name}\n\n", "cohort")
+        number = int(link.split("cohort.py#L")[1].split(")")[0])
+        assert lines[number - 1].startswith(begins)
+
+
+def test_a_document_within_a_page_stands_below_its_headings(check):
+    import prepare_pages
+    assert prepare_pages.below_headings("# Model card\n\n## Use\n") == "#### Model card\n\n##### Use\n"
+    assert prepare_pages.below_headings("### compare\n") == "### compare\n"

@@ -10,6 +10,7 @@ import json
 import posixpath
 import re
 import sys
+from collections import Counter
 from html import unescape
 from subprocess import PIPE, STDOUT, run
 
@@ -45,9 +46,11 @@ CELL = {"echo": FLAG, "eval": FLAG, "output": {True, False, "asis"}, "include": 
         "code-summary": TEXT, "label": TEXT, "fig-cap": TEXT, "fig-alt": TEXT, "tbl-cap": TEXT}
 
 OPTION = re.compile(r"^#\|\s?(.*)$")
-FENCED = re.compile(r"^(```|~~~).*?^\1\s*$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^(```|~~~).*?^\1\s*$|`[^`\n]+`|<style\b.*?</style>", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]*)(?:\s+\"[^\"]*\")?\)")
 TAG = re.compile(r"<(a|img)\b([^>]*)>")
+LABEL = re.compile(r"^#\|\s?label:\s*(.+?)\s*$", re.MULTILINE)
+REFERENCE = re.compile(r"(?<![\w.+@])-?@([A-Za-z][\w:-]*)")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*(?:\{#([\w.-]+)[^}]*\})?\s*$", re.MULTILINE)
 
 
@@ -152,12 +155,36 @@ def without_code(text):
     return FENCED.sub("", text)
 
 
+def headings(text):
+    """The anchors of a text's headings."""
+    text = re.sub(r"^(```|~~~).*?^\1\s*$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [own or identifier(heading) for heading, own in HEADING.findall(text)]
+
+
+def heading_problems(name, page):
+    """Headings of the text that take an anchor which another one has: links would lead to the first of them."""
+    written = Counter(anchor for cell in page["cells"] if cell["cell_type"] == "markdown" for anchor in headings("".join(cell["source"])))
+    every = Counter(anchor for _, text in texts(page) for anchor in headings(text))
+    yield from (f"{name}: the anchor #{anchor} is that of {every[anchor]} headings; give the one in the text another name"
+                for anchor in written if every[anchor] > 1)
+
+
 def anchors(page):
     """All places of a page that a link can lead to."""
     for _, text in texts(page):
-        text = re.sub(r"^(```|~~~).*?^\1\s*$", "", text, flags=re.MULTILINE | re.DOTALL)
-        yield from (own or identifier(heading) for heading, own in HEADING.findall(text))
+        yield from headings(text)
         yield from re.findall(r"\bid=[\"']([\w.-]+)[\"']", text)
+
+
+def reference_problems(name, page):
+    """Figures that a text refers to (@fig-…) and the page does not have; labels that Quarto would not number, or has twice."""
+    labels = Counter(label for cell in page["cells"] for label in LABEL.findall("".join(cell["source"])))
+    yield from (f"{name}: the label {label} is used {uses} times" for label, uses in labels.items() if uses > 1)
+    yield from (f"{name}: the label {label!r} is not of small letters, digits and '-' after 'fig-'" for label in labels
+                if not re.fullmatch(r"fig-[a-z0-9-]+", label))
+    for number, text in texts(page):
+        yield from (f"{name}, cell {number}: @{label} refers to no figure of the page" for label in REFERENCE.findall(without_code(text))
+                    if label not in labels)
 
 
 def link_problem(link, page, folder, found, settings):
@@ -181,7 +208,12 @@ def link_problem(link, page, folder, found, settings):
 def text_problems(name, page, folder, found, site):
     """Of the texts of a page: links that lead nowhere, pictures without a text, what Quarto would stumble over."""
     for number, text in texts(page):
-        where, text = f"{name}, cell {number}", without_code(text)
+        where = f"{name}, cell {number}"
+        yield from (f"{where}: {link} within code would be shown as it is typed" for link in re.findall(
+            r"\[`[^`]+`\]\([^)\s]*\)", "".join(block[0] for block in FENCED.finditer(text))))
+        text = without_code(text)
+        if re.search(r"^# ", text, re.MULTILINE):
+            yield f"{where}: a second title (#); the page has its own"
         links = [(bool(mark), label, link) for mark, label, link in LINK.findall(text)]
         for kind, attributes in TAG.findall(text):
             values = dict(re.findall(r"([\w-]+)=\"([^\"]*)\"", attributes))
@@ -214,6 +246,8 @@ def page_problems(name, page, folder, found, site):
     for number, cell in enumerate(page["cells"]):
         if cell["cell_type"] == "code":
             yield from option_problems(cell, f"{name}, cell {number}")
+    yield from heading_problems(name, page)
+    yield from reference_problems(name, page)
     yield from text_problems(name, page, folder, found, site)
 
 

@@ -8,6 +8,7 @@ import operator
 import posixpath
 import re
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -24,6 +25,8 @@ import studperf
 
 APP = "dashboard.ipynb"  # what Voila serves; on the site it would be an empty page
 NOTEBOOK = re.compile(r"File to edit: \.\./nbs/(\S+\.ipynb)")
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+IMPORT = re.compile(r"from studperf[\w.]* import (?:\(([^)]*)\)|(.*))")
 PUBLIC = re.compile(r"from \.(\w+) import (?:\(([^)]*)\)|(.*))")
 
 
@@ -74,9 +77,49 @@ def relative_links(text, folder, notebooks, public, site):
     return re.sub(rf"{re.escape(site)}/(\w+\.html)(#[\w.]+)?", relative, text)
 
 
+def code_of(path):
+    """All code of a notebook."""
+    cells = json.loads((REPO / "nbs" / path).read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+def own_names(code):
+    """The names that a notebook defines, and those of the package that it imports."""
+    imported = {name for block, line in IMPORT.findall(code) for name in re.findall(r"\w+", block or line)}
+    return set(re.findall(r"^(?:def|class) (\w+)", code, re.MULTILINE)), imported
+
+
+def meant_links(text, defined, known, site):
+    """Links only where the name is meant: one of this page leads to this page, and one that is not public needs an import.
+
+    nbdev makes a link of every word in backticks that any module exports: of `predict`, a method, to another module's function.
+    """
+    def meant(link):
+        name = re.split(r"\W", link[1].strip("`"))[0]
+        if name in defined:
+            return f"[{link[1]}]({link[2]})"
+        return link[0] if name in known else link[1]
+    return re.sub(rf"\[(`[^`]+`)\]\({re.escape(site)}/\w+\.html(#[\w.]+)\)", meant, text)
+
+
 def flat_links(text):
     """Names that were links before nbdev made them links once more."""
     return re.sub(r"\[\[(`[^`]+`)\]\([^)]*\)\]\(", r"[\1](", text)
+
+
+def plain_code(text):
+    """Names within code as they are typed, where nbdev made links that nothing draws."""
+    return FENCE.sub(lambda block: re.sub(r"\[(`[^`]+`)\]\([^)\s]*\)", r"\1", block[0]), text)
+
+
+def below_headings(text):
+    """A whole document that a cell shows, such as a model card, with its headings below those of the page."""
+    return re.sub(r"^#", "####", text, flags=re.MULTILINE) if text.startswith("# ") else text
+
+
+def site_links(text, *, folder, defined, known, notebooks, public, site):
+    """The links of a text as they should be on this site."""
+    return relative_links(meant_links(flat_links(plain_code(text)), defined, known, site), folder, notebooks, public, site)
 
 
 def short_defaults(text):
@@ -94,14 +137,12 @@ def open_elsewhere(path, settings):
             {"text": "Open it in Colab", "icon": "journal-code", "href": f"https://colab.research.google.com/github/{notebook}"}]
 
 
-def source_line(link):
-    """nbdev's link to a source with the line in which a method or class begins, which nbdev does not find."""
-    public = operator.attrgetter(link[2])(import_module(f"studperf.{link[1]}"))
-    return link[0].replace("#LNone", f"#L{inspect.getsourcelines(public)[1]}")
-
-
-def with_lines(text):
-    return re.sub(r"studperf/(\w+)\.py#LNone\).*?^#+ ([\w.]+)$", source_line, text, flags=re.MULTILINE | re.DOTALL)
+def source_links(text, module):
+    """nbdev's links to sources, which lead to no line for a method, and astray for a name that several modules have."""
+    def source_link(link):
+        shown = operator.attrgetter(link[2])(import_module(f"studperf.{module}"))
+        return f"studperf/{module}.py#L{inspect.getsourcelines(shown)[1]}{link[1]}"
+    return re.sub(r"studperf/\w+\.py#L\w+(\).*?^#+ ([\w.]+)$)", source_link, text, flags=re.MULTILINE | re.DOTALL) if module else text
 
 
 def methods(one, documented):
@@ -121,14 +162,15 @@ def add_methods(page, classes):
             page["cells"][shown[0] + 1:shown[0] + 1] = methods(one, documented)
 
 
-def finish(page, path, change):
+def finish(page, path, module, change):
     """Change the texts of one page, and say where it can be run."""
     for cell in page["cells"]:
         if cell["cell_type"] == "markdown":
-            cell["source"] = short_defaults(with_lines(change("".join(cell["source"]))))
+            cell["source"] = short_defaults(source_links(change("".join(cell["source"])), module))
         for output in cell.get("outputs", []):
             if "text/markdown" in output.get("data", {}):
-                output["data"]["text/markdown"] = short_defaults(with_lines(change("".join(output["data"]["text/markdown"]))))
+                text = below_headings("".join(output["data"]["text/markdown"]))
+                output["data"]["text/markdown"] = short_defaults(source_links(change(text), module))
     about = front_matter(page)
     if any(cell["cell_type"] == "code" for cell in page["cells"]):
         about["code-links"] = open_elsewhere(path, get_config())
@@ -146,7 +188,10 @@ def prepare():
     site, public, classes = get_config().doc_host + get_config().doc_baseurl, homes(), class_homes()
     for path, page in pages.items():
         add_methods(page, [one for one, notebook in classes.items() if notebook == path])
-        finish(page, path, lambda text, path=path: relative_links(flat_links(text), posixpath.dirname(path), notebooks, public, site))
+        defined, imported = own_names(code := code_of(path))
+        module = next(iter(re.findall(r"^#\| default_exp (\w+)", code)), None)
+        finish(page, path, module, partial(site_links, folder=posixpath.dirname(path), defined=defined, known=imported | set(public),
+                                   notebooks=notebooks, public=public, site=site))
         (folder / path).write_text(json.dumps(page, ensure_ascii=False, indent=1), encoding="utf-8")
     return folder
 
