@@ -9,7 +9,7 @@ __all__ = ['LEAST_MISSING', 'ROWS_AT_ONCE', 'HOLDS_ROWS', 'PENALISED', 'LEAST_RO
 
 # %% ../nbs/06_model.ipynb #c6e3af37
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
-from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
+from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import AdaBoostRegressor, ExtraTreesRegressor, HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import ElasticNetCV, LassoCV, LinearRegression, RidgeCV
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.model_selection import GridSearchCV, KFold, ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
@@ -354,23 +354,19 @@ def _estimator(candidate: Candidate, encoder: Encoder, seed: int, rows: int) -> 
     pipeline = Pipeline([("encoder", encoder), ("model", regressor)])
     if not search:
         return pipeline
-    judged = ({"scoring": _out_of_bag, "cv": _WholeTable()} if candidate.out_of_bag
-              else {"scoring": "neg_mean_squared_error", "cv": KFold(3, shuffle=True, random_state=seed)})
-    return GridSearchCV(pipeline, {f"model__{name}": values for name, values in search.items()}, **judged)
+    grid = {f"model__{name}": values for name, values in search.items()}
+    if candidate.out_of_bag:
+        return _OutOfBagSearch(pipeline, grid)
+    return GridSearchCV(pipeline, grid, scoring="neg_mean_squared_error", cv=KFold(3, shuffle=True, random_state=seed))
 
 
-class _WholeTable:
-    "All rows at once, for models that leave out rows by themselves."
+class _OutOfBagSearch(GridSearchCV):
+    "For models that leave out rows by themselves: each is fitted to all rows, so the best need not be fitted again."
 
-    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        yield np.arange(len(X)), np.arange(len(X))
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        return 1
-
-
-def _out_of_bag(pipeline: Pipeline, X: Any, y: Any) -> float:
-    return pipeline["model"].oob_score_
+    def fit(self, X: Any, y: Any) -> "_OutOfBagSearch":
+        fitted = [(clone(self.estimator).set_params(**values).fit(X, y), values) for values in ParameterGrid(self.param_grid)]
+        self.best_estimator_, self.best_params_ = max(fitted, key=lambda one: one[0]["model"].oob_score_)
+        return self
 
 # %% ../nbs/06_model.ipynb #87ae1742
 LEAST_ROWS = 10

@@ -25,12 +25,12 @@ def students():
 
 @pytest.fixture(scope="module")
 def additive(students):
-    return fit_predictor(students, "math", model="least squares")
+    return fit_predictor(students, "math", model="least squares", folds=2)
 
 
 @pytest.fixture(scope="module")
 def tree(students):
-    return fit_predictor(students, "math", inputs=["lunch", "gender", "reading"], model="decision tree")
+    return fit_predictor(students, "math", inputs=["lunch", "gender", "reading"], model="decision tree", folds=2)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def close_figures():
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.usefixtures("no_search")
 def test_points_add_up_to_the_prediction_of_every_model(students, model, inputs):
-    predictor = fit_predictor(students[:300], "math", inputs=inputs, model=model, folds=3)
+    predictor = fit_predictor(students[:300], "math", inputs=inputs, model=model, folds=2)
     for student in (ADA, students.iloc[7].to_dict()):
         table = explain(predictor, student)
         assert table["input"].tolist() == ["average", *predictor.inputs]
@@ -58,7 +58,7 @@ def test_points_add_up_to_the_prediction_of_every_model(students, model, inputs)
 
 def test_values_by_the_definition(students):
     """Each set of inputs by hand, over all combinations weighted by the product of their shares: no code is shared."""
-    predictor = fit_predictor(students, "math", inputs=["lunch", "gender", "ethnicity"], model="decision tree")
+    predictor = fit_predictor(students, "math", inputs=["lunch", "gender", "ethnicity"], model="decision tree", folds=2)
     levels = [predictor.schema.factors[name] for name in predictor.inputs]
     cells = pd.DataFrame(list(itertools.product(*levels)), columns=list(predictor.inputs))
     predicted = dict(zip(cells.itertuples(index=False, name=None), predictor.predict(cells)["prediction"], strict=True))
@@ -78,7 +78,7 @@ def test_values_by_the_definition(students):
 def test_an_input_that_the_model_does_not_use_gets_no_points(students):
     noise = students.assign(shoe_size=np.random.default_rng(0).integers(30, 45, len(students)))
     schema = Schema(factors=STUDENTS.factors, ordered=STUDENTS.ordered, scores=STUDENTS.scores, covariates=["shoe_size"])
-    predictor = fit_predictor(noise, "math", inputs=["reading", "writing", "shoe_size"], model="decision tree", schema=schema)
+    predictor = fit_predictor(noise, "math", inputs=["reading", "writing", "shoe_size"], model="decision tree", schema=schema, folds=2)
     used = set(np.array(predictor.inputs)[np.unique(
         predictor.pipeline[-1].tree_.feature[predictor.pipeline[-1].tree_.feature >= 0])])
     table = explain(predictor, {"reading": 61, "writing": 70, "shoe_size": 41}).set_index("input")["points"]
@@ -96,7 +96,7 @@ def many_inputs(n=400):
 
 def test_more_inputs_than_are_enumerated():
     rows, schema = many_inputs()
-    predictor = fit_predictor(rows, "points", schema=schema, model="gradient boosting", folds=3)
+    predictor = fit_predictor(rows, "points", schema=schema, model="gradient boosting", folds=2)
     student = rows.iloc[5]
     table = explain(predictor, student)
     assert table["points"].sum() == pytest.approx(predictor.predict(rows.iloc[[5]])["prediction"].iloc[0], abs=1e-9)
@@ -123,7 +123,7 @@ def test_a_student_may_be_a_mapping_a_series_or_a_row(students, additive):
 
 
 def test_limits_of_the_score(students):
-    predictor = fit_predictor(students, "math", inputs="all", model="least squares")
+    predictor = fit_predictor(students, "math", inputs="all", model="least squares", folds=2)
     top = {**ADA, "gender": "male", "ethnicity": "group E", "reading": 100, "writing": 100}
     table = explain(predictor, top)
     assert table["input"].tolist()[-1] == LIMIT and table["points"].iloc[-1] < 0
@@ -148,7 +148,7 @@ def test_a_missing_value_that_the_model_has_learned(students):
     rows.loc[::9, "reading"] = np.nan
     rows["reading"] = rows["reading"].astype(float)
     for model in ("least squares", "decision tree"):
-        predictor = fit_predictor(rows, "math", inputs=["lunch", "gender", "reading"], model=model)
+        predictor = fit_predictor(rows, "math", inputs=["lunch", "gender", "reading"], model=model, folds=2)
         assert set(predictor.learned_missing) == {"lunch", "reading"}
         for change in ({"lunch": None}, {"reading": None}, {"lunch": None, "reading": float("nan")}):
             student = ADA | change
@@ -164,7 +164,7 @@ def test_real_school_data(shared_data):
     schema = Schema(factors=["Minority", "Sex"], scores=["MathAch"], covariates=["SES", "MEANSES"], cluster="School")
     pupils = load_students(shared_data("MathAchieve.csv"), schema=schema)
     for model in ("least squares", "gradient boosting"):
-        predictor = fit_predictor(pupils, "MathAch", schema=schema, model=model, folds=3)
+        predictor = fit_predictor(pupils, "MathAch", schema=schema, model=model, folds=2)
         expected = predictor.predict(pupils[:3])["prediction"].to_numpy()
         totals = [explain(predictor, pupils.iloc[[i]])["points"].sum() for i in range(3)]
         assert totals == pytest.approx(expected, abs=1e-9)
@@ -177,7 +177,7 @@ def test_no_made_up_student_has_a_level_without_students(students):
     rows = students.copy()
     rows.loc[rows["ethnicity"] == "group A", "ethnicity"] = "group B"
     with pytest.warns(DataWarning, match="group A"):
-        predictor = fit_predictor(rows, "math", inputs="all", model="decision tree")
+        predictor = fit_predictor(rows, "math", inputs="all", model="decision tree", folds=2)
     frame = make_up_students(predictor).frame()
     assert frame["ethnicity"].value_counts().to_dict().get("group A", 0) == 0
     assert (frame["reading"].min(), frame["reading"].max()) >= (rows["reading"].min(), 0)
@@ -185,7 +185,7 @@ def test_no_made_up_student_has_a_level_without_students(students):
 
 
 def test_inputs_of_made_up_students_do_not_go_together(students):
-    frame = make_up_students(fit_predictor(students, "math", inputs="all", model="least squares")).frame()
+    frame = make_up_students(fit_predictor(students, "math", inputs="all", model="least squares", folds=2)).frame()
     assert abs(frame["reading"].corr(frame["writing"])) < .2 < students["reading"].corr(students["writing"])
 
 
@@ -225,7 +225,7 @@ def test_importance_leaves_out_what_it_cannot_use_and_says_so(additive):
 # --- dependence ---------------------------------------------------------------------------------------------------------
 
 def test_dependence_over_combinations_is_a_weighted_mean(students):
-    predictor = fit_predictor(students, "math", inputs=["lunch", "gender"], model="decision tree")
+    predictor = fit_predictor(students, "math", inputs=["lunch", "gender"], model="decision tree", folds=2)
     shares = students["gender"].value_counts(normalize=True)
     cells = predictor.predict(pd.DataFrame({"lunch": "standard", "gender": ["female", "male"]}))["prediction"].to_numpy()
     row = dependence(predictor, "lunch").set_index("value").loc["standard"]
@@ -296,7 +296,7 @@ def test_figures_of_a_model_that_adds_nothing(students):
 @pytest.mark.usefixtures("close_figures")
 def test_figures_show_names_as_they_stand():
     rows = pd.DataFrame({"fee_$": ["$5", "$_6^", "<b>"] * 20, "points": range(60)})
-    predictor = fit_predictor(rows, "points", schema=Schema(factors=["fee_$"], scores=["points"]), model="decision tree", folds=3)
+    predictor = fit_predictor(rows, "points", schema=Schema(factors=["fee_$"], scores=["points"]), model="decision tree", folds=2)
     assert "fee $: $_6^" in texts(plot_explanation(explain(predictor, {"fee_$": "$_6^"})))
     for ax in (plot_importance(importance(predictor, rows)), plot_dependence(dependence(predictor, "fee_$")),
                plot_explanation(explain(predictor, {"fee_$": "<b>"}))):

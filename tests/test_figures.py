@@ -7,7 +7,9 @@ ones and keep them:
 """
 import itertools
 import sys
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -82,6 +84,7 @@ def test_every_baseline_has_its_figure():
     assert {path.stem for path in BASELINE.glob("*.png") if "failed-diff" not in path.name} == set(PICTURES)
 
 
+@cache
 def hard_table(n=2000, levels=25, seed=0):
     """Long names, dollars, negative decimals, missing values, a level of three students."""
     random = np.random.default_rng(seed)
@@ -147,33 +150,51 @@ def texts_of(ax):
     return [text for text in ax.findobj(mpl.text.Text) if text.get_text() and text.get_visible() and text not in hidden and (ax.axison or text in ax.texts)]
 
 
-@pytest.mark.parametrize("kind, width", [*((kind, 390 / 96) for kind in TABLES), ("hard", explore.WIDTH)])
-def test_no_text_is_cut_off_or_covers_another(kind, width, monkeypatch):
-    for module in (explore, figures):
-        monkeypatch.setattr(module, "WIDTH", width)
+class Seen(NamedTuple):
+    """What a reader gets of a figure."""
+    caption: str
+    alt: str
+    texts: list  # each with its box
+    page: mpl.transforms.Bbox
+
+
+PHONE = 390 / 96  # inches
+
+
+@cache
+def figures_seen(kind, width):
+    """Every figure of a table, by name: drawn once, for all that is asked about it."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (explore, figures):
+            patch.setattr(module, "WIDTH", width)
+        for name, draw in figures_of(TABLES[kind]()):
+            ax = draw()
+            ax.figure.canvas.draw()
+            texts = [(text.get_text(), text.get_window_extent()) for text in texts_of(ax)]
+            found[name] = Seen(caption_of(ax), alt_of(ax), texts, ax.figure.bbox.frozen())
+            plt.close(ax.figure)
+    return found
+
+
+@pytest.mark.parametrize("kind, width", [*((kind, PHONE) for kind in TABLES), ("hard", explore.WIDTH)])
+def test_no_text_is_cut_off_or_covers_another(kind, width):
     faults = []
-    for name, draw in figures_of(TABLES[kind]()):
-        ax = draw()
-        ax.figure.canvas.draw()
-        page, texts = ax.figure.bbox, [(text.get_text(), text.get_window_extent()) for text in texts_of(ax)]
+    for name, (_, _, texts, page) in figures_seen(kind, width).items():
         faults += [f"{name}: {text!r} is cut off" for text, box in texts
                    if box.x0 < page.x0 - 1 or box.y0 < page.y0 - 1 or box.x1 > page.x1 + 1 or box.y1 > page.y1 + 1]
         faults += [f"{name}: {one!r} covers {other!r}" for (one, a), (other, b) in itertools.combinations(texts, 2)
                    if min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 1.5]
-        plt.close(ax.figure)
     assert not faults, "\n".join(faults)
 
 
 @pytest.mark.parametrize("kind", TABLES)
 def test_every_figure_tells_what_it_shows(kind):
-    for name, draw in figures_of(TABLES[kind]()):
-        ax = draw()
-        caption, alt = caption_of(ax), alt_of(ax)
+    for name, (caption, alt, texts, _) in figures_seen(kind, PHONE).items():
         assert caption.endswith(".") and alt.endswith("."), name
         assert any(letter.isdigit() for letter in alt), name
-        for text in (caption, alt, *(text.get_text() for text in texts_of(ax))):
+        for text in (caption, alt, *(text for text, _ in texts)):
             assert "nan" not in text.replace("\u2212", "-").lower().split(), (name, text)
-        plt.close(ax.figure)
 
 
 def test_texts_of_the_data_stand_as_they_are():
@@ -184,13 +205,10 @@ def test_texts_of_the_data_stand_as_they_are():
 
 
 def test_no_small_group_is_drawn_or_told():
-    for name, draw in figures_of(hard_table()):
-        ax = draw()
-        everything = " ".join([caption_of(ax), alt_of(ax), *(text.get_text() for text in texts_of(ax))])
-        assert "of three" not in everything, name
+    for name, (caption, alt, texts, _) in figures_seen("hard", explore.WIDTH).items():
+        assert "of three" not in " ".join([caption, alt, *(text for text, _ in texts)]), name
         if name in ("means", "gaps", "distribution form", "trend form"):
-            assert "1 group of fewer than 10 students is not shown." in caption_of(ax), name
-        plt.close(ax.figure)
+            assert "1 group of fewer than 10 students is not shown." in caption, name
 
 
 def test_the_numbers_told_are_those_of_the_tables():

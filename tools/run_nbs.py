@@ -8,6 +8,7 @@ A cell with `#| eval: false`, or with a flag of `tst_flags` in settings.ini, is 
 """
 import argparse
 import json
+import multiprocessing
 import os
 import sys
 import time
@@ -15,7 +16,6 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from platform import machine
-from subprocess import DEVNULL, PIPE, STDOUT, run
 from tempfile import TemporaryDirectory
 
 from execnb.nbio import nb2str, read_nb
@@ -26,7 +26,7 @@ from nbdev.doclinks import nbglob
 from nbdev.process import extract_directives
 from notebook_outputs import REPO, staleness, unportable
 
-# So that a run gives the same bytes anywhere. Most are read when a program starts, so each notebook gets its own.
+# So that a run gives the same bytes anywhere. Most are read when a program starts, so they are set before those of the notebooks do.
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "TZ": "UTC",
@@ -39,6 +39,11 @@ ENVIRONMENT = {
 }
 if machine() in ("x86_64", "AMD64"):  # code for newer processors rounds the last digit differently
     ENVIRONMENT |= {"OPENBLAS_CORETYPE": "Haswell", "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR"}
+
+# Each notebook has a process of its own. Where that is safe it begins as a copy of one that has imported what most of them do,
+# which takes four seconds else. Not Polars: it starts threads, and a copy has none of them.
+PROCESSES = multiprocessing.get_context("forkserver" if sys.platform.startswith("linux") else "spawn")
+IMPORTED = ["__main__", "matplotlib.pyplot", "IPython.core.completer", "fastcore.test", "studperf.cli", "studperf.page", "studperf.reporting"]
 
 
 def is_skipped(cell, flags):
@@ -71,15 +76,27 @@ def execute(path):
     return nb2str(notebook)
 
 
+def execute_into(path, result, said):
+    """Write the notebook's text after a run in this process, and what this process says, standard error included."""
+    with said.open("wb") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+    os.chdir(path.parent)
+    write(result, execute(path))
+
+
 def execute_apart(path):
     """The notebook's text after a run in a process of its own, or else None; what that process said; its seconds."""
     start = time.monotonic()
     with TemporaryDirectory() as folder:
-        result = Path(folder) / path.name
-        done = run([sys.executable, __file__, path, "--into", result], cwd=path.parent, env=os.environ | ENVIRONMENT,
-                   stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, text=True)
+        result, said = Path(folder, path.name), Path(folder, "said.txt")
+        said.touch()
+        process = PROCESSES.Process(target=execute_into, args=(path, result, said))
+        process.start()
+        process.join()
         text = result.read_text(encoding="utf-8") if result.exists() else None
-    return text, done.stdout or f"its process ended with code {done.returncode}", time.monotonic() - start
+        failure = said.read_text(encoding="utf-8", errors="replace") or f"its process ended with code {process.exitcode}"
+    return text, failure, time.monotonic() - start
 
 
 def write(path, text):
@@ -93,14 +110,14 @@ def main():
     parser.add_argument("notebooks", nargs="*", type=Path)
     parser.add_argument("--check", action="store_true", help="write nothing, compare with what is there")
     parser.add_argument("--workers", type=int, default=2, help="notebooks run at a time (default: 2)")
-    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)  # how each notebook's own process is called
     args = parser.parse_args()
-    if args.into:
-        return write(args.into, execute(args.notebooks[0]))
 
     paths = [path.resolve() for path in args.notebooks]
     os.chdir(REPO)
+    os.environ |= ENVIRONMENT
     paths = paths or sorted(path.resolve() for path in nbglob(as_path=True))
+    if len(paths) > args.workers:
+        PROCESSES.set_forkserver_preload(IMPORTED)
     problems = []
     with ThreadPoolExecutor(args.workers) as pool:
         started = [(path, path.read_text(encoding="utf-8"), pool.submit(execute_apart, path)) for path in paths]
