@@ -381,7 +381,7 @@ def _counted_by_level(cohort: Cohort, score: str, factor: str) -> LevelCounts:
     level = column.codes.to_numpy(int)[counts["cell"]]
     units, place = np.unique(counts["units"], return_inverse=True)
     table = np.bincount((level + 1) * len(units) + place, counts["count"], (len(column.categories) + 1) * len(units))
-    table = table.reshape(-1, len(units))[1:]  # the first row are students without a level
+    table = table.reshape(len(column.categories) + 1, len(units))[1:]  # the first row are students without a level
     levels, values = table.any(axis=1), table.any(axis=0)
     table = table[levels][:, values]
     table.flags.writeable = False  # all who ask get the same
