@@ -363,12 +363,15 @@ def covariates_part(cohort: Cohort, regressions: dict[str, Regression], table: p
     except ValueError as error:  # no student of one's own table may have all that it takes
         return [f"Numeric columns cannot be looked at beside the factors. {error}"], []
     slopes = pd.concat([regression.coefficients.assign(score=score, n=regression.n) for score, regression in held.items()])
+    tables = [table_part(slopes[slopes["term"].isin(covariates)], f"Numeric columns, all else held equal: points for one more of each ({vcov} errors)", {
+        "score": "Score", "term": "Column", "n": "Students", "estimate": "Points", "ci_low": "from", "ci_high": "to", "p_value": "p"}, digits=2)]
     beside = gaps_beside(table, held)
+    beside = beside[beside["gap"].notna()]
+    if beside.empty:
+        return [], tables
     pair = beside["level_high"] + " – " + beside["level_low"]
     return [sentence for sentence in [covariates_sentence(beside, covariates)] if sentence], [
-        table_part(slopes[slopes["term"].isin(covariates)], f"Numeric columns, all else held equal: points for one more of each ({vcov} errors)", {
-            "score": "Score", "term": "Column", "n": "Students", "estimate": "Points", "ci_low": "from", "ci_high": "to", "p_value": "p"}, digits=2),
-        table_part(beside.assign(pair=pair), f"Adjusted gaps, and the same with {enumerated([words(name) for name in covariates])} held equal, too ({vcov} errors)", {
+        *tables, table_part(beside.assign(pair=pair), f"Adjusted gaps, and the same with {enumerated([words(name) for name in covariates])} held equal, too ({vcov} errors)", {
             "score": "Score", "factor": "Factor", "pair": "Groups", "gap": "Adjusted gap", "estimate": "With these", "ci_low": "from", "ci_high": "to"})]
 
 
@@ -410,6 +413,9 @@ def prediction_parts(cohort: Cohort, scores: Sequence[str]) -> tuple[list[str], 
         rows = students_of(cohort, score)
         if len(rows) < LEAST_STUDENTS or rows[score].nunique() < 2:
             sentences.append(f"{heading(score)}: no model was tried, since {len(rows):,} students have all factors and the score, or all the same one.")
+            continue
+        if rows[list(cohort.schema.factors)].nunique().max() < 2:
+            sentences.append(f"{heading(score)}: no model was tried, since these students are alike in all factors.")
             continue
         schema = cohort.schema.only((*cohort.schema.factors, score))
         with warnings.catch_warnings():
@@ -542,7 +548,8 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int) -> di
 def answer_content(cohort: Cohort, scores: Sequence[str], regressions: dict[str, Regression], table: pd.DataFrame, min_n: int) -> dict:
     "The answer in words, its figure and table, the means behind it, and the tables of all factors together."
     figures = [intervals_part(forest_rows(table))] if table["gap"].notna().any() else []
-    means = [intervals_part(mean_rows(cohort, score, regression=regressions.get(score), min_n=min_n)) for score in scores]
+    means = [intervals_part(mean_rows(cohort, score, regression=regressions.get(score), min_n=min_n)) for score in scores
+             if any((cohort.moments([score], [factor]).n >= max(min_n, 2)).any() for factor in cohort.schema.factors)]
     if not regressions:
         return {"answer": None, "answer_figures": figures, "answer_tables": [], "means": means, "together_tables": []}
     ceilings, tests = ceiling(cohort, list(regressions)), robust_tests(regressions)

@@ -104,10 +104,18 @@ ODD_TABLES = {
     "pupils in schools": (table(300, school=lambda random, n: random.integers(0, 9, n)), Schema(["class"], ["essay"], cluster="school")),
     "a constant and a missing numeric column": (table(age=lambda random, n: [16] * n, hours=lambda random, n: [np.nan] * n),
                                                 Schema(["class", "sex"], ["essay"], covariates=["age", "hours"])),
+    "a numeric column and nobody to compare": (table(age=lambda random, n: random.integers(12, 18, n), **{"class": lambda random, n: ["7a"] * n}, sex=lambda random, n: ["f"] * n),
+                                               Schema(["class", "sex"], ["essay"], covariates=["age"])),
     "dollars": (table().replace({"class": {"7a": r"$\frac$"}}), PUPILS),
     "long names": (table().rename(columns={"class": "the class that the pupil attends this year"}),
                    Schema(["the class that the pupil attends this year", "sex"], {"essay": (0, 20)})),
 }
+
+
+def test_groups_of_one_have_no_figure(tmp_path):
+    alone = pd.DataFrame({"class": ["7a", "7b", "7c"], "essay": [3, 4, 9]})
+    page = report(alone, tmp_path / "report.html", schema=Schema(["class"], {"essay": (0, 20)}), min_n=1).read_text()
+    assert "Mean essay score by group" not in page and "The table has 3 students" in page
 
 
 @pytest.mark.parametrize("kind", ODD_TABLES)
