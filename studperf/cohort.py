@@ -10,7 +10,7 @@ __all__ = ['SMALL', 'MOST_SHOWN', 'FORMAT', 'Cohort', 'summarize', 'Moments', 'm
 # %% ../nbs/02_cohort.ipynb #1bef8cee
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import reduce
@@ -87,6 +87,12 @@ class Cohort:
             return (self.cells["missing"].to_numpy() >> self.schema.numeric.index(column)) & 1 == 0
         return self.cells[column].notna().to_numpy()
 
+    def _once(self, question: tuple, answer: Callable[[], Any]) -> Any:
+        "The answer to a question, which is not worked out again; the same object each time."
+        if question not in self._asked:
+            self._asked[question] = answer()
+        return self._asked[question]
+
     def moments(self,
                 columns: Sequence[str],  # p numeric columns: rows that lack one of them do not count
                 by: Sequence[str] = (),  # factors or the cluster, whose levels make G groups; (): all students in one
@@ -94,20 +100,14 @@ class Cohort:
                 power: int = 0,  # of the weights: 0 counts students, 1 weighs them, 2 is for standard errors
                 ) -> "Moments":  # n (G,), mean (G, p), ss (G, p, p) and the groups' keys
         "Counts, means and cross-products of numeric columns, by group: see `moments`."
-        key = tuple(columns), tuple(by), power
-        if key not in self._asked:
-            self._asked[key] = moments(self, columns, by, power=power)
-        return self._asked[key].copy()
+        return self._once(("moments", tuple(columns), tuple(by), power), lambda: moments(self, columns, by, power=power)).copy()
 
     def value_counts(self,
                      score: str,  # a discrete score
                      by: Sequence[str] = (),  # factors or the cluster; (): all students in one group
                      ) -> pd.DataFrame:  # the groups' levels, then value (points) and count (students), sorted
         "How often each value of a score occurs, by group: see `value_counts`."
-        key = score, tuple(by)
-        if key not in self._asked:
-            self._asked[key] = value_counts(self, score, by)
-        return self._asked[key].copy()
+        return self._once(("value counts", score, tuple(by)), lambda: value_counts(self, score, by)).copy()
 
     def joint_counts(self,
                      first: str,  # a discrete score
@@ -367,10 +367,7 @@ def level_counts(cohort: Cohort,
                  factor: str,  # a factor
                  ) -> LevelCounts:
     "Value counts as a matrix; raises ValueError for a continuous score."
-    key = "level_counts", score, factor
-    if key not in cohort._asked:
-        cohort._asked[key] = _counted_by_level(cohort, score, factor)
-    return cohort._asked[key]
+    return cohort._once(("level counts", score, factor), lambda: _counted_by_level(cohort, score, factor))
 
 
 def _counted_by_level(cohort: Cohort, score: str, factor: str) -> LevelCounts:

@@ -15,7 +15,8 @@ from typing import Any
 
 from .cohort import Cohort, as_cohort
 from .explore import describe
-from .reporting import CAUTION, LEAST_STUDENTS, MOST_PREDICTED, fitted, reported_scores, students_of, without_small_groups
+from .prediction_part import MOST_PREDICTED, students_of, too_little_to_model
+from .reporting import CAUTION, fitted, reported_scores, without_small_groups
 from .schema import STUDENTS, DataWarning, heading, schema_to_dict, whole_file
 
 # %% ../nbs/09a_report_notebook.ipynb #d860d9aa
@@ -30,7 +31,7 @@ def notebook_cells(cohort: Cohort,
     vcov = "cluster" if cohort.schema.cluster else "HC3"
     cells = [
         ("markdown", f"# {title}\n\nThe report's numbers, step by step. Change a cell and run it again. {CAUTION}"),
-        ("code", "%matplotlib inline\nfrom studperf import *\nfrom studperf.reporting import QUICK_MODELS, students_of, without_small_groups\n"
+        ("code", "%matplotlib inline\nfrom studperf import *\nfrom studperf.prediction_part import QUICK_MODELS, students_of\nfrom studperf.reporting import without_small_groups\n"
                  "from studperf.schema import schema_from_dict"),
         ("markdown", "## The data\n\nWhat the columns are: mend the Schema if one was taken for something that it is not."),
         ("code", f"schema = {schema}\ncohort = {read}\ncohort"), ("code", "missing_values(cohort)"),
@@ -61,11 +62,13 @@ def _together_cells(cohort: Cohort, scores: list[str]) -> list[tuple[str, str]]:
         cells += [("code", f"interactions(cohort, {score!r}, together=False)") for score in scores]
     if len(scores) > 1:
         cells.append(("code", f"manova(cohort, {scores!r})"))
-    known = [score for score in scores[:MOST_PREDICTED] if cohort.scales[score].discrete and len(students_of(cohort, score)) >= LEAST_STUDENTS]
+    known = [score for score in scores[:MOST_PREDICTED] if cohort.scales[score].discrete
+             and not too_little_to_model(students_of(cohort, score), score, cohort.schema)]
     if known:
         cells.append(("markdown", "## Prediction\n\nA few quick models; without `models=` all candidates are compared."))
-    return cells + [("code", f"compare_models(students_of(cohort, {score!r}), {score!r}, models=QUICK_MODELS, repeats=1, progress=False,\n"
-                             f"               schema=cohort.schema.only([*cohort.schema.factors, {score!r}])).drop(columns=[\"fit_seconds\", \"predict_seconds\"])")
+    return cells + [("code", f"students = students_of(cohort, {score!r})\n"
+                             f"compare_models(students, {score!r}, models=QUICK_MODELS, repeats=1, progress=False,\n"
+                             "               schema=cohort.schema.only(list(students))).drop(columns=[\"fit_seconds\", \"predict_seconds\"])")
                     for score in known]
 
 

@@ -4,16 +4,15 @@
 
 # %% auto #0
 __all__ = ['UNBALANCED', 'MOST_ROWS', 'MOST_BYTES', 'COMPARISON_HEADINGS', 'OVERALL_HEADINGS', 'MOST_PAIRS', 'MOST_GAPS',
-           'MOST_INTERACTIONS', 'QUICK_MODELS', 'LEAST_PER_LEVEL', 'MOST_STUDENTS', 'LEAST_STUDENTS', 'MOST_PREDICTED',
-           'METHODS', 'REFERENCES', 'CAUTION', 'table_part', 'reported_scores', 'small_groups', 'without_small_groups',
-           'data_sentences', 'role_rows', 'row_sentences', 'factor_part', 'widest_pairs', 'robust_tests',
-           'answer_words', 'gaps_part', 'together_tables', 'interaction_parts', 'covariates_part', 'manova_part',
-           'students_of', 'prediction_parts', 'coverage_sentence', 'report', 'report_content', 'answer_content',
+           'MOST_INTERACTIONS', 'METHODS', 'REFERENCES', 'CAUTION', 'reported_scores', 'small_groups',
+           'without_small_groups', 'data_sentences', 'role_rows', 'row_sentences', 'has_few_rows', 'uncounted_rows',
+           'factor_part', 'widest_pairs', 'robust_tests', 'answer_words', 'gaps_part', 'together_tables',
+           'interaction_parts', 'covariates_part', 'manova_part', 'report', 'report_content', 'answer_content',
            'data_content', 'fitted']
 
 # %% ../nbs/09_report.ipynb #d5557b93
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.resources import files
@@ -23,48 +22,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jinja2 import Environment
-from scipy.stats import binomtest
 
 from .adjust import Regression, interactions, regress
 from .cohort import Cohort, as_cohort, select_cells, unweighted
 from .comparison import adjusted, compare, pairs, ranks, spread
 from .contrasts import forest_rows, gaps, gaps_beside
-from .data import load_students, read_raw
+from .data import WORKBOOKS, as_frame, load_students, read_raw
 from .explore import correlations, describe, missing_rows, missing_values
-from .figures import ceiling_rows, interaction_rows, mean_rows
-from .prediction import fit_predictor
+from .figures import interaction_rows, mean_rows
+from .prediction_part import prediction_parts
 from .schema import STUDENTS, DataError, DataWarning, Schema, heading, whole_file, words
-from .selection import compare_models
 from .sentences import (
     BEYOND_CHANCE, adjusted_sentence, agreement_sentences, ceiling_sentence, counted, covariates_sentence, difference_sentence, enumerated,
-    factor_sentence, p_text, points, signed, spread_sentence)
-from .strips import intervals_part, strips_part
+    factor_sentence, points, spread_sentence)
+from .strips import intervals_part, strips_part, table_part
 from .variation import ceiling, manova
-
-# %% ../nbs/09_report.ipynb #92a19682
-def table_part(table: pd.DataFrame,
-               caption: str,
-               headings: dict[str, str],  # column: its heading; others are left out
-               digits: int = 1,  # after the point
-               ) -> dict:  # caption, columns, rows of texts
-    "A table as texts: numbers rounded for reading only, p-values as they are written."
-    table = table.assign(**{name: table[name].map(words) for name in ("score", "score_a", "score_b", "factor", "term") if name in headings})
-    columns = [{"name": heading, "text": not pd.api.types.is_numeric_dtype(table[name])} for name, heading in headings.items()]
-    formats = {name: _format_of(name, table[name], digits) for name in headings}
-    rows = [[formats[name](row[name]) for name in headings] for _, row in table.iterrows()]
-    return {"caption": caption, "columns": columns, "rows": rows}
-
-
-def _format_of(name: str, column: pd.Series, digits: int) -> Callable[[Any], str]:
-    if not pd.api.types.is_numeric_dtype(column):
-        return lambda value: "" if pd.isna(value) else str(value)
-    if name.startswith("p_"):
-        return lambda value: "–" if pd.isna(value) else p_text(value).removeprefix("p ").removeprefix("= ")
-    if name == "share":
-        return lambda value: f"{value:.1%}"
-    digits = 2 if name.startswith("effect") else 1 if name == "df2" else digits
-    whole = pd.api.types.is_integer_dtype(column) or name in ("n", "missing", "df1")
-    return lambda value: "–" if pd.isna(value) else f"{value:,.0f}" if whole else signed(value, digits)
 
 # %% ../nbs/09_report.ipynb #4a204173
 def reported_scores(cohort: Cohort, min_n: int) -> list[str]:
@@ -178,10 +150,9 @@ MOST_ROWS, MOST_BYTES = 100_000, 10 * 2**20  # of a larger table the rows are no
 def row_sentences(source: Any,  # as for `report`
                   schema: Schema) -> list[str]:
     "What only the rows of a frame or a text file can tell: columns that name students, and rows that are there twice."
-    rows = _rows_of(source, schema)
-    if rows is None:
+    if not has_few_rows(source):
         return []
-    rows = rows.astype(str)
+    rows = (as_frame(source) if source is None or isinstance(source, pd.DataFrame) else read_raw(source, schema).frame).astype(str)
     own = [name for name in rows if name not in schema.scores and name not in schema.covariates and len(rows) > 1 and rows[name].is_unique]
     sentences = [f"Each row has a value of its own in {enumerated([f'“{name}”' for name in own])}: such a column names students, and no group."] if own else []
     others = rows.drop(columns=own)
@@ -194,15 +165,25 @@ def row_sentences(source: Any,  # as for `report`
     return sentences
 
 
-def _rows_of(source: Any, schema: Schema) -> pd.DataFrame | None:
-    "The rows as they stand, if they can be had quickly."
+def has_few_rows(source: Any) -> bool:
+    "Can the rows be had and looked at quickly?"
     if source is None:
-        return load_students()
+        return True
     if isinstance(source, pd.DataFrame):
-        return source if len(source) <= MOST_ROWS and source.columns.is_unique else None
+        return len(source) <= MOST_ROWS and source.columns.is_unique
     path = Path(source) if isinstance(source, (str, Path)) else None
-    small = path and path.suffix.lower() in (".csv", ".tsv") and path.is_file() and path.stat().st_size <= MOST_BYTES
-    return read_raw(source, schema).frame if small else None
+    return bool(path and path.suffix.lower() in (".csv", ".tsv", *WORKBOOKS) and path.is_file() and path.stat().st_size <= MOST_BYTES)
+
+
+def uncounted_rows(source: Any,  # as for `report`
+                   cohort: Cohort) -> pd.DataFrame | None:
+    "The checked rows, if there is a score whose values are not counted, and if they can be had quickly."
+    if all(cohort.scales[score].discrete for score in cohort.schema.scores) or not has_few_rows(source):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # of missing values, which the report counts
+        return load_students(source, schema=cohort.schema)
+
 
 # %% ../nbs/09_report.ipynb #843f75e4
 COMPARISON_HEADINGS = {"score": "Score", "group_a": "Group", "group_b": "compared with", "estimate": "Difference",
@@ -384,74 +365,6 @@ def manova_part(cohort: Cohort, scores: Sequence[str]) -> list[dict]:
     return [table_part(table, "All scores together: does each factor show in any of them? (MANOVA, Pillai's trace)", {
         "factor": "Factor", "n": "Students", "value": "Pillai's trace", "df1": "df1", "df2": "df2", "statistic": "F", "p_adjusted": "p (adjusted)"}, digits=2)]
 
-# %% ../nbs/09_report.ipynb #13b485e9
-QUICK_MODELS = ("mean", "least squares", "partial pooling")
-LEAST_PER_LEVEL = 20  # students for each group of each factor; of fewer, least squares learns too much by heart
-MOST_STUDENTS, LEAST_STUDENTS = 5000, 50  # of more a sample is drawn; of fewer no model is compared
-MOST_PREDICTED = 3  # scores
-
-
-def students_of(cohort: Cohort,
-                score: str,  # a discrete score
-                most: int = MOST_STUDENTS,  # of more a sample is drawn
-                seed: int = 0) -> pd.DataFrame:  # a row per student: the factors, and the score
-    "The students that a Cohort has counted, who have a level of each factor and the score."
-    factors = list(cohort.schema.factors)
-    counts = cohort.value_counts(score, factors).rename(columns={"value": score})
-    n = counts["count"].to_numpy()
-    drawn = n if n.sum() <= most else np.random.default_rng(seed).multivariate_hypergeometric(n, most, method="marginals")
-    return counts.loc[counts.index.repeat(drawn), [*factors, score]].reset_index(drop=True)
-
-
-def prediction_parts(cohort: Cohort, scores: Sequence[str]) -> tuple[list[str], list[dict], list[dict]]:
-    "Sentences, tables and figures on what models of the factors can tell of a student."
-    sentences, found = [], {}
-    for score in scores[:MOST_PREDICTED]:
-        if not cohort.scales[score].discrete:
-            sentences.append(f"{heading(score)}: no model was tried, since its values are not counted.")
-            continue
-        rows = students_of(cohort, score)
-        if len(rows) < LEAST_STUDENTS or rows[score].nunique() < 2:
-            sentences.append(f"{heading(score)}: no model was tried, since {len(rows):,} students have all factors and the score, or all the same one.")
-            continue
-        if rows[list(cohort.schema.factors)].nunique().max() < 2:
-            sentences.append(f"{heading(score)}: no model was tried, since these students are alike in all factors.")
-            continue
-        schema = cohort.schema.only((*cohort.schema.factors, score))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DataWarning)  # combinations of groups that a part of the rows lacks
-            known = ceiling(cohort, [score])[["ceiling", "ci_low", "ci_high"]].iloc[0]
-            few = len(rows) < LEAST_PER_LEVEL * sum(len(cohort.levels(factor)) for factor in cohort.schema.factors)
-            found[score] = compare_models(rows, score, models=QUICK_MODELS + ("ridge",) * few, schema=schema, repeats=1, known_ceiling=known, progress=False)
-            sentences.append(coverage_sentence(rows, score, schema, found[score]))
-    if left := scores[MOST_PREDICTED:]:
-        sentences.append(f"No model was tried for {enumerated([words(score) for score in left])}; compare_models does that.")
-    if not found:
-        return sentences, [], []
-    table = pd.concat([comparison.assign(score=score) for score, comparison in found.items()])
-    table = table.assign(**{name: 100 * table[name] for name in ("r2", "r2_low", "r2_high")})
-    tables = [table_part(table, f"Models from {counted(len(cohort.schema.factors), 'factor')}, on up to {MOST_STUDENTS:,} students in five parts, each predicted from the "
-                         "other four; partial pooling lets every combination of groups differ", {
-                             "score": "Score", "model": "Model", "r2": "R² %", "r2_low": "from", "r2_high": "to", "mae": "Mean error", "mae_low": "from ", "mae_high": "to "})]
-    known = {score: comparison for score, comparison in found.items() if comparison["ceiling"].notna().all()}
-    return sentences, tables, [intervals_part(ceiling_rows(cohort, list(known), known))] if known else []
-
-
-def coverage_sentence(rows: pd.DataFrame, score: str, schema: Schema, comparison: pd.DataFrame) -> str:
-    "What the chosen model, fitted to 70% of the students, tells of the others, in words."
-    chosen = comparison.loc[comparison["chosen"]].iloc[0]
-    mixed = rows.sample(frac=1, random_state=0)
-    train, fresh = mixed[:round(.7 * len(rows))], mixed[round(.7 * len(rows)):]
-    predictor = fit_predictor(train, score, comparison=comparison, schema=schema, folds=3, progress=False)
-    predicted = predictor.predict(fresh)
-    inside = int(fresh[score].between(predicted["low"], predicted["high"]).sum())
-    low, high = binomtest(inside, len(fresh)).proportion_ci(method="wilson")
-    model = (f"the model chosen of these, {chosen['model']}," if chosen["model"] != "mean" else
-             "no model is distinguishably better than the mean of all students, which")
-    return (f"{heading(score)}: {model} is off by {points(chosen['mae'])} on average. Its 90% interval for a student reaches "
-            f"{points(predictor.errors.half_width(.9))} to either side, and held the score of {inside / len(fresh):.0%} of {len(fresh):,} students "
-            f"it was not fitted to ({low:.0%} to {high:.0%}).")
-
 # %% ../nbs/09_report.ipynb #73587cbf
 METHODS = [
     "Two groups are compared by Welch's t test (Welch, 1947), more than two by Welch's analysis of variance (Welch, 1951) and, "
@@ -496,7 +409,7 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
         raise ValueError(f"min_n: found {min_n}, expected at least 1")
     cohort = as_cohort(source, schema)
     unweighted(cohort, "report")
-    content = report_content(cohort, title=title, source=_source_name(source), min_n=min_n)
+    content = report_content(cohort, title=title, source=_source_name(source), min_n=min_n, rows=uncounted_rows(source, cohort))
     content["data"] += row_sentences(source, cohort.schema)
     template = Environment(autoescape=True).from_string((files("studperf") / "assets" / "report.html").read_text(encoding="utf-8"))
     argument = repr(Path(source).name) if isinstance(source, (str, Path)) else "None" if source is None else "rows"
@@ -520,7 +433,7 @@ def _left_out(n: int) -> list[str]:
     return [f"{counted(n, 'student')} left out, since subtracting the groups shown from all would tell of too few."] if n else []
 
 
-def report_content(cohort: Cohort, *, title: str, source: str, min_n: int) -> dict:  # what the template names
+def report_content(cohort: Cohort, *, title: str, source: str, min_n: int, rows: pd.DataFrame | None = None) -> dict:  # what the template names
     "All words, figures and tables of the report."
     missing, everyone = missing_values(cohort), cohort
     scores = reported_scores(cohort, min_n)
@@ -534,7 +447,7 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int) -> di
     answer = answer_content(cohort, scores, regressions, table, min_n)
     met, met_tables, met_figures = interaction_parts(cohort, list(regressions), min_n)
     held, held_tables = covariates_part(cohort, regressions, table)
-    predicted, predicted_tables, predicted_figures = prediction_parts(cohort, list(regressions))
+    predicted, predicted_tables, predicted_figures = prediction_parts(cohort, list(regressions), rows)
     return {"title": title, "lead": f"{everyone.n:,} students, from {source}.", "caution": CAUTION, "methods": METHODS, "references": REFERENCES, **answer,
             **data_content(everyone, cohort, missing, scores, min_n),
             "factors": [factor_part(cohort, factor, comparisons, others, min_n) for factor in cohort.schema.factors],

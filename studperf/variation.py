@@ -251,7 +251,11 @@ def ceiling(cohort: Cohort,  # the students, from `Cohort.summarize`
 
 
 def _ceiling_of(cohort: Cohort, score: str, factors: Sequence[str], conf_level: float) -> dict[str, Any]:
-    "A row of `ceiling`."
+    "A row of `ceiling`, worked out once."
+    return cohort._once(("ceiling", score, tuple(factors), conf_level), lambda: _estimated_ceiling(cohort, score, factors, conf_level)).copy()
+
+
+def _estimated_ceiling(cohort: Cohort, score: str, factors: Sequence[str], conf_level: float) -> dict[str, Any]:
     moments = cohort.moments([score], factors)
     n, cells, within = int(moments.n.sum()), int((moments.n > 0).sum()), float(moments.ss[:, 0, 0].sum())
     df1, df2 = cells - 1, n - cells
