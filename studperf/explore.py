@@ -6,7 +6,7 @@
 __all__ = ['QUANTILES', 'DESCRIBE_COLUMNS', 'CORRELATION_COLUMNS', 'BLUE', 'ORANGE', 'GREY', 'LABELS', 'WIDTH', 'MARKS', 'ABOVE',
            'SHADES', 'SIDES', 'missing_values', 'weighted_quantiles', 'describe', 'counted_values', 'residual_products',
            'correlations', 'axes_of', 'place_of', 'letters_of', 'broken', 'label_axes', 'described', 'caption_of',
-           'alt_of', 'figure_part', 'with_n', 'score_words', 'small_note', 'Histograms', 'histograms',
+           'alt_of', 'figure_part', 'with_n', 'score_words', 'small_note', 'too_few', 'Histograms', 'histograms',
            'plot_distribution', 'distribution_texts', 'bin_edges', 'Rows', 'rows_of', 'draw_intervals', 'IntervalRows',
            'draw_interval_rows', 'percent_text', 'mean_intervals', 'plot_means', 'group_labels', 'means_in_words',
            'draw_map', 'plot_correlations', 'plot_scores', 'joint_squares', 'means_along', 'plot_missing',
@@ -303,7 +303,12 @@ def small_note(count: int,  # groups that are not shown
     "A sentence on what was left out for being small, with a space before it; empty if nothing was."
     if not count:
         return ""
-    return f" {count:,} {what}{'s'[:count > 1]} of fewer than {min_n} students {'are' if count > 1 else 'is'} not shown."
+    return f" {count:,} {what}{'s'[:count > 1]} of {too_few(min_n)} {'are' if count > 1 else 'is'} not shown."
+
+
+def too_few(min_n: int) -> str:
+    "How many students are not enough to be shown."
+    return "no student" if min_n == 1 else f"fewer than {min_n} students"
 
 # %% ../nbs/03_explore.ipynb #860b7c97
 @dataclass(frozen=True)
@@ -641,7 +646,7 @@ def plot_scores(cohort: Cohort,  # made with joint=True
     unweighted(cohort, "plot_scores")
     counts = cohort.joint_counts(first, second)
     if counts["count"].sum() < min_n:
-        raise ValueError(f"fewer than {min_n} students have both scores, {first!r} and {second!r}")
+        raise ValueError(f"{too_few(min_n)} have both scores, {first!r} and {second!r}")
     students, across, up = joint_squares(counts, [_unit_range(cohort, score, counts[value]) for score, value in ((first, "value_a"), (second, "value_b"))],
                                          min_n)
     shown = np.where(students >= min_n, students, np.nan)
@@ -698,8 +703,8 @@ def _scores_texts(first: str, second: str, counts: pd.DataFrame, shown: np.ndarr
     caption = (f"{heading(score_words(second))} by {score_words(first)} of {n:,} students: the darker a square, the more of them have both scores "
                f"(at most {int(np.nanmax(shown, initial=0)):,}); the dots are the mean {score_words(second)} of those who are alike in {words(first)}.")
     if n > seen:
-        caption += f" The squares of fewer than {min_n} students, {n - seen:,} in all, are not shown." if n - seen >= min_n else \
-            f" Squares of fewer than {min_n} students are not shown."
+        caption += f" The squares of {too_few(min_n)}, {n - seen:,} in all, are not shown." if n - seen >= min_n else \
+            f" Squares of {too_few(min_n)} are not shown."
     weights = counts["count"]
     centred = [counts[value] - (counts[value] * weights).sum() / n for value in ("value_a", "value_b")]
     a, b = (number_format(np.sqrt((values ** 2 * weights).sum() / n)) for values in centred)

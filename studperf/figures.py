@@ -21,7 +21,7 @@ from .cohort import Cohort, select_cells
 from .comparison import pairs, trend
 from .explore import (
     ABOVE, BLUE, GREY, LABELS, ORANGE, WIDTH, IntervalRows, axes_of, broken, describe, described, draw_interval_rows, draw_intervals, draw_map, group_labels,
-    label_axes, letters_of, mean_intervals, means_in_words, number_format, rows_of, score_words, small_note, with_n)
+    label_axes, letters_of, mean_intervals, means_in_words, number_format, rows_of, score_words, small_note, too_few, with_n)
 from .schema import check_conf_level, heading, listed, words
 from .variation import ceiling
 from .weights import group_means
@@ -143,7 +143,7 @@ def plot_pairs(cohort: Cohort,  # the students, from `Cohort.summarize`
     caption = (f"Difference of the mean {score_words(score)} of every two groups of {words(factor)} (dot), the first less the second, "
                f"with its {conf_level:.0%} interval by Games and Howell (line); filled where the interval does not reach 0.")
     caption += f" The {MOST_PAIRS} widest of {len(tested):,} are shown." * (len(tested) > MOST_PAIRS)
-    caption += f" Pairs with a group of fewer than {min_n} students are not shown." * (len(found) > len(large))
+    caption += f" Pairs with a group of {too_few(min_n)} are not shown." * (len(found) > len(large))
     return described(ax, caption, _pairs_alt(table, beyond, number_format(describe(cohort, score)["sd"].iloc[0])))
 
 
@@ -202,7 +202,7 @@ def plot_cells(cohort: Cohort,  # the students, from `Cohort.summarize`
     label_axes(ax, f"Mean {score_words(score)} by {words(rows)} (down) and {words(columns)} (across)", "")
     every = len(cohort.levels(rows)) * len(cohort.levels(columns))
     caption = (f"Mean {score_words(score)} and number of students in each combination of {words(rows)} and {words(columns)}; "
-               f"the darker, the higher." + f" Hatched, or left out with its whole row or column: fewer than {min_n} students ({every - len(table)} of {every} combinations)." * (len(table) < every))
+               f"the darker, the higher." + f" Hatched, or left out with its whole row or column: {too_few(min_n)} ({every - len(table)} of {every} combinations)." * (len(table) < every))
     return described(ax, caption, f"Mean {score_words(score)} by {words(rows)} and {words(columns)}. {cells_in_words(table, rows, columns)}")
 
 

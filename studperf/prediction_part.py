@@ -78,7 +78,7 @@ def too_little_to_model(students: pd.DataFrame,  # from `students_of`
                         score: str, schema: Schema) -> str | None:  # None: there are enough
     "Why no model can be tried."
     if len(students) < LEAST_STUDENTS or students[score].nunique() < 2:
-        return f"{len(students):,} students have all factors and the score, or all the same one"
+        return f"{counted(len(students), 'student')} {'has' if len(students) == 1 else 'have'} all factors and the score, or all the same one"
     if students[list(schema.factors)].nunique().max() < 2:
         return "these students are alike in all factors"
     if schema.cluster and 2 * students[schema.cluster].value_counts().max() > len(students) and students[schema.cluster].nunique() > 1:

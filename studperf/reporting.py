@@ -28,7 +28,7 @@ from .cohort import Cohort, as_cohort, select_cells, unweighted
 from .comparison import adjusted, compare, pairs, ranks, spread
 from .contrasts import forest_rows, gaps, gaps_beside
 from .data import WORKBOOKS, as_frame, load_students, read_raw
-from .explore import correlations, describe, missing_rows, missing_values
+from .explore import correlations, describe, missing_rows, missing_values, too_few
 from .figures import interaction_rows, mean_rows
 from .prediction_part import prediction_parts
 from .schema import STUDENTS, DataError, DataWarning, Schema, heading, whole_file, words
@@ -92,17 +92,23 @@ def data_sentences(cohort: Cohort, missing: pd.DataFrame, min_n: int) -> list[st
     if cohort.suppressed:
         sentences.append(f"{cohort.suppressed:,} more students were in cells too small to show and had been left out of these data before.")
     if small := [f"“{level}” of {words(factor)}" for factor, level in small_groups(cohort, min_n)]:
-        sentences.append(f"Groups of fewer than {min_n} students are not shown: {enumerated(small)}.")
+        sentences.append(f"Groups of {too_few(min_n)} are not shown: {enumerated(small)}.")
     if empty := [words(row.column) for row in missing.itertuples() if row.role == "score" and row.n < min_n]:
-        sentences.append(f"Fewer than {min_n} students have a score in {enumerated(empty)}: nothing is said of it.")
+        sentences.append(f"{too_few(min_n).capitalize()} {'has' if min_n == 1 else 'have'} a score in {enumerated(empty)}: nothing is said of it.")
     if len(schema.factors) and (alone := [factor for factor in schema.factors if len(cohort.levels(factor)) < 2]):
         sentences.append(f"Nothing can be compared where there is one group only: {enumerated([words(name) for name in alone])}.")
     if schema.cluster:
-        sentences.append(f"Students share {len(set(cohort.cells[schema.cluster].dropna())):,} groups of {words(schema.cluster)}, and those who share one may resemble "
-                         "each other. The adjusted gaps allow for that; the comparisons of one factor at a time do not, so their intervals are "
-                         "too narrow and their p-values too small.")
+        sentences.append(_cluster_sentence(words(schema.cluster), cohort.cells[schema.cluster].nunique()))
     sentences += [sentence for factor in schema.factors if (sentence := _balance_sentence(cohort, factor, min_n))]
     return sentences + [sentence for score in schema.scores if (sentence := _limit_sentence(cohort, score))]
+
+
+def _cluster_sentence(cluster: str, count: int) -> str:
+    "What it means that students share clusters."
+    if count < 2:
+        return f"No two students are known to be of different groups of {cluster}: what is said holds for this one only."
+    return (f"Students share {count:,} groups of {cluster}, and those who share one may resemble each other. The adjusted gaps allow for that; the "
+            "comparisons of one factor at a time do not, so their intervals are too narrow and their p-values too small.")
 
 
 def _balance_sentence(cohort: Cohort, factor: str, min_n: int) -> str | None:
@@ -438,7 +444,7 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int, rows:
     missing, everyone = missing_values(cohort), cohort
     scores = reported_scores(cohort, min_n)
     if not scores or not cohort.schema.factors:
-        raise DataError(source, [f"found {len(cohort.schema.factors)} factors and {len(scores)} scores with {min_n} values or more, expected "
+        raise DataError(source, [f"found {counted(len(cohort.schema.factors), 'factor')} and {counted(len(scores), 'score')} with {counted(min_n, 'value')} or more, expected "
                                  "one of each at least: there is nothing to compare"])
     cohort = without_small_groups(cohort, min_n)
     regressions, together = fitted(cohort, scores)

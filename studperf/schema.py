@@ -495,7 +495,7 @@ class Look:
 def look_at(column: pd.Series, name: str) -> Look:
     "Look at a column of a table, where numbers may stand as text."
     codes, found = pd.factorize(column)
-    there = [not _means_missing(value) for value in found]
+    there = np.array([not _means_missing(value) for value in found], bool)
     texts = [text for text, kept in zip(map(str, found), there, strict=True) if kept]
     values = [value for value, kept in zip(found, there, strict=True) if kept]
     codes = np.append(np.where(there, np.cumsum(there) - 1, -1), -1)[codes]

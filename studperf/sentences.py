@@ -52,7 +52,7 @@ def signed(value: float,
 
 def span_text(low: float, high: float) -> str:
     "The limits of an interval, in points."
-    return f"{signed(low, 1)} to {signed(high, 1)}"
+    return "unknown" if pd.isna(low) else f"{signed(low, 1)} to {signed(high, 1)}"
 
 
 def counted(n: int, noun: str) -> str:
