@@ -1,13 +1,14 @@
 """The dashboard as people meet it: in a real browser, one at a time; then fifty at once.
 
     make bench                                                this script, too
-    .venv/bin/python benchmarks/dashboard.py                  both parts: five minutes
+    .venv/bin/python benchmarks/dashboard.py                  all parts: seven minutes
     .venv/bin/python benchmarks/dashboard.py --save           and keep the figures in benchmarks/results/dashboard.csv
     .venv/bin/python benchmarks/dashboard.py --parts load --people 5 --seconds 10
 
 Part `browser`: Chromium opens the page again and again, each time as somebody who was never there, with a kernel that is kept ready and
 without one; then it changes a control and waits until another picture is painted. What goes over the wire is counted by the browser.
-Part `load`: people arrive within ten seconds, listen as a browser does, and each changes something every five seconds, with real
+Part `plain`: the same browser opens the least page that Voila can serve, at Voila's defaults: seconds depend on the machine, so how far this
+page is from that one says more. Part `load`: people arrive within ten seconds, listen as a browser does, and each changes something every five seconds, with real
 kernels; only the browsers are imitated, since fifty of them would need more of the machine than the server.
 """
 import argparse
@@ -21,6 +22,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -37,6 +39,7 @@ PATIENCE = 120  # seconds
 RESULTS = Path(__file__).resolve().parent / "results" / "dashboard.csv"
 COLUMNS = ("part", "measure", "unit", "n", "median", "p95", "most", "goal")
 VISITS, CHANGES = 9, 60
+ARGUMENTS = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # other hosts, which Voila's own page asks, are known to be absent at once
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)  # None: playwright's own
 
 
@@ -151,7 +154,7 @@ CHANGE = """async () => {
 }"""
 
 
-def opened(page, address):
+def opened(page, address, answer=".sp-view svg"):
     """Open the page; the seconds until its answer is there, and the bytes that came."""
     session, came = page.context.new_cdp_session(page), []
     session.send("Network.enable")
@@ -159,22 +162,22 @@ def opened(page, address):
     session.on("Network.webSocketFrameReceived", lambda event: came.append(len(event["response"]["payloadData"])))
     begun = time.perf_counter()
     page.goto(address, wait_until="commit")
-    page.locator(".sp-view svg").wait_for(timeout=1000 * PATIENCE)
+    page.locator(answer).wait_for(timeout=1000 * PATIENCE)
     seconds = time.perf_counter() - begun
     page.wait_for_timeout(1500)  # what comes later is counted, too
     return seconds, sum(came)
 
 
-def visits(browser, address, count):
+def visits(browser, address, count, **options):
     """Seconds and bytes of first visits, each by somebody new."""
     found = []
     for _ in range(count):
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         page = context.new_page()
-        found.append(opened(page, address))
+        found.append(opened(page, address, **options))
         page.goto("about:blank")
         context.close()
-        time.sleep(2)  # until a kernel is ready again
+        time.sleep(6)  # until a kernel is ready again
     return found
 
 
@@ -186,7 +189,7 @@ def one(port, process, browser):
     page = context.new_page()
     opened(page, address)
     page.goto("about:blank")
-    time.sleep(2)
+    time.sleep(6)
     second = opened(page, address)
     page.evaluate(CHANGE)
     changes = [page.evaluate(CHANGE) for _ in range(CHANGES)]
@@ -221,13 +224,53 @@ def served(**limits):
 
 def in_browser():
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         with served() as (port, process):
             lines = one(port, process, browser)
         with served(ahead=0) as (port, _):
             cold = visits(browser, f"http://127.0.0.1:{port}/", VISITS)
         browser.close()
     return [lines[0], line("browser", "until the page is usable, no kernel ready", "s", [seconds for seconds, _ in cold], "2.5"), *lines[1:]]
+
+
+PLAIN = """from ipywidgets import Dropdown, HTML, VBox
+choices, answer = [Dropdown(options=[("no", 0), ("yes", 1)], description=f"choice {i}") for i in range(5)], HTML()
+def show(_=None):
+    answer.value = f"<svg class='plain' width='300' height='20'><rect width='{50 + 40 * sum(choice.value for choice in choices)}' height='20'/></svg>"
+for choice in choices:
+    choice.observe(show, "value")
+show()
+VBox([*choices, answer])"""
+
+
+@contextmanager
+def served_plain(folder, *options):
+    """The least page, by Voila as it is; its address."""
+    notebook = folder / "plain.ipynb"
+    notebook.write_text(json.dumps({"cells": [{"cell_type": "code", "id": "a", "metadata": {}, "execution_count": None, "outputs": [], "source": PLAIN}], "nbformat": 4,
+                                    "nbformat_minor": 5, "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}}))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    with subprocess.Popen([sys.executable, "-m", "voila", str(notebook), f"--port={port}", "--no-browser", *options], stderr=subprocess.DEVNULL) as server:
+        try:
+            time.sleep(10)  # until it listens, and kernels are ready
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            server.terminate()
+
+
+def plain():
+    """The lines of part `plain`."""
+    lines = []
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        for kernel, options in {"a kernel kept ready": ["--preheat_kernel=True", "--pool_size=2"], "no kernel ready": []}.items():
+            with served_plain(Path(folder), *options) as address:
+                found = visits(browser, address, VISITS, answer="svg.plain")
+            lines.append(line("plain", f"until the page is usable, {kernel}", "s", [seconds for seconds, _ in found]))
+        browser.close()
+    return [*lines, line("plain", "over the wire, first visit", "MB", [size / 1e6 for _, size in found])]
 
 
 def show(lines):
@@ -253,7 +296,7 @@ def save(lines):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", default="browser,load", help="one or both")
+    parser.add_argument("--parts", default="browser,plain,load", help="one or more")
     parser.add_argument("--people", type=int, default=50)
     parser.add_argument("--within", type=float, default=10, help="seconds in which they arrive")
     parser.add_argument("--seconds", type=float, default=60, help="how long they change something")
@@ -263,6 +306,8 @@ def main():
         print(f"This machine is busy (load {os.getloadavg()[0]:.1f}): times are longer than they need be.", flush=True)
     if "browser" in options.parts.split(","):
         lines += in_browser()
+    if "plain" in options.parts.split(","):
+        lines += plain()
     if "load" in options.parts.split(","):
         with served(pages=options.people + 5) as (port, process):
             lines += asyncio.run(many(port, process, options.people, options.within, options.seconds))
