@@ -127,9 +127,13 @@ def level_codes(column: pd.Series,
                 levels: Sequence[str],
                 ) -> np.ndarray:  # (n,) place of each value among the levels, -1 for missing and other values
     "Levels as places."
-    if isinstance(column.dtype, pd.CategoricalDtype) and list(column.array.categories) == list(levels):
-        return column.array.codes
-    return pd.Categorical(column.astype(object), categories=list(levels)).codes
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Categorical(column.astype(object), categories=list(levels)).codes
+    known, codes = column.array.categories.tolist(), column.array.codes
+    if known == list(levels):
+        return codes
+    place = {level: i for i, level in enumerate(levels)}
+    return np.array([*(place.get(level, -1) for level in known), -1])[codes]  # a missing one's code, -1, finds the last
 
 # %% ../nbs/06_model.ipynb #b7012c60
 def encoder_of(schema: Schema,  # with the levels of each factor

@@ -202,13 +202,14 @@ def factor_part(cohort: Cohort, factor: str, comparisons: pd.DataFrame, others: 
     "Title, sentences, histograms and tables of one factor; `others` are the tables of gaps, pairs, ranks and spread."
     rows, scores = comparisons[comparisons["factor"] == factor], list(comparisons["score"].unique())
     means = describe(cohort, scores, [factor]).dropna(subset=["factor"])
-    adjusted_gaps = others["gaps"].query("factor == @factor and kind == 'adjusted'").set_index("score", drop=False)
+    own = {name: table[table["factor"] == factor] for name, table in others.items()}
+    adjusted_gaps = own["gaps"][own["gaps"]["kind"] == "adjusted"].set_index("score", drop=False)
     sentences, pairwise = [], []
     for _, row in rows.iterrows():
         if pd.notna(row["group_a"]):
             told = difference_sentence(row)
         else:
-            pairwise.append(others["pairs"].query("factor == @factor and score == @row.score"))
+            pairwise.append(own["pairs"][own["pairs"]["score"] == row["score"]])
             told = spread_sentence(row, means[means["score"] == row["score"]], pairwise[-1])
         if len(cohort.schema.factors) > 1 and row["score"] in adjusted_gaps.index and pd.notna(row["p_value"]):
             told += f" {adjusted_sentence(adjusted_gaps.loc[row['score']])}"
@@ -224,7 +225,7 @@ def factor_part(cohort: Cohort, factor: str, comparisons: pd.DataFrame, others: 
         tables.append(table_part(rows, f"{title}: difference of the means (Welch's test)", COMPARISON_HEADINGS))
     strips = [strips_part(cohort, score, factor, min_n) for score in scores
               if cohort.scales[score].discrete and (means["n"][means["score"] == score] >= min_n).any()]
-    checks = agreement_sentences(rows, *(table[table["factor"] == factor] for table in (others["ranks"], others["spread"])))
+    checks = agreement_sentences(rows, own["ranks"], own["spread"])
     return {"title": title, "sentences": sentences, "checks": " ".join(checks), "tables": tables, "strips": strips}
 
 
@@ -302,7 +303,7 @@ def gaps_part(table: pd.DataFrame,  # from `gaps`
 # %% ../nbs/09_report.ipynb #together2
 def together_tables(regressions: dict[str, Regression], tests: pd.DataFrame, ceilings: pd.DataFrame) -> list[dict]:
     "Tests of all factors in one model, adjusted means, and the ceiling."
-    means = pd.concat([regression.means.assign(score=score) for score, regression in regressions.items()]).query("weights == 'proportional'")
+    means = pd.concat([regression.means.assign(score=score) for score, regression in regressions.items()]).loc[lambda every: every["weights"] == "proportional"]
     return [
         table_part(tests, f"Each factor, the others held equal (type II tests, {next(iter(regressions.values())).estimates.vcov} errors)",
                    {"score": "Score", "term": "Factor", "statistic": "F", "df1": "df1", "df2": "df2", "p_adjusted": "p (adjusted)"}, digits=2),
@@ -366,7 +367,8 @@ def manova_part(cohort: Cohort, scores: Sequence[str]) -> list[dict]:
     "The table of all scores together, if there are several."
     if len(scores) < 2:
         return []
-    table = manova(cohort, scores).query("criterion == \"Pillai's trace\"")
+    table = manova(cohort, scores)
+    table = table[table["criterion"] == "Pillai's trace"]
     table = table.assign(p_adjusted=adjusted(table["p_value"].to_numpy(), "holm"))
     return [table_part(table, "All scores together: does each factor show in any of them? (MANOVA, Pillai's trace)", {
         "factor": "Factor", "n": "Students", "value": "Pillai's trace", "df1": "df1", "df2": "df2", "statistic": "F", "p_adjusted": "p (adjusted)"}, digits=2)]
