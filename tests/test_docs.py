@@ -71,6 +71,7 @@ def page(*cells, about=ABOUT):
 PNG = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
 TABLE = nbformat.v4.new_output("display_data", {"text/html": "<table><tr><td><table></table></td></tr></table>"})
 SCRIPT = nbformat.v4.new_output("display_data", {"text/html": '<script src="https://example.org/x.js"></script>'})
+WARNING = nbformat.v4.new_output("stream", name="stderr", text="<ipython-input-1-4e>:1: Pandas4Warning: The keyword is deprecated.\n  it()\n")
 WIDGET = nbformat.v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}})
 NAME = nbformat.v4.new_output("display_data", {"text/markdown": "### one\n\n```python\ndef one()\n```"})
 FIGURE = ("#| label: fig-one\n#| fig-cap: A figure.\n#| fig-alt: A line.\n1", [PNG])
@@ -98,6 +99,7 @@ FAULTS = {
     "a picture of another host": (page("![A picture](https://example.org/picture.png)"), "would be fetched from another host"),
     "a program of another host": (page(("1", [SCRIPT])), "would be fetched from another host"),
     "an output that needs a program": (page(("1", [WIDGET])), "shows application/vnd.jupyter.widget-view+json"),
+    "a warning of a library": (page(("1", [WARNING])), "shows a warning: <ipython-input-1-4e>:1: Pandas4Warning"),
     "a link within a link": (page("[see [`one`](other.ipynb)](other.ipynb#one)"), "a link within a link"),
     "an open block": (page("::: {.callout-note}\nText."), "::: is opened"),
     "a reference to no figure": (page(FIGURE, "See @fig-two."), "@fig-two refers to no figure"),
