@@ -45,6 +45,12 @@ def test_all_pages_are_in_order(repo_copy):
         assert sum(f"#### {method}\\n" in text for text in texts) == 1
 
 
+def test_a_page_that_reads_files_of_the_repo_is_opened_where_they_are(check):
+    from prepare_pages import get_config, open_elsewhere
+    opened = {path: [link["text"] for link in open_elsewhere(path, get_config())] for path in ("04_compare.ipynb", "evidence/speed.ipynb")}
+    assert opened == {"04_compare.ipynb": ["Run it on Binder", "Open it in Colab"], "evidence/speed.ipynb": ["Run it on Binder"]}
+
+
 def test_names_are_those_of_the_package():
     run("tools/build_names.py", "--check", folder=REPO)
 
