@@ -1,13 +1,18 @@
 """The pages of the docs site hold together, and tools/check_docs.py finds what would break them."""
 import inspect
+import re
+import shlex
 import subprocess
 import sys
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import studperf
 
@@ -45,6 +50,39 @@ def test_all_pages_are_in_order(repo_copy):
         assert sum(f"#### {method}\\n" in text for text in texts) == 1
 
 
+def test_a_page_that_reads_files_of_the_repo_is_opened_where_they_are(check):
+    from prepare_pages import get_config, open_elsewhere
+    opened = {path: [link["text"] for link in open_elsewhere(path, get_config())] for path in ("04_compare.ipynb", "evidence/speed.ipynb")}
+    assert opened == {"04_compare.ipynb": ["Run it on Binder", "Open it in Colab"], "evidence/speed.ipynb": ["Run it on Binder"]}
+
+
+def installed_by(*wanted):
+    """Names of all distributions that come with these requirements, as far as they are installed here."""
+    found, waiting = set(), [Requirement(one) for one in wanted]
+    while waiting:
+        one = waiting.pop()
+        for extra in ("", *one.extras):
+            if (key := (canonicalize_name(one.name), extra)) in found:
+                continue
+            found.add(key)
+            waiting += [needed for needed in map(Requirement, requires(one.name) or [])
+                        if needed.marker is None or needed.marker.evaluate({"extra": extra})]
+    return {name for name, _ in found}
+
+
+def test_binder_installs_what_the_pages_import():
+    command = (REPO / "binder/postBuild").read_text(encoding="utf-8").splitlines()[-1]
+    wanted = shlex.split(command.partition("constraints.txt ")[2])
+    there = installed_by(*(one.replace(".[", "studperf[") for one in wanted))
+    imported = {}
+    for path in REPO.glob("nbs/**/*.ipynb"):
+        sources = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code" and "#| eval: false" not in cell.source]
+        imported |= dict.fromkeys(re.findall(r"^(?:from|import) (\w+)", "\n".join(sources), re.MULTILINE), path.name)
+    owners = packages_distributions()
+    lacking = {name: path for name, path in imported.items() if name in owners and not {canonicalize_name(one) for one in owners[name]} & there}
+    assert len(imported) > 20 and not lacking
+
+
 def test_names_are_those_of_the_package():
     run("tools/build_names.py", "--check", folder=REPO)
 
@@ -71,6 +109,7 @@ def page(*cells, about=ABOUT):
 PNG = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
 TABLE = nbformat.v4.new_output("display_data", {"text/html": "<table><tr><td><table></table></td></tr></table>"})
 SCRIPT = nbformat.v4.new_output("display_data", {"text/html": '<script src="https://example.org/x.js"></script>'})
+WARNING = nbformat.v4.new_output("stream", name="stderr", text="<ipython-input-1-4e>:1: Pandas4Warning: The keyword is deprecated.\n  it()\n")
 WIDGET = nbformat.v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}})
 NAME = nbformat.v4.new_output("display_data", {"text/markdown": "### one\n\n```python\ndef one()\n```"})
 FIGURE = ("#| label: fig-one\n#| fig-cap: A figure.\n#| fig-alt: A line.\n1", [PNG])
@@ -98,6 +137,7 @@ FAULTS = {
     "a picture of another host": (page("![A picture](https://example.org/picture.png)"), "would be fetched from another host"),
     "a program of another host": (page(("1", [SCRIPT])), "would be fetched from another host"),
     "an output that needs a program": (page(("1", [WIDGET])), "shows application/vnd.jupyter.widget-view+json"),
+    "a warning of a library": (page(("1", [WARNING])), "shows a warning: <ipython-input-1-4e>:1: Pandas4Warning"),
     "a link within a link": (page("[see [`one`](other.ipynb)](other.ipynb#one)"), "a link within a link"),
     "an open block": (page("::: {.callout-note}\nText."), "::: is opened"),
     "a reference to no figure": (page(FIGURE, "See @fig-two."), "@fig-two refers to no figure"),

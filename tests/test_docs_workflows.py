@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,18 @@ def test_the_citation_is_of_this_version():
     assert citation["version"] == version and citation["cff-version"] == "1.2.0"
     assert {"message", "title", "authors"} <= set(citation)
     assert version in (REPO / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_recipe_for_conda_requires_what_the_package_requires():
+    settings = ConfigParser(delimiters="=")
+    settings.read(REPO / "settings.ini", encoding="utf-8")
+    settings, recipe = settings["DEFAULT"], yaml.safe_load((REPO / "conda/recipe.yaml").read_text(encoding="utf-8"))
+    names = {"python-duckdb": "duckdb", "matplotlib-base": "matplotlib", "seaborn-base": "seaborn"}  # conda-forge's: the index's
+    python, *needed = recipe["requirements"]["run"]
+    found = [f"{names.get(name, name)}{version}" for name, version in (line.split(" ") for line in needed)]
+    assert python == "python >=${{ python_min }}" and found == settings["requirements"].split()
+    assert recipe["context"] == {"version": settings["version"], "python_min": settings["min_python"]}
+    assert [line.replace(" ", "") for line in recipe["build"]["python"]["entry_points"]] == settings["console_scripts"].split()
 
 
 def test_commands_of_pre_commit_exist():

@@ -125,6 +125,8 @@ def option_problems(cell, where):
     yield from wrong_keys(options, CELL, where)
     below = source.splitlines()[len(options):]
     yield from (f"{where}: the option {line!r} stands below the top, where it is a comment" for line in below if OPTION.match(line))
+    yield from (f"{where}: shows a warning: {shown.splitlines()[0][:100]}" for output in cell["outputs"]
+                if re.search(r"^\S*:\d+: \w*Warning: ", shown := "".join(output.get("text", "")), re.MULTILINE))
     for kind in ("application/javascript", "application/vnd.jupyter.widget-view+json"):
         if any(kind in output.get("data", {}) for output in cell["outputs"]):
             yield f"{where}: shows {kind}, for which Quarto would fetch programs from another host"

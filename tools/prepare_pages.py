@@ -26,6 +26,7 @@ import studperf
 APP = "dashboard.ipynb"  # what Voila serves; on the site it would be an empty page
 NOTEBOOK = re.compile(r"File to edit: \.\./nbs/(\S+\.ipynb)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+READS_REPO = re.compile(r'"\.\./\.\./|Path\("\w+\.js"\)')  # a file of the repo, which is not beside a notebook that is opened alone
 IMPORT = re.compile(r"from studperf[\w.]* import (?:\(([^)]*)\)|(.*))")
 PUBLIC = re.compile(r"from \.(\w+) import (?:\(([^)]*)\)|(.*))")
 
@@ -130,11 +131,12 @@ def short_defaults(text):
 
 
 def open_elsewhere(path, settings):
-    """Links to the notebook itself, where it can be run."""
+    """Links to the notebook itself, where it can be run: Binder has the whole repo, Colab this one file."""
     notebook = f"{settings.git_url.removeprefix('https://github.com/')}/blob/{settings.branch}/nbs/{path}"
     binder = f"{settings.git_url.removeprefix('https://github.com/')}/{settings.branch}?labpath=nbs%2F{path.replace('/', '%2F')}"
-    return [{"text": "Run it on Binder", "icon": "play-circle", "href": f"https://mybinder.org/v2/gh/{binder}"},
-            {"text": "Open it in Colab", "icon": "journal-code", "href": f"https://colab.research.google.com/github/{notebook}"}]
+    yield {"text": "Run it on Binder", "icon": "play-circle", "href": f"https://mybinder.org/v2/gh/{binder}"}
+    if not READS_REPO.search(code_of(path)):
+        yield {"text": "Open it in Colab", "icon": "journal-code", "href": f"https://colab.research.google.com/github/{notebook}"}
 
 
 def source_links(text, module):
@@ -173,7 +175,7 @@ def finish(page, path, module, change):
                 output["data"]["text/markdown"] = short_defaults(source_links(change(text), module))
     about = front_matter(page)
     if any(cell["cell_type"] == "code" for cell in page["cells"]):
-        about["code-links"] = open_elsewhere(path, get_config())
+        about["code-links"] = list(open_elsewhere(path, get_config()))
     page["cells"][0]["source"] = f"---\n{yaml.safe_dump(about, sort_keys=True, allow_unicode=True)}---\n"
 
 
