@@ -69,14 +69,18 @@ def test_the_wheel_is_small_and_whole(built):
     assert not any(name.startswith(("tests/", "nbs/")) for name in names)
 
 
+def pip(programs, *command, **options):
+    """Our pip works on the environment, which needs none of its own."""
+    return run(sys.executable, "-m", "pip", "--python", programs / "python", *command, **options)
+
+
 @pytest.fixture(scope="module")
 def environment(built, tmp_path_factory):
     """The programs of an environment that has the wheel and nothing of the repo, and an empty folder to work in."""
     folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder / "venv", with_pip=True)
+    venv.create(folder / "venv")
     programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
-    run(programs / "python", "-m", "pip", "install", "--quiet", "--no-input", "--constraint", REPO / "constraints.txt", built[1],
-        folder=folder, timeout=1800)
+    pip(programs, "install", "--quiet", "--no-input", "--no-compile", "--constraint", REPO / "constraints.txt", built[1], folder=folder, timeout=1800)
     (folder / "work").mkdir()
     return programs, folder / "work"
 
@@ -85,7 +89,7 @@ def test_nothing_comes_from_the_repo(environment):
     programs, folder = environment
     places = run(programs / "python", "-c", "import studperf, sys; print(studperf.__file__, *sys.path)", folder=folder)
     assert str(REPO) not in places and "site-packages" in places
-    run(programs / "python", "-m", "pip", "check", folder=folder)
+    pip(programs, "check", folder=folder)
 
 
 def test_the_main_jobs_run(environment):
