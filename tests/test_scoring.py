@@ -83,7 +83,7 @@ def same(found, expected):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.usefixtures("no_search")
 def test_each_model_of_factors(model, students, tmp_path):
-    predictor = fit_predictor(students[:300], "math", model=model, folds=2)
+    predictor = fit_predictor(students, "math", model=model, folds=2)
     students.to_parquet(tmp_path / "students.parquet")
     assert predict_file(predictor, tmp_path / "students.parquet", tmp_path / "out.parquet", level=.8) == 600
     same(read(tmp_path / "out.parquet"), predictor.predict(students, level=.8))

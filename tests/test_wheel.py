@@ -132,4 +132,6 @@ def test_the_dashboard_is_served(environment):
             for process in [*server.children(recursive=True), server]:
                 process.kill()
             server.wait()
-    assert page and "What score would we expect?" in page, (folder / "dashboard.log").read_text()
+    said = (folder / "dashboard.log").read_text()
+    assert page and "What score would we expect?" in page, said
+    assert len(said.splitlines()) == 2, said  # that it starts, and where it is
