@@ -1,8 +1,9 @@
-"""The wheel and the source package: in order, small, and whole, since the main jobs run from an empty environment.
+"""The wheel and the source package: in order, small, and whole, since the main jobs run from an environment that holds nothing else.
 
-Needs the package index, since the environment gets what the package requires.
+Needs the package index, from which the tool that builds them takes setuptools.
 """
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -11,11 +12,13 @@ import urllib.error
 import urllib.request
 import venv
 import zipfile
+from importlib.metadata import PathDistribution, distribution
 from pathlib import Path
 
 import psutil
 import pytest
 from conftest import missing
+from packaging.requirements import Requirement
 from serving import free_port
 
 REPO = Path(__file__).resolve().parents[1]
@@ -69,6 +72,34 @@ def test_the_wheel_is_small_and_whole(built):
     assert not any(name.startswith(("tests/", "nbs/")) for name in names)
 
 
+def required(package):
+    """The packages that this one requires, and what those require in turn, as they are installed here."""
+    found, asked, left = {}, set(), [(package, "")]
+    while left:
+        one, extra = left.pop()
+        for requirement in map(Requirement, one.requires or ()):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                for further in ("", *requirement.extras):
+                    if (requirement.name, further) not in asked:
+                        asked.add((requirement.name, further))
+                        found[requirement.name] = distribution(requirement.name)
+                        left.append((found[requirement.name], further))
+    return found.values()
+
+
+def link_files(package, prefix):
+    """Put a package's files into an environment, but for programs, which begin with the name of the Python that runs them."""
+    for file in package.files:
+        here = Path(os.path.normpath(file.locate()))
+        there = prefix / here.relative_to(sys.prefix)
+        if here.parent != Path(sys.executable).parent and here.is_file() and not there.exists():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(here, there)
+            except OSError:  # on another disk
+                shutil.copy2(here, there)
+
+
 def pip(programs, *command, **options):
     """Our pip works on the environment, which needs none of its own."""
     return run(sys.executable, "-m", "pip", "--python", programs / "python", *command, **options)
@@ -76,11 +107,17 @@ def pip(programs, *command, **options):
 
 @pytest.fixture(scope="module")
 def environment(built, tmp_path_factory):
-    """The programs of an environment that has the wheel and nothing of the repo, and an empty folder to work in."""
-    folder = tmp_path_factory.mktemp("environment")
+    """The programs of an environment that has the wheel, what it requires and nothing of the repo, and an empty folder to work in.
+
+    To install all that anew would take minutes, and these are the versions that pip would choose: those of constraints.txt.
+    """
+    folder, wheel = tmp_path_factory.mktemp("environment"), built[1]
     venv.create(folder / "venv")
     programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
-    pip(programs, "install", "--quiet", "--no-input", "--no-compile", "--constraint", REPO / "constraints.txt", built[1], folder=folder, timeout=1800)
+    about = f"{'-'.join(wheel.name.split('-')[:2])}.dist-info/"
+    for package in required(PathDistribution(zipfile.Path(wheel, about))):
+        link_files(package, folder / "venv")
+    pip(programs, "install", "--quiet", "--no-input", "--no-index", wheel, folder=folder)  # which fails if anything is lacking
     (folder / "work").mkdir()
     return programs, folder / "work"
 
