@@ -25,9 +25,9 @@ hypothesis.settings.load_profile("studperf")
 
 
 # Files whose tests take longest, longest first: with two processes at work, each taking the next file, none idles at the end.
-LONGEST = ("test_model", "test_wheel", "test_properties", "test_engines", "test_dashboard", "test_registry", "test_figures", "test_benchmarks",
-           "test_degenerate", "test_report", "test_cli", "test_predictor", "test_invariants", "test_docs", "test_explanation",
-           "test_dashboard_proxy", "test_dashboard_deploy")
+LONGEST = ("test_model", "test_properties", "test_dashboard", "test_docs", "test_engines", "test_registry", "test_wheel", "test_report",
+           "test_audit", "test_figures", "test_scoring", "test_degenerate", "test_invariants", "test_predictor", "test_cli", "test_explanation",
+           "test_benchmarks", "test_dashboard_proxy", "test_dashboard_deploy", "test_tools")
 
 
 def pytest_collection_modifyitems(items):
