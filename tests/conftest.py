@@ -5,6 +5,7 @@ What is missing on a machine skips the tests that need it and says so; with CI=t
 import os
 import shutil
 import subprocess
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +25,9 @@ hypothesis.settings.load_profile("studperf")
 
 
 # Files whose tests take longest, longest first: with two processes at work, each taking the next file, none idles at the end.
-LONGEST = ("test_model", "test_wheel", "test_properties", "test_engines", "test_dashboard", "test_registry", "test_figures", "test_benchmarks",
-           "test_degenerate", "test_report", "test_cli", "test_predictor", "test_invariants", "test_docs", "test_explanation",
-           "test_dashboard_proxy", "test_dashboard_deploy")
+LONGEST = ("test_model", "test_properties", "test_dashboard", "test_docs", "test_engines", "test_registry", "test_wheel", "test_report",
+           "test_audit", "test_figures", "test_scoring", "test_degenerate", "test_invariants", "test_predictor", "test_cli", "test_explanation",
+           "test_benchmarks", "test_dashboard_proxy", "test_dashboard_deploy", "test_tools")
 
 
 def pytest_collection_modifyitems(items):
@@ -55,14 +56,22 @@ def files_by_duckdb():
         yield
 
 
-@pytest.fixture
-def no_search(monkeypatch):
+@contextmanager
+def first_values():
     """Models try the first of the values that they else search for the best, where it does not matter which it is."""
     from studperf import model
 
     known = model.candidate_models
-    monkeypatch.setattr(model, "candidate_models", lambda seed=0: {
-        name: replace(one, search={key: values[:1] for key, values in one.search.items()}) for name, one in known(seed).items()})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "candidate_models", lambda seed=0: {
+            name: replace(one, search={key: values[:1] for key, values in one.search.items()}) for name, one in known(seed).items()})
+        yield
+
+
+@pytest.fixture
+def no_search():
+    with first_values():
+        yield
 
 
 @pytest.fixture(scope="session")

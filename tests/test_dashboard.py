@@ -335,8 +335,8 @@ def test_an_error_page_asks_no_other_host(monkeypatch, tmp_path):
     assert set(re.findall(r'(?:src|href)="([^"]*)"', text)) == {"data:,", "/"}
 
 
-def test_ctrl_c_ends_it_cleanly():
-    served = Served()
+def test_ctrl_c_ends_it_cleanly(prepared):
+    served = Served("--prepared", prepared)
     served.stop()
     assert served.process.returncode == 0
     assert served.lines[-1] == "Stopped.\n"

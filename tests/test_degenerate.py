@@ -242,9 +242,9 @@ def test_trend_and_equivalence_check_their_arguments():
 @given(st.lists(st.tuples(st.integers(-3, 3), st.sampled_from("abc")), min_size=1, max_size=25))
 def test_small_ranks_and_spreads_agree_with_scipy_or_say_why_not(rows):
     marks, levels = (np.array(column) for column in zip(*rows, strict=True))
-    parts = [marks[levels == level] for level in sorted(set(levels))]
+    parts, cohort = [marks[levels == level] for level in sorted(set(levels))], summarized(marks, levels)
     for test in (ranks, spread):
-        row = test(summarized(marks, levels)).iloc[0]
+        row = test(cohort).iloc[0]
         if row["method"].startswith("not tested"):
             assert row[TESTED].isna().all()
             continue

@@ -84,9 +84,9 @@ def test_a_dask_cluster(rows, expected):
     import dask.dataframe
     from distributed import Client, LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster, Client(cluster):
-        assert Cohort.summarize(dask.dataframe.from_pandas(rows, npartitions=2), TRACKED) == expected
-        assert Cohort.summarize(dask.dataframe.from_pandas(rows.astype({"lunch": "category"}), npartitions=3), TRACKED) == expected
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster, Client(cluster):
+        mixed = dask.dataframe.from_pandas(rows.astype({"lunch": "category"}), npartitions=3)  # the other factors are texts
+        assert Cohort.summarize(mixed, TRACKED) == expected
 
 
 @pytest.fixture(scope="module")

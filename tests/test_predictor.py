@@ -35,6 +35,7 @@ MODELS = ("mean", "least squares", "ridge", "lasso", "elastic net", "partial poo
 
 
 @pytest.mark.parametrize("model, inputs", [*((model, inputs) for model in MODELS for inputs in ("background", "all")), ("random forest", "background")])
+@pytest.mark.usefixtures("no_search")
 def test_a_formula_read_from_a_file_is_the_model(rows, tmp_path, model, inputs):
     fitted = fit_predictor(rows, "math", inputs=inputs, model=model, folds=3)
     fitted.save(tmp_path / "math.studperf")

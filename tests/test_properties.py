@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studperf import STUDENTS, Cohort, DataError, DataWarning, Schema, load_students
@@ -104,6 +104,7 @@ def summarize(frame):
     return Cohort.summarize(frame, PUPILS)
 
 
+@settings(max_examples=20)  # of a second each
 @given(SCHOOL, SCHOOL, SCHOOL)
 def test_merging_is_exact_commutative_and_associative(a, b, c):
     pooled = summarize(pd.concat([a, b, c], ignore_index=True))
@@ -125,6 +126,7 @@ def test_a_saved_cohort_is_the_same_cohort(tmp_path, frame):
     assert Cohort.load(tmp_path / "cohort.parquet") == cohort
 
 
+@settings(max_examples=20)  # of a second each
 @given(SCHOOL.map(lambda frame: frame.dropna(how="all")).filter(len))
 def test_files_and_frames_give_the_same_cohort(tmp_path, frame):
     frame.to_csv(tmp_path / "a.csv", index=False)

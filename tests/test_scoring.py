@@ -83,7 +83,7 @@ def same(found, expected):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.usefixtures("no_search")
 def test_each_model_of_factors(model, students, tmp_path):
-    predictor = fit_predictor(students, "math", model=model, folds=3)
+    predictor = fit_predictor(students, "math", model=model, folds=2)
     students.to_parquet(tmp_path / "students.parquet")
     assert predict_file(predictor, tmp_path / "students.parquet", tmp_path / "out.parquet", level=.8) == 600
     same(read(tmp_path / "out.parquet"), predictor.predict(students, level=.8))
@@ -93,7 +93,7 @@ def test_each_model_of_factors(model, students, tmp_path):
 @pytest.mark.usefixtures("no_search")
 def test_each_model_of_factors_and_numbers(model, tmp_path):
     rows = own_rows()
-    predictor = fit_own(rows, model, folds=3)
+    predictor = fit_own(rows, model, folds=2)
     assert predictor.learned_missing == ("essay",)
     rows.to_parquet(tmp_path / "pupils.parquet")
     assert predict_file(predictor, tmp_path / "pupils.parquet", tmp_path / "out.csv") == len(rows)
@@ -232,7 +232,7 @@ def test_levels_of_any_type(values, way, tmp_path):
     kinds = sorted({str(value).removesuffix(" 00:00:00").removesuffix(".0") for value in values if value is not None} | {"4"})
     schema = Schema({"group": kinds}, ["exam"])
     rows = pd.DataFrame({"group": kinds * 20, "exam": np.arange(20 * len(kinds)) % 17.})
-    predictor = fit_predictor(rows, "exam", model="decision tree", schema=schema)
+    predictor = fit_predictor(rows, "exam", model="decision tree", schema=schema, folds=2)
     asked = pd.DataFrame({"group": values * 50})
     asked.to_parquet(tmp_path / "pupils.parquet")
     with told_if(None in values):
@@ -325,7 +325,7 @@ def test_memory_is_limited(additive, students, tmp_path):
 def cluster():
     from distributed import Client, LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster, Client(cluster):
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster, Client(cluster):
         yield cluster
 
 

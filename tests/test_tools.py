@@ -18,7 +18,7 @@ REPO = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def tool(tmp_path):
     """`tool("run_nbs.py", "--check")` runs a tool in a project whose nbs/index.ipynb holds the cells of `tool.cells`."""
-    for path in ("settings.ini", "tools/run_nbs.py", "tools/notebook_outputs.py", "tools/build_readme.py"):
+    for path in ("settings.ini", "tools/run_nbs.py", "tools/notebook_outputs.py"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         shutil.copy(REPO / path, tmp_path / path)
     notebook = tmp_path / "nbs/index.ipynb"
@@ -35,7 +35,7 @@ def tool(tmp_path):
         return subprocess.run([sys.executable, tmp_path / "tools" / name, *options], stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=120)
 
-    run.cells, run.notebook, run.readme = cells, notebook, tmp_path / "README.md"
+    run.cells, run.notebook, run.folder = cells, notebook, tmp_path
     return run
 
 
@@ -112,17 +112,27 @@ def test_pictures_are_compared_by_pixel(outputs_module, changed, level, same):
     assert outputs_module.same_picture(png(pixels), png(other)) == same
 
 
-def test_readme_shows_what_a_reader_needs(tool):
+def test_readme_shows_what_a_reader_needs(tool, tools_on_path, monkeypatch):
+    import build_readme
     tool.cells("#| hide\nhidden = 1", "#| eval: false\n#| fig-cap: x\nshown = 2", "import pandas; pandas.DataFrame({'math': [71]})",
                f"#| echo: false\n#| fig-alt: A line\n{FIGURE.format(1)}")
     tool("run_nbs.py")
-    assert tool("build_readme.py", "--check").returncode == 1
-    assert tool("build_readme.py").returncode == 0
-    readme = tool.readme.read_text()
+    monkeypatch.setattr(build_readme, "REPO", tool.folder)
+    monkeypatch.setattr(build_readme, "README", tool.folder / "README.md")
+    monkeypatch.setattr(build_readme, "FIGURES", tool.folder / "README_files")
+
+    def build(*options):
+        monkeypatch.setattr(sys, "argv", ["build_readme.py", *options])
+        build_readme.main()
+
+    with pytest.raises(SystemExit, match="README.md is not what nbs/index.ipynb gives"):
+        build("--check")
+    build()
+    readme = (tool.folder / "README.md").read_text()
     assert "hidden" not in readme and "#|" not in readme and "<div" not in readme and "plt.subplots" not in readme
     assert "```python\nshown = 2\n```" in readme and "       math\n    0    71" in readme
-    assert "![A line](README_files/figure-1.png)" in readme and (tool.readme.parent / "README_files/figure-1.png").exists()
-    assert tool("build_readme.py", "--check").returncode == 0
+    assert "![A line](README_files/figure-1.png)" in readme and (tool.folder / "README_files/figure-1.png").exists()
+    build("--check")
 
 
 def test_readme_links_from_the_top(tools_on_path):

@@ -1,8 +1,9 @@
-"""The wheel and the source package: in order, small, and whole, since the main jobs run from an empty environment.
+"""The wheel and the source package: in order, small, and whole, since the main jobs run from an environment that holds nothing else.
 
-Needs the package index, since the environment gets what the package requires.
+Needs the package index, from which the tool that builds them takes setuptools.
 """
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -11,11 +12,13 @@ import urllib.error
 import urllib.request
 import venv
 import zipfile
+from importlib.metadata import PathDistribution, distribution
 from pathlib import Path
 
 import psutil
 import pytest
 from conftest import missing
+from packaging.requirements import Requirement
 from serving import free_port
 
 REPO = Path(__file__).resolve().parents[1]
@@ -69,14 +72,52 @@ def test_the_wheel_is_small_and_whole(built):
     assert not any(name.startswith(("tests/", "nbs/")) for name in names)
 
 
+def required(package):
+    """The packages that this one requires, and what those require in turn, as they are installed here."""
+    found, asked, left = {}, set(), [(package, "")]
+    while left:
+        one, extra = left.pop()
+        for requirement in map(Requirement, one.requires or ()):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                for further in ("", *requirement.extras):
+                    if (requirement.name, further) not in asked:
+                        asked.add((requirement.name, further))
+                        found[requirement.name] = distribution(requirement.name)
+                        left.append((found[requirement.name], further))
+    return found.values()
+
+
+def link_files(package, prefix):
+    """Put a package's files into an environment, but for programs, which begin with the name of the Python that runs them."""
+    for file in package.files:
+        here = Path(os.path.normpath(file.locate()))
+        there = prefix / here.relative_to(sys.prefix)
+        if here.parent != Path(sys.executable).parent and here.is_file() and not there.exists():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(here, there)
+            except OSError:  # on another disk
+                shutil.copy2(here, there)
+
+
+def pip(programs, *command, **options):
+    """Our pip works on the environment, which needs none of its own."""
+    return run(sys.executable, "-m", "pip", "--python", programs / "python", *command, **options)
+
+
 @pytest.fixture(scope="module")
 def environment(built, tmp_path_factory):
-    """The programs of an environment that has the wheel and nothing of the repo, and an empty folder to work in."""
-    folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder / "venv", with_pip=True)
+    """The programs of an environment that has the wheel, what it requires and nothing of the repo, and an empty folder to work in.
+
+    To install all that anew would take minutes, and these are the versions that pip would choose: those of constraints.txt.
+    """
+    folder, wheel = tmp_path_factory.mktemp("environment"), built[1]
+    venv.create(folder / "venv")
     programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
-    run(programs / "python", "-m", "pip", "install", "--quiet", "--no-input", "--constraint", REPO / "constraints.txt", built[1],
-        folder=folder, timeout=1800)
+    about = f"{'-'.join(wheel.name.split('-')[:2])}.dist-info/"
+    for package in required(PathDistribution(zipfile.Path(wheel, about))):
+        link_files(package, folder / "venv")
+    pip(programs, "install", "--quiet", "--no-input", "--no-index", wheel, folder=folder)  # which fails if anything is lacking
     (folder / "work").mkdir()
     return programs, folder / "work"
 
@@ -85,7 +126,7 @@ def test_nothing_comes_from_the_repo(environment):
     programs, folder = environment
     places = run(programs / "python", "-c", "import studperf, sys; print(studperf.__file__, *sys.path)", folder=folder)
     assert str(REPO) not in places and "site-packages" in places
-    run(programs / "python", "-m", "pip", "check", folder=folder)
+    pip(programs, "check", folder=folder)
 
 
 def test_the_main_jobs_run(environment):
@@ -128,4 +169,6 @@ def test_the_dashboard_is_served(environment):
             for process in [*server.children(recursive=True), server]:
                 process.kill()
             server.wait()
-    assert page and "What score would we expect?" in page, (folder / "dashboard.log").read_text()
+    said = (folder / "dashboard.log").read_text()
+    assert page and "What score would we expect?" in page, said
+    assert len(said.splitlines()) == 2, said  # that it starts, and where it is
