@@ -1,5 +1,6 @@
 from .adjust import Regression, interactions, regress
-from .auditing import Audit, audit, model_card, plot_audit
+from .auditing import Audit, audit, plot_audit
+from .card import model_card
 from .cohort import Cohort
 from .comparison import compare, equivalence, pairs, ranks, spread, trend
 from .contrasts import adjusted_pairs, gaps, plot_forest

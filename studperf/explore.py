@@ -6,15 +6,12 @@
 __all__ = ['QUANTILES', 'DESCRIBE_COLUMNS', 'CORRELATION_COLUMNS', 'BLUE', 'ORANGE', 'GREY', 'LABELS', 'WIDTH', 'MARKS', 'ABOVE',
            'SHADES', 'SIDES', 'missing_values', 'weighted_quantiles', 'describe', 'counted_values', 'residual_products',
            'correlations', 'axes_of', 'place_of', 'letters_of', 'broken', 'label_axes', 'described', 'caption_of',
-           'alt_of', 'figure_part', 'with_n', 'score_words', 'small_note', 'too_few', 'Histograms', 'histograms',
-           'plot_distribution', 'distribution_texts', 'bin_edges', 'Rows', 'rows_of', 'draw_intervals', 'IntervalRows',
-           'draw_interval_rows', 'percent_text', 'mean_intervals', 'plot_means', 'group_labels', 'means_in_words',
-           'draw_map', 'plot_correlations', 'plot_scores', 'joint_squares', 'means_along', 'plot_missing',
-           'missing_rows']
+           'alt_of', 'with_n', 'score_words', 'small_note', 'too_few', 'Histograms', 'histograms', 'plot_distribution',
+           'distribution_texts', 'bin_edges', 'Rows', 'rows_of', 'draw_intervals', 'IntervalRows', 'draw_interval_rows',
+           'percent_text', 'mean_intervals', 'plot_means', 'group_labels', 'means_in_words', 'draw_map',
+           'plot_correlations', 'plot_scores', 'joint_squares', 'means_along', 'plot_missing', 'missing_rows']
 
 # %% ../nbs/03_explore.ipynb #184e6dfb
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, repeat
@@ -26,7 +23,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.transforms import blended_transform_factory
 from scipy.special import ndtri, stdtrit
 
@@ -269,22 +265,6 @@ def alt_of(ax: Axes,  # from one of the `plot_` functions
            ) -> str:  # sentences, for those who cannot see it
     "The text alternative of a figure: its numbers in words."
     return _description(ax)[1]
-
-# %% ../nbs/03_explore.ipynb #f19a0002
-def figure_part(ax: Axes,
-                alt: str | None = None,  # default: the figure's own
-                caption: str | None = None,  # default: the figure's own
-                ) -> dict:  # uri, alt, caption, width, height
-    "A figure as a data address that needs no other file, with its own caption and text alternative; the figure is closed."
-    figure, buffer = ax.figure, io.BytesIO()
-    figure.set_layout_engine("tight", pad=.3, rect=None)  # constrained layout measures every text several times, a rect twice
-    width, height = (figure.get_size_inches() * 96).round().astype(int)
-    # The same figure gives the same bytes; letters stay letters, which the reader's own fonts draw (as paths they take half of the time).
-    with plt.rc_context({"svg.hashsalt": "studperf", "svg.fonttype": "none"}):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # savefig draws everything twice
-    plt.close(figure)
-    uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return {"uri": uri, "alt": alt or alt_of(ax), "caption": caption or caption_of(ax), "width": width, "height": height}
 
 # %% ../nbs/03_explore.ipynb #00534faa
 def with_n(level: str, n: int) -> str:

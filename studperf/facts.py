@@ -17,7 +17,8 @@ from typing import Any
 import pandas as pd
 
 from . import __version__
-from .auditing import audit, model_card
+from .auditing import audit
+from .card import model_card
 from .cohort import Cohort
 from .data import load_students
 from .explore import mean_intervals

@@ -15,13 +15,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment
 
 from .adjust import Regression, interactions, regress
 from .cohort import Cohort, as_cohort, select_cells, unweighted
@@ -35,7 +33,7 @@ from .schema import STUDENTS, DataError, DataWarning, Schema, heading, whole_fil
 from .sentences import (
     BEYOND_CHANCE, adjusted_sentence, agreement_sentences, ceiling_sentence, counted, covariates_sentence, difference_sentence, enumerated,
     factor_sentence, points, spread_sentence)
-from .strips import intervals_part, strips_part, table_part
+from .strips import filled, intervals_part, strips_part, table_part
 from .variation import ceiling, manova
 
 # %% ../nbs/09_report.ipynb #4a204173
@@ -419,12 +417,11 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
     unweighted(cohort, "report")
     content = report_content(cohort, title=title, source=_source_name(source), min_n=min_n, rows=uncounted_rows(source, cohort))
     content["data"] += row_sentences(source, cohort.schema)
-    template = Environment(autoescape=True).from_string((files("studperf") / "assets" / "report.html").read_text(encoding="utf-8"))
     argument = repr(Path(source).name) if isinstance(source, (str, Path)) else "None" if source is None else "rows"
     options = "" if schema == STUDENTS else ", schema=schema"
     content["call"] = call or f"studperf.report({argument}, {Path(out).name!r}{options}" + (f", min_n={min_n}" if min_n != 10 else "") + ", notebook=True" * notebook + ")"
     with whole_file(out) as temporary:
-        temporary.write_text(template.render(content), encoding="utf-8")
+        temporary.write_text(filled("report.html", content), encoding="utf-8")
         if notebook:  # an error in it leaves no report either
             from studperf.report_notebook import write_notebook  # here, since it imports this module
             write_notebook(source, cohort, Path(out).with_suffix(".ipynb"), title=title, min_n=min_n)
