@@ -7,11 +7,14 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+import warnings
 from pathlib import Path
 
 import pytest
 import yaml
-from serving import COMMAND, PATIENCE, Served, free_port
+from serving import COMMAND, PATIENCE, free_port
+
+from studperf.cli import main
 
 REPO = Path(__file__).resolve().parents[1]
 DOCKERFILE = (REPO / "Dockerfile").read_text("utf-8")
@@ -113,14 +116,19 @@ def test_the_guide_names_each_setting():
         assert option in told
 
 
-def test_prepared_facts_are_served_at_once_and_nothing_else_is(prepared, tmp_path):
-    served = Served("--prepared", prepared)
-    served.stop()
-    assert served.process.returncode == 0
+@pytest.mark.parametrize("name, told", [("wrong.json", "not a file that this version of studperf prepared"), ("none.json", "none.json")])
+def test_nothing_but_prepared_facts_is_served(tmp_path, name, told):
     (tmp_path / "wrong.json").write_text("{}")
-    for options, told in ((["--prepared", tmp_path / "wrong.json"], "not a file that this version of studperf prepared"),
-                          (["--prepared", tmp_path / "none.json"], "none.json"), (["--prepared", prepared, "--data", "x.csv"], "--data and --prepared: give one of them"),
-                          (["--prepare", tmp_path / "facts.csv"], "the name must end in .json"), (["--password", "short"], "expected at least 8")):
-        done = subprocess.run([*COMMAND, "--port", str(free_port()), *options], capture_output=True, text=True, timeout=PATIENCE)
-        assert done.returncode == 2, options
-        assert told in done.stderr.splitlines()[-1]
+    done = subprocess.run([*COMMAND, "--port", str(free_port()), "--prepared", tmp_path / name], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 2
+    assert told in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("options, told", [
+    (["--prepared", "facts.json", "--data", "x.csv"], "--data and --prepared: give one of them"), (["--prepare", "facts.csv"], "the name must end in .json"),
+    (["--password", "short"], "expected at least 8")], ids=str)
+def test_what_does_not_go_together_is_told_before_anything_is_served(capsys, options, told):
+    with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:  # it gives back how warnings are shown
+        main(["dashboard", "--port", str(free_port()), *options])
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]

@@ -35,7 +35,7 @@ def random_table(seed):
 TABLES = {seed: random_table(seed) for seed in range(30)}
 
 
-@pytest.fixture(params=TABLES, ids=str)
+@pytest.fixture(params=TABLES, ids=str, scope="module")
 def table(request):
     """The rows and their Cohort."""
     frame = TABLES[request.param]
