@@ -56,15 +56,22 @@ def files_by_duckdb():
         yield
 
 
+def made_quickly(candidate):
+    """The model without a search for the best values, but that for no more neighbours than there are, and with thirty trees at most."""
+    def make():
+        made = candidate.make()
+        return made.set_params(n_estimators=30) if hasattr(made, "n_estimators") else made
+    return replace(candidate, make=make, search={name: values[:1] for name, values in candidate.search.items() if name == "n_neighbors"})
+
+
 @contextmanager
 def first_values():
-    """Models try the first of the values that they else search for the best, where it does not matter which it is."""
+    """Models are made quickly, where it does not matter how good they are."""
     from studperf import model
 
     known = model.candidate_models
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "candidate_models", lambda seed=0: {
-            name: replace(one, search={key: values[:1] for key, values in one.search.items()}) for name, one in known(seed).items()})
+        patch.setattr(model, "candidate_models", lambda seed=0: {name: made_quickly(one) for name, one in known(seed).items()})
         yield
 
 
