@@ -84,7 +84,7 @@ def test_a_dask_cluster(rows, expected):
     import dask.dataframe
     from distributed import Client, LocalCluster
 
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster, Client(cluster):
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster, Client(cluster):
         mixed = dask.dataframe.from_pandas(rows.astype({"lunch": "category"}), npartitions=3)  # the other factors are texts
         assert Cohort.summarize(mixed, TRACKED) == expected
 
