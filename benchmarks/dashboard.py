@@ -191,6 +191,7 @@ def one(port, process, browser):
     page.goto("about:blank")
     time.sleep(6)
     second = opened(page, address)
+    page.wait_for_timeout(4000)  # a visitor looks before changing anything, and by then the kernel is replaced
     page.evaluate(CHANGE)
     changes = [page.evaluate(CHANGE) for _ in range(CHANGES)]
     kernel = json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"]

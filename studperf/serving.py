@@ -184,7 +184,7 @@ def packing(handler: type,  # a StaticFileHandler of Tornado's
     return Packing
 
 # %% ../nbs/10f_serving.ipynb #0a4aa174
-FILL_DELAY = 5  # seconds until a kernel that was taken is replaced: when its visitor has all that the page needs
+FILL_DELAY = 3  # seconds until a kernel that was taken is replaced: when its visitor has all that the page needs
 
 
 def voila_settings(port: int, ip: str, open_browser: bool,
