@@ -267,6 +267,7 @@ def test_a_class_list_is_dropped(opened):
     text = "gender,ethnicity,parental education,lunch,test prep\nmale,group C,some college,standard,none\n"
     with opened(WIDE) as page:
         show(page, "Class list")
+        page.locator(".sp-drop[data-ready]").wait_for()  # nobody drops a file on what is not shown yet
         expect(page.locator(".sp-drop")).to_contain_text("or drop it here")
         drop(page, ".sp-nav", "missed.csv", text)  # the page stays
         drop(page, ".sp-drop", "class.csv", text)
@@ -283,6 +284,7 @@ def test_a_large_file_is_not_sent(opened, tmp_path):
         file.truncate(200_000_000)
     with opened(WIDE) as page:
         show(page, "Class list")
+        page.locator(".sp-drop[data-ready]").wait_for()
         for choose in ("large", "right"):
             with page.expect_file_chooser() as chooser:
                 page.locator(".sp-upload").click()
