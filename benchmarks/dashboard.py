@@ -9,7 +9,7 @@ Part `browser`: Chromium opens the page again and again, each time as somebody w
 without one; then it changes a control and waits until another picture is painted. What goes over the wire is counted by the browser.
 Part `plain`: the same browser opens the least page that Voila can serve, at Voila's defaults: seconds depend on the machine, so how far this
 page is from that one says more. Part `load`: people arrive within ten seconds, listen as a browser does, and each changes something every five seconds, with real
-kernels; but for two the browsers are imitated, since fifty of them would need more of the machine than the server.
+kernels; only the browsers are imitated, since fifty of them would need more of the machine than the server.
 """
 import argparse
 import asyncio
@@ -39,7 +39,6 @@ PATIENCE = 120  # seconds
 RESULTS = Path(__file__).resolve().parent / "results" / "dashboard.csv"
 COLUMNS = ("part", "measure", "unit", "n", "median", "p95", "most", "goal")
 VISITS, CHANGES = 9, 60
-BROWSERS = 2  # true ones among the many
 ARGUMENTS = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # other hosts, which Voila's own page asks, are known to be absent at once
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)  # None: playwright's own
 
@@ -124,27 +123,11 @@ def memory(process):
     return parts[0].uss / 2**20, sum(part.uss for part in parts[1:]) / 2**20, sum(part.pss for part in parts) / 2**20
 
 
-def look_in(address, changes):
-    """What true browsers see that come amid the others: seconds until usable, milliseconds of each change."""
-    usable, taken = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        pages = [browser.new_page(viewport={"width": 1280, "height": 900}) for _ in range(BROWSERS)]
-        usable += [opened(page, address)[0] for page in pages]
-        time.sleep(max(0, changes[0] - time.monotonic()))
-        while time.monotonic() < changes[1]:
-            taken += [page.evaluate(CHANGE) for page in pages]
-            time.sleep(5)
-        browser.close()
-    return usable, taken
-
-
 async def many(port, process, people, within, seconds):
     """The lines of part `load`."""
     AsyncHTTPClient.configure(None, max_clients=1000)
     chance, begun = random.Random(0), time.monotonic()
     changes = begun + within + 30, begun + within + 30 + seconds
-    seen = asyncio.create_task(asyncio.to_thread(look_in, f"http://127.0.0.1:{port}/", changes))
     stays = [asyncio.create_task(visit(f"127.0.0.1:{port}", within * number / people, changes, chance)) for number in range(people)]
     await asyncio.sleep(changes[0] - time.monotonic() + seconds / 2)
     server, others, all_of_them = memory(process)
@@ -152,13 +135,11 @@ async def many(port, process, people, within, seconds):
     failed = [one for one in done if isinstance(one, BaseException)]
     if len(failed) == people:
         raise failed[0]
-    went, (opened_after, painted_after) = [one for one in done if one not in failed], await seen
+    went = [one for one in done if one not in failed]
     return [line("load", f"of {people} people within {within:g} s, not served", "people", [len(failed)], "0"),
             line("load", "until the page is usable", "s", [usable for _, usable, _ in went], "most 30"),
             line("load", "from a change to the picture", "ms", [1000 * value for _, _, taken in went for value in taken], "p95 300"),
-            line("load", "until the page is usable, in true browsers among them", "s", opened_after),
-            line("load", "from a change to what a true browser paints", "ms", painted_after),
-            line("load", "the server, unshared", "MB", [server]), line("load", "a page, unshared", "MB", [others / (people + BROWSERS)], "60"),
+            line("load", "the server, unshared", "MB", [server]), line("load", "a page, unshared", "MB", [others / people], "60"),
             line("load", "all processes, proportional", "MB", [all_of_them], "4096")]
 
 
