@@ -319,8 +319,8 @@ def interaction_parts(cohort: Cohort, scores: Sequence[str], min_n: int) -> tupl
     "Sentences, tables and figures on the interactions that are beyond chance among all of all scores."
     factors = [factor for factor in cohort.schema.factors if len(cohort.levels(factor)) > 1]
     count = len(factors) * (len(factors) - 1) // 2
-    if not 0 < count <= MOST_INTERACTIONS:
-        return ([f"Whether factors interact was not looked at: {len(factors)} factors have {count} pairs."] if count else []), [], []
+    if not scores or not 0 < count <= MOST_INTERACTIONS:
+        return ([f"Whether factors interact was not looked at: {len(factors)} factors have {count} pairs."] if scores and count else []), [], []
     table = pd.concat([interactions(cohort, score, factors=factors, together=False) for score in scores], ignore_index=True)
     table = table.assign(p_adjusted=adjusted(table["p_value"].to_numpy(), "holm"))
     found = table[table["p_adjusted"] < BEYOND_CHANCE]

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studperf import DataError, Schema
-from studperf.reporting import report
+from studperf import Cohort, DataError, Schema
+from studperf.reporting import interaction_parts, report
 
 LEVELS = ["<b>bold</b>", "A & B", "“q”", "it's", "Ünïcode", "日本", "1", "10", "True", "yes", "no", "none", "  pad", "a" * 60, "x|y", "{{7*7}}", "%s", "$\\alpha$", "-"]
 SCORES = {"whole": lambda random, n: random.integers(0, 101, n), "twentieths": lambda random, n: random.integers(0, 21, n) / 20,
@@ -54,3 +54,8 @@ def test_an_empty_column_is_left_out(empty):
     table = pd.DataFrame({"sex": ["girl", "boy", "girl"] * 10, "empty": empty, "mark": range(30)})
     schema = Schema.infer(table, scores=["mark"])
     assert list(schema.factors) == ["sex"] and "empty" in schema.left_out
+
+
+def test_without_a_regression_nothing_is_said_of_interactions():
+    """No score may have students with all factors."""
+    assert interaction_parts(Cohort.summarize(), [], 10) == ([], [], [])
