@@ -361,14 +361,17 @@ def covariates_part(cohort: Cohort, regressions: dict[str, Regression], table: p
             "score": "Score", "factor": "Factor", "pair": "Groups", "gap": "Adjusted gap", "estimate": "With these", "ci_low": "from", "ci_high": "to"})]
 
 
-def manova_part(cohort: Cohort, scores: Sequence[str]) -> list[dict]:
-    "The table of all scores together, if there are several."
+def manova_part(cohort: Cohort, scores: Sequence[str]) -> tuple[list[str], list[dict]]:
+    "The table of all scores together, if there are several, or a sentence on why there is none."
     if len(scores) < 2:
-        return []
-    table = manova(cohort, scores)
+        return [], []
+    try:
+        table = manova(cohort, scores)
+    except ValueError as error:  # nobody may have all of them
+        return [f"All scores together were not tested: {error}."], []
     table = table[table["criterion"] == "Pillai's trace"]
     table = table.assign(p_adjusted=adjusted(table["p_value"].to_numpy(), "holm"))
-    return [table_part(table, "All scores together: does each factor show in any of them? (MANOVA, Pillai's trace)", {
+    return [], [table_part(table, "All scores together: does each factor show in any of them? (MANOVA, Pillai's trace)", {
         "factor": "Factor", "n": "Students", "value": "Pillai's trace", "df1": "df1", "df2": "df2", "statistic": "F", "p_adjusted": "p (adjusted)"}, digits=2)]
 
 # %% ../nbs/09_report.ipynb #73587cbf
@@ -452,12 +455,13 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int, rows:
     answer = answer_content(cohort, scores, regressions, table, min_n)
     met, met_tables, met_figures = interaction_parts(cohort, list(regressions), min_n)
     held, held_tables = covariates_part(cohort, regressions, table)
+    joint, joint_tables = manova_part(cohort, list(regressions))
     predicted, predicted_tables, predicted_figures = prediction_parts(cohort, list(regressions), rows)
     return {"title": title, "lead": f"{everyone.n:,} students, from {source}.", "caution": CAUTION, "methods": METHODS, "references": REFERENCES, **answer,
             **data_content(everyone, cohort, missing, scores, min_n),
             "factors": [factor_part(cohort, factor, comparisons, others, min_n) for factor in cohort.schema.factors],
-            "together": together + held + met,
-            "together_tables": answer.pop("together_tables") + held_tables + met_tables + manova_part(cohort, list(regressions)),
+            "together": together + held + met + joint,
+            "together_tables": answer.pop("together_tables") + held_tables + met_tables + joint_tables,
             "together_figures": met_figures,
             "predicted": predicted, "predicted_tables": predicted_tables, "predicted_figures": predicted_figures,
             "versions": "Made with " + ", ".join(f"{name} {version(name)}" for name in ("studperf", "pandas", "numpy", "scipy", "scikit-learn")) + "."}

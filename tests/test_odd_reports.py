@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from studperf import Cohort, DataError, Schema
-from studperf.reporting import interaction_parts, report
+from studperf.reporting import interaction_parts, manova_part, report
 
 LEVELS = ["<b>bold</b>", "A & B", "“q”", "it's", "Ünïcode", "日本", "1", "10", "True", "yes", "no", "none", "  pad", "a" * 60, "x|y", "{{7*7}}", "%s", "$\\alpha$", "-"]
 SCORES = {"whole": lambda random, n: random.integers(0, 101, n), "twentieths": lambda random, n: random.integers(0, 21, n) / 20,
@@ -59,3 +59,9 @@ def test_an_empty_column_is_left_out(empty):
 def test_without_a_regression_nothing_is_said_of_interactions():
     """No score may have students with all factors."""
     assert interaction_parts(Cohort.summarize(), [], 10) == ([], [], [])
+
+
+def test_scores_that_nobody_has_together_are_not_tested_together():
+    half = pd.DataFrame({"sex": ["girl", "boy"] * 20, "math": [*range(20), *[None] * 20], "essay": [*[None] * 20, *range(20)]})
+    sentences, tables = manova_part(Cohort.summarize(half, Schema(["sex"], ["math", "essay"])), ["math", "essay"])
+    assert tables == [] and sentences[0].startswith("All scores together were not tested: no student has a value in each of")
