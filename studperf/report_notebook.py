@@ -16,7 +16,7 @@ from typing import Any
 from .cohort import Cohort, as_cohort
 from .explore import describe
 from .prediction_part import MOST_PREDICTED, students_of, too_little_to_model
-from .reporting import CAUTION, fitted, reported_scores, without_small_groups
+from .reporting import CAUTION, fitted, manova_part, reported_scores, without_small_groups
 from .schema import STUDENTS, DataWarning, heading, schema_to_dict, whole_file
 
 # %% ../nbs/09a_report_notebook.ipynb #d860d9aa
@@ -60,7 +60,7 @@ def _together_cells(cohort: Cohort, scores: list[str]) -> list[tuple[str, str]]:
     cells = [("markdown", "## All factors together")] + [("code", f"regressions[{score!r}].tests") for score in scores]
     if len(cohort.schema.factors) > 1:
         cells += [("code", f"interactions(cohort, {score!r}, together=False)") for score in scores]
-    if len(scores) > 1:
+    if manova_part(cohort, scores)[1]:
         cells.append(("code", f"manova(cohort, {scores!r})"))
     known = [score for score in scores[:MOST_PREDICTED] if cohort.scales[score].discrete
              and not too_little_to_model(students_of(cohort, score), score, cohort.schema)]
