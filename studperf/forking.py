@@ -32,7 +32,8 @@ def fork_on_request() -> None:
 
     if FACTS in os.environ:
         served_facts(os.environ[FACTS])
-    for name in ("IPython.core.completer", "ipykernel.ipkernel", "ipykernel.zmqshell"):
+    sys.modules["debugpy"] = None  # nobody debugs a page, and each copy would import it
+    for name in ("IPython.core.completer", "ipykernel.debugger", "ipykernel.ipkernel", "ipykernel.zmqshell"):
         __import__(name)  # what a kernel would import when it starts
     # ipywidgets does this where it is imported in a kernel; without it a page asks for each of its hundred models by itself.
     comm.get_comm_manager().register_target("jupyter.widget.control", Widget.handle_control_comm_opened)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HEADERS', 'POLICY', 'HASHED', 'PACKABLE', 'FILL_DELAY', 'MOST_POSTED', 'CLIMBING', 'prepare', 'checked_facts',
-           'Limits', 'Places', 'SafetyHeaders', 'packed', 'packing', 'voila_settings', 'dashboard_environment',
-           'port_problem', 'is_unknown', 'dashboard_class', 'serve']
+           'Limits', 'Places', 'SafetyHeaders', 'packed', 'packing', 'Compiled', 'keeping_compiled', 'voila_settings',
+           'dashboard_environment', 'port_problem', 'is_unknown', 'dashboard_class', 'serve']
 
 # %% ../nbs/10f_serving.ipynb #898d48a1
 import asyncio
@@ -29,6 +29,8 @@ from importlib.resources import files
 from pathlib import Path
 from threading import Thread
 from typing import Any
+
+from jinja2.bccache import BytecodeCache
 
 from .forking import can_fork, use_forking
 from .page import FACTS, write_facts
@@ -183,6 +185,35 @@ def packing(handler: type,  # a StaticFileHandler of Tornado's
 
     return Packing
 
+# %% ../nbs/10f_serving.ipynb #8e4256be
+class Compiled(BytecodeCache):
+    "Compiled templates, kept in memory."
+
+    def __init__(self):
+        self.kept: dict[tuple[str, str], Any] = {}  # name and text, as Jinja's keys say them: code
+
+    def load_bytecode(self, bucket: Any) -> None:
+        bucket.code = self.kept.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Any) -> None:
+        self.kept[bucket.key, bucket.checksum] = bucket.code
+
+
+def keeping_compiled(exporter: type,  # of nbconvert, that makes pages from templates
+                     ) -> type:
+    "The same, which compiles each template once."
+
+    class Keeping(exporter):
+        compiled = Compiled()
+
+        def _create_environment(self):
+            environment = super()._create_environment()
+            environment.bytecode_cache = self.compiled
+            return environment
+
+    return Keeping
+
+
 # %% ../nbs/10f_serving.ipynb #0a4aa174
 FILL_DELAY = 3  # seconds until a kernel that was taken is replaced: when its visitor has all that the page needs
 
@@ -204,6 +235,7 @@ def voila_settings(port: int, ip: str, open_browser: bool,
                                "preheat_kernel": True, "default_pool_size": limits.ahead, "extension_denylist": [],
                                "extension_allowlist": list(EXTENSIONS)},
         "VoilaKernelManager": {"fill_delay": FILL_DELAY},
+        "VoilaExecutor": {"iopub_timeout": 60},  # seconds: amid many starts an output takes longer than the 4 after which it would be left out
         "KernelRestarter": {"restart_limit": 0},  # a new kernel would know nothing of the page, which is told and opens itself anew
         "MappingKernelManager": {"cull_idle_timeout": 0}}  # Places does that, and leaves those that are kept ready
 
@@ -374,7 +406,9 @@ def _run(settings: dict, dashboard: type, address: str) -> None:
     "Serve until a signal comes."
     from tornado.ioloop import IOLoop
     from traitlets.config import Config
+    from voila import exporter, notebook_renderer
 
+    notebook_renderer.VoilaExporter = keeping_compiled(exporter.VoilaExporter)  # Voila has no setting for it
     loop, app = IOLoop.current(), dashboard(config=Config(settings))
     app.initialize([])
     forker = use_forking(app) if can_fork() else None
