@@ -3,9 +3,11 @@ import json
 import re
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import jinja2
 import psutil
@@ -77,6 +79,24 @@ def test_a_page_asks_for_all_its_widgets_at_once(browser, dashboard):
     page.goto("about:blank")
     page.close()
     assert 0 < len(frames) < 40
+
+
+def test_a_class_that_comes_at_once_is_served_in_turn(dashboard):
+    """Each of those who wait has the loading screen at once, and then a page of their own with the answer in it."""
+    def visit(_):
+        with urlopen(f"{dashboard.address}/", timeout=PATIENCE) as page:
+            return page.read1().decode(), page.read().decode()
+
+    visit(None)  # the first one teaches the server how a page begins
+    with ThreadPoolExecutor(8) as pool:
+        pages = list(pool.map(visit, range(8)))
+    kernels = [re.search(r'"kernelId": ?"([0-9a-f-]+)"', first + rest)[1] for first, rest in pages]
+    assert len(set(kernels)) == 8
+    assert any("Getting the predictor ready" in first and "kernelId" not in first for first, _ in pages)
+    texts = [first + rest for first, rest in pages]
+    assert [text.count("application/vnd.voila.cell-output+json") for text in texts] == [1] * 8
+    bare = {re.sub(r'nonce="[^"]+"|[0-9a-f-]{32,36}|cell-id=\w+', "", text) for text in texts}
+    assert len(bare) == 1, "pages differ by more than their kernel"
 
 
 def test_scripts_come_in_few_requests(opened):

@@ -210,7 +210,7 @@ def test_health_and_metrics_tell_no_person(dashboard, kernel):
     assert json.loads(text)["open_pages"] >= 1
     text = get(dashboard, "/metrics")[2]
     assert re.search(r"^studperf_most_pages 3$", text, re.MULTILINE)
-    assert set(re.findall(r"^studperf_(\w+) \d+$", text, re.MULTILINE)) == {"open_pages", "most_pages", "pages_opened_total", "pages_refused_total", "kernels_ended_total"}
+    assert set(re.findall(r"^studperf_(\w+) \d+$", text, re.MULTILINE)) == {"open_pages", "waiting_pages", "most_pages", "pages_opened_total", "pages_refused_total", "kernels_ended_total"}
 
 
 def test_when_all_places_are_taken_a_visitor_is_asked_to_wait(dashboard):
