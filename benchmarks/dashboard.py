@@ -9,7 +9,7 @@ Part `browser`: Chromium opens the page again and again, each time as somebody w
 without one; then it changes a control and waits until another picture is painted. What goes over the wire is counted by the browser.
 Part `plain`: the same browser opens the least page that Voila can serve, at Voila's defaults: seconds depend on the machine, so how far this
 page is from that one says more. Part `load`: people arrive within ten seconds, listen as a browser does, and each changes something every five seconds, with real
-kernels; only the browsers are imitated, since fifty of them would need more of the machine than the server.
+kernels; all but two of their browsers are imitated, since fifty of them would need more of the machine than the server.
 """
 import argparse
 import asyncio
@@ -39,6 +39,7 @@ PATIENCE = 120  # seconds
 RESULTS = Path(__file__).resolve().parent / "results" / "dashboard.csv"
 COLUMNS = ("part", "measure", "unit", "n", "median", "p95", "most", "goal")
 VISITS, CHANGES = 9, 60
+BROWSERS = 2  # true ones among the many
 ARGUMENTS = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # other hosts, which Voila's own page asks, are known to be absent at once
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)  # None: playwright's own
 
@@ -55,6 +56,8 @@ class Visitor:
         page = await AsyncHTTPClient().fetch(f"http://{self.address}/", request_timeout=PATIENCE, raise_error=False)
         if page.code != 200:
             raise RuntimeError(f"status {page.code}")
+        if b"application/vnd.voila.cell-output+json" not in page.body:  # without it a browser would show nothing
+            raise RuntimeError("a page without an output")
         kernel = re.search(r'"kernelId": ?"([0-9a-f-]+)"', page.body.decode())[1]
         self.socket = await websocket_connect(f"ws://{self.address}/api/kernels/{kernel}/channels")
         asked = await self._send("kernel_info_request", {})  # an answer to it says that the kernel listens
@@ -123,15 +126,32 @@ def memory(process):
     return parts[0].uss / 2**20, sum(part.uss for part in parts[1:]) / 2**20, sum(part.pss for part in parts) / 2**20
 
 
+def look_in(address, after, changes):
+    """What true browsers see that come amid the others: seconds until usable, milliseconds of each change."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        pages = [browser.new_page(viewport={"width": 1280, "height": 900}) for _ in range(BROWSERS)]
+        time.sleep(after)
+        usable, taken = [opened(page, address)[0] for page in pages], []
+        time.sleep(max(0, changes[0] - time.monotonic()))
+        while time.monotonic() < changes[1]:
+            taken += [page.evaluate(CHANGE) for page in pages]
+            time.sleep(5)
+        browser.close()
+    return usable, taken
+
+
 async def many(port, process, people, within, seconds):
     """The lines of part `load`."""
     AsyncHTTPClient.configure(None, max_clients=1000)
     chance, begun = random.Random(0), time.monotonic()
     changes = begun + within + 30, begun + within + 30 + seconds
+    seen = asyncio.create_task(asyncio.to_thread(look_in, f"http://127.0.0.1:{port}/", within / 4, changes))
     stays = [asyncio.create_task(visit(f"127.0.0.1:{port}", within * number / people, changes, chance)) for number in range(people)]
     await asyncio.sleep(changes[0] - time.monotonic() + seconds / 2)
     server, others, all_of_them = memory(process)
     done = await asyncio.gather(*stays, return_exceptions=True)
+    opened_after, painted_after = await seen
     failed = [one for one in done if isinstance(one, BaseException)]
     if len(failed) == people:
         raise failed[0]
@@ -139,19 +159,29 @@ async def many(port, process, people, within, seconds):
     return [line("load", f"of {people} people within {within:g} s, not served", "people", [len(failed)], "0"),
             line("load", "until the page is usable", "s", [usable for _, usable, _ in went], "most 30"),
             line("load", "from a change to the picture", "ms", [1000 * value for _, _, taken in went for value in taken], "p95 300"),
-            line("load", "the server, unshared", "MB", [server]), line("load", "a page, unshared", "MB", [others / people], "60"),
+            line("load", "until the page is usable, in a true browser", "s", opened_after, "most 30"),
+            line("load", "from a change to what it paints", "ms", painted_after),
+            line("load", "the server, unshared", "MB", [server]), line("load", "a page, unshared", "MB", [others / (people + BROWSERS)], "60"),
             line("load", "all processes, proportional", "MB", [all_of_them], "4096")]
 
 
-CHANGE = """async () => {
-    const radios = [...document.querySelectorAll(".sp-form .widget-radio input")].filter(one => ["standard", "free/reduced"].includes(one.parentElement.textContent.trim()));
-    const other = radios.find(one => !one.checked), begun = performance.now();
-    return await new Promise(resolve => {
-        new MutationObserver((_, observer) => { observer.disconnect(); requestAnimationFrame(() => resolve(performance.now() - begun)); })
-            .observe(document.querySelector(".sp-view"), {childList: true, subtree: true});
-        other.click();
-    });
-}"""
+def change_of(view, act):
+    """JavaScript: the milliseconds from an act to the frame in which another view is painted."""
+    return f"""async () => {{
+        const begun = performance.now();
+        return await new Promise(resolve => {{
+            new MutationObserver((_, observer) => {{ observer.disconnect(); requestAnimationFrame(() => resolve(performance.now() - begun)); }})
+                .observe(document.querySelector("{view}"), {{childList: true, subtree: true}});
+            {act}
+        }});
+    }}"""
+
+
+CHANGE = change_of(".sp-view", """[...document.querySelectorAll(".sp-form .widget-radio input")]
+    .filter(one => ["standard", "free/reduced"].includes(one.parentElement.textContent.trim())).find(one => !one.checked).click();""")
+PLAIN_CHANGE = change_of(".widget-html-content:has(svg.plain)", """const list = document.querySelector("select");
+    list.selectedIndex = 1 - list.selectedIndex;
+    list.dispatchEvent(new Event("change", {bubbles: true}));""")
 
 
 def opened(page, address, answer=".sp-view svg"):
@@ -269,9 +299,13 @@ def plain():
         for kernel, options in {"a kernel kept ready": ["--preheat_kernel=True", "--pool_size=2"], "no kernel ready": []}.items():
             with served_plain(Path(folder), *options) as address:
                 found = visits(browser, address, VISITS, answer="svg.plain")
+                page = browser.new_page(viewport={"width": 1280, "height": 900})
+                opened(page, address, answer="svg.plain")
+                changes = [page.evaluate(PLAIN_CHANGE) for _ in range(CHANGES + 1)][1:]
+                page.close()
             lines.append(line("plain", f"until the page is usable, {kernel}", "s", [seconds for seconds, _ in found]))
         browser.close()
-    return [*lines, line("plain", "over the wire, first visit", "MB", [size / 1e6 for _, size in found])]
+    return [*lines, line("plain", "from a change to the picture", "ms", changes), line("plain", "over the wire, first visit", "MB", [size / 1e6 for _, size in found])]
 
 
 def show(lines):

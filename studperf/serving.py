@@ -356,6 +356,7 @@ def dashboard_class(limits: Limits, door: Door | None = None) -> type:  # of Voi
         async def open(self, kernel_id):
             self.settings["studperf_places"].listening.setdefault(kernel_id, set()).add(self)
             await super().open(kernel_id)
+            self.set_nodelay(True)  # an answer is several small messages; together they would wait for the browser's receipt of the first
 
         def on_close(self):
             listening, kernel = self.settings["studperf_places"].listening, self.path_kwargs["kernel_id"]
