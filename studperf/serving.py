@@ -350,6 +350,7 @@ def dashboard_class(limits: Limits, door: Door | None = None) -> type:  # of Voi
                 return
             self.set_header("Content-Type", "text/html; charset=UTF-8")
             self.set_header("Cache-Control", "no-store")
+            self.set_header("X-Accel-Buffering", "no")  # nginx is to pass on the beginning at once
             if sent := places.beginning:
                 yield sent
             async with places.turn():
