@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from .formula import chance_of
 from .formula_file import first_line
 from .pictures import bin_edges, heights_of, percent, table_html, tick_values
 from .predictor import Facts, Predictor, label_of, question_problems, shown, words_of
@@ -166,7 +167,8 @@ def predict_class(predictor: Predictor, table: ClassList, target: str, *, level:
             predictions.append(None)
             continue
         formula = predictor.facts.formulas[target, tuple(sorted(others))]
-        predictions.append((*formula.predict_one(student, level=level)[:3], formula.chance(student, mark)))
+        value, levels = formula.raw(student)
+        predictions.append((*formula.around(value, levels, level)[:3], chance_of(value, mark, formula.errors, formula.limits, formula.step)))
     notes = [*table.notes, *(f"{count:,} times {found!r} was read as {meant!r}." for (found, meant), count in respelt.most_common(5))]
     return ClassPredictions(target, table, tuple(predictions), tuple(problems), tuple(notes))
 

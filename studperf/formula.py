@@ -102,7 +102,12 @@ class Formula:
                     level: float = .9,  # share of new students whose score the interval should hold
                     ) -> Prediction:
         "Predict the score of one student; raises ValueError for what the predictor does not know."
-        value, levels = self.raw(student)
+        return self.around(*self.raw(student), level)
+
+    def around(self, value: float, levels: tuple,  # what `raw` says
+               level: float,  # share of new students whose score the interval should hold
+               ) -> Prediction:
+        "The prediction with its interval."
         margin = self.errors.widths.get(level) or self.errors.half_width(level)
         low, high = self.limits or (-math.inf, math.inf)
         return Prediction(min(max(value, low), high), min(max(value - margin, low), high), min(max(value + margin, low), high),

@@ -11,9 +11,11 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .encoded import EncodedFormula, learned_from_dict, learned_to_dict
 from .formula import ErrorDistribution, Formula
 
 # %% ../nbs/06f_formula_file.ipynb #bcd1f497
@@ -72,7 +74,14 @@ def formula_to_dict(formula: Formula) -> dict:  # of texts, numbers and lists al
             "ranges": {name: None if span is None else list(span) for name, span in formula.ranges.items()},
             "limits": None if formula.limits is None else list(formula.limits), "step": formula.step,
             "residuals": list(formula.errors.residuals), "n": formula.errors.n,
-            "combinations": None if formula.combinations is None else sorted(map(list, formula.combinations))}
+            "combinations": None if formula.combinations is None else sorted(map(list, formula.combinations)),
+            **({"encoded": _encoded_to_dict(formula)} if isinstance(formula, EncodedFormula) else {})}
+
+
+def _encoded_to_dict(formula: EncodedFormula) -> dict:
+    return {"columns": {name: [[level, list(columns)] for level, columns in levels.items()] for name, levels in formula.columns.items()},
+            "scales": {name: list(scale) for name, scale in formula.scales.items()}, "absent": list(formula.absent),
+            "learned": learned_to_dict(formula.learned)}
 
 
 def formula_from_dict(record: Mapping[str, Any]) -> Formula:
@@ -84,7 +93,7 @@ def formula_from_dict(record: Mapping[str, Any]) -> Formula:
     if not residuals or residuals != sorted(residuals) or record["n"] < len(residuals):
         raise ValueError("the residuals are not sorted numbers of so many students")
     table, cells = record["table"], record["combinations"]
-    return Formula(
+    formula = Formula(
         record["target"], float(record["constant"]),
         {name: {level: float(value) for level, value in points} for name, points in record["points"].items()},
         {name: pair(slope) for name, slope in record["slopes"].items()},
@@ -92,6 +101,20 @@ def formula_from_dict(record: Mapping[str, Any]) -> Formula:
         None if table is None else {tuple(levels): float(value) for levels, value in table},
         {name: pair(record["ranges"][name]) for name in record["slopes"]}, pair(record["limits"]), float(record["step"]),
         ErrorDistribution(residuals, int(record["n"])), None if cells is None else frozenset(map(tuple, cells)))
+    return formula if record.get("encoded") is None else _encoded_from_dict(formula, record["encoded"])
+
+
+def _encoded_from_dict(formula: Formula, record: Mapping[str, Any]) -> EncodedFormula:
+    columns = {name: {level: list(map(float, values)) for level, values in levels} for name, levels in record["columns"].items()}
+    scales = {name: (float(average), float(middle), float(scale)) for name, (average, middle, scale) in record["scales"].items()}
+    if list(columns) != list(formula.points) or any(set(levels) != set(formula.points[name]) for name, levels in columns.items()) or set(scales) != set(formula.slopes):
+        raise ValueError("the columns are not those of its inputs")
+    sizes = [{len(values) for values in levels.values()} for levels in columns.values()]
+    if any(len(size) != 1 for size in sizes):
+        raise ValueError("the levels of a factor become different numbers of columns")
+    size = sum(size.pop() for size in sizes) + len(scales) + len(record["absent"])
+    return EncodedFormula(**{field.name: getattr(formula, field.name) for field in fields(formula)}, columns=columns, scales=scales,
+                          absent=list(record["absent"]), learned=learned_from_dict(record["learned"], size))
 
 # %% ../nbs/06f_formula_file.ipynb #c2e3f605
 MOST_RECORD = 32 * 2**20  # bytes; a description that would unpack to more is refused

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor
 
+from .encoded import EncodedFormula
 from .predictor import (
     LEAST_ALIKE, LEVEL_WORDS, Contribution, Difference, ExpectedScore, Facts, Group, ModelFacts, Predictor, chance_sentence,
     interval_sentence, label_of, one_thing_different, place_sentence, shown, why_sentence, width_sentence, words_of)
@@ -231,7 +232,9 @@ def why_html(predictor: Predictor, question: Mapping) -> str:
              for part, start, end in steps]
     rows.append(("Expected score", bar(scale, average, steps[-1][2] if steps else average, "sp-mark", line=average), f"<b>{shown(answer.prediction, answer.limits)}</b>"))
     cut = " The sum lies beyond the scale and is set to its end." if abs(sum(part.points for part in parts) - answer.prediction) > 1e-6 else ""
-    return (f'<p class="sp-lead">{escape(why_sentence(parts, answer, predictor.facts.people))}{cut}</p>'
+    estimated = isinstance(predictor.formula(*_asked(question)), EncodedFormula)
+    hint = '<p class="sp-hint">For this model the points are estimated from made-up students: each may be off by some tenths.</p>' if estimated else ""
+    return (f'<p class="sp-lead">{escape(why_sentence(parts, answer, predictor.facts.people))}{cut}</p>{hint}'
             + table_html(f"How the expected {words_of(answer.target)} score comes about", ("Known", "", "Points"), rows, look="sp-with-bars"))
 
 

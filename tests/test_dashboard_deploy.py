@@ -9,12 +9,16 @@ import sys
 import urllib.request
 import warnings
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 import yaml
-from serving import COMMAND, PATIENCE, free_port
+from playwright.sync_api import expect
+from serving import COMMAND, PATIENCE, Served, free_port
 
+from studperf import load_students
 from studperf.cli import main
+from studperf.prediction import fit_predictor
 
 REPO = Path(__file__).resolve().parents[1]
 DOCKERFILE = (REPO / "Dockerfile").read_text("utf-8")
@@ -122,6 +126,26 @@ def test_nothing_but_prepared_facts_is_served(tmp_path, name, told):
     done = subprocess.run([*COMMAND, "--port", str(free_port()), "--prepared", tmp_path / name], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert told in done.stderr.splitlines()[-1]
+
+
+def test_a_model_of_trees_is_served_without_its_library(browser, tmp_path):
+    """It takes the other scores; the page answers as the model itself does, and its kernel has neither NumPy nor scikit-learn."""
+    predictor = fit_predictor(load_students(), "math", inputs="all", model="gradient boosting", folds=2)
+    predictor.save(tmp_path / "math.studperf")
+    student = {"gender": "female", "ethnicity": "group C", "parental_education": "some college", "lunch": "standard", "test_prep": "none", "reading": 50, "writing": 52}
+    answer, served = predictor.predict_one(student, level=.9), Served("--model", tmp_path / "math.studperf")
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    try:
+        query = urlencode({"show": "Why", **student} | {f"{name} score": student[name] for name in ("reading", "writing")})
+        page.goto(f"{served.address}/?{query}", wait_until="commit")
+        expect(page.locator(".sp-range")).to_contain_text(f"between {answer.low:.0f} and {answer.high:.0f}", timeout=1000 * PATIENCE)
+        expect(page.locator(".sp-score b")).to_have_text(f"{answer.prediction:.0f}")
+        expect(page.locator(".sp-view")).to_contain_text("estimated from made-up students")
+        kernel = served.kernel_process(json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"])
+        assert [path for path in {file.path for file in kernel.memory_maps()} if re.search("/(numpy|sklearn|pandas)/", path)] == []
+    finally:
+        page.close()
+        served.stop()
 
 
 @pytest.mark.parametrize("options, told", [
