@@ -8,6 +8,7 @@ __all__ = ['Tree', 'leaves_of', 'tree_of_nodes', 'short', 'value_of_tree', 'mean
            'encoded_formula_of', 'in_a_row', 'plainly_learned_by', 'plain_formula_of']
 
 # %% ../nbs/06g_one_student.ipynb #2e182332
+import sys
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -218,7 +219,7 @@ def in_a_row(together: str, trees: Sequence[Tree], *, base: float = 0.0, weights
             if not leaf:
                 waiting += [(int(tree.high[node]), len(column)), (int(tree.low[node]), -1)]
             column.append(LEAF if leaf else int(tree.column[node]))
-            number.append(float(tree.value[node] if leaf else tree.threshold[node]))
+            number.append(min(float(tree.value[node] if leaf else tree.threshold[node]), sys.float_info.max))  # JSON knows no infinity
             high.append(0)
     return Trees(together, float(base), array("d", weights), short, roots, column, number, high)
 
