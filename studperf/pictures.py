@@ -228,7 +228,7 @@ def why_html(predictor: Predictor, question: Mapping) -> str:
     places = [average, *(end for _, _, end in steps)]
     scale = Scale(min(places) - .5, max(places) + .5, 1, 99)
     rows = [("Average of all", "", f"{average:.1f}")]
-    rows += [(_named(part), bar(scale, start, end, "sp-more" if part.points >= 0 else "sp-less", line=average), f"{part.points:+.1f}")
+    rows += [(_named(part), bar(scale, start, end, "sp-more" if part.points >= 0 else "sp-less", line=average), _signed(part.points))
              for part, start, end in steps]
     rows.append(("Expected score", bar(scale, average, steps[-1][2] if steps else average, "sp-mark", line=average), f"<b>{shown(answer.prediction, answer.limits)}</b>"))
     cut = " The sum lies beyond the scale and is set to its end." if abs(sum(part.points for part in parts) - answer.prediction) > 1e-6 else ""
@@ -246,9 +246,13 @@ def _steps(parts: Sequence[Contribution]) -> list[tuple[Contribution, float, flo
     return steps
 
 
+def _signed(points: float) -> str:
+    text = f"{points:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
+
+
 def _named(part: Contribution) -> str:
-    value = "not known" if part.value is None else f"{part.value:g}" if isinstance(part.value, (int, float)) else part.value
-    return f'{escape(label_of(part.name))}<small>{escape(value)}</small>'
+    return f'{escape(label_of(part.name))}<small>{escape(part.told)}</small>'
 
 # %% ../nbs/10b_pictures.ipynb #bcc5caba
 def compare_html(predictor: Predictor, question: Mapping,
@@ -282,7 +286,7 @@ def different_html(differences: Sequence[Difference], answer: ExpectedScore) -> 
     scale = Scale(-reach, reach, 1, 99)
     rows = [(f"{escape(label_of(one.factor))}<small>{escape(one.level)}</small>",
              bar(scale, 0, one.difference, "sp-more" if one.difference >= 0 else "sp-less", line=0),
-             shown(one.prediction, answer.limits), f"{one.difference:+.1f}") for one in differences]
+             shown(one.prediction, answer.limits), _signed(one.difference)) for one in differences]
     return ("<h3>Other students, who differ from the first in one thing</h3><p>This compares different students. It does not say what "
             "would happen if this thing were changed for one of them.</p>"
             + table_html("Expected score of students who differ in one thing", ("Instead", "", "Expected", "Difference"), rows, look="sp-with-bars"))
@@ -345,7 +349,7 @@ def _errors_html(model: ModelFacts) -> str:
         return "<p>It was not audited here: there are no students with scores at hand, or too few.</p>"
     flagged = sum(group.flagged for group in model.groups)
     said = "No group's figures go beyond chance." if not flagged else f"{flagged} of {len(model.groups)} groups show something beyond chance (marked)."
-    rows = [(f"{escape(label_of(group.factor))}<small>{escape(group.level)}</small>", f"{group.n:,}", f"{group.bias:+.1f}".replace("-0.0", "0.0").replace("+0.0", "0.0"),
+    rows = [(f"{escape(label_of(group.factor))}<small>{escape(group.level)}</small>", f"{group.n:,}", _signed(group.bias),
              f"{group.mae:.1f}", f"{100 * group.coverage:.0f}%" + (' <b class="sp-flag">beyond chance</b>' if group.flagged else "")) for group in model.groups]
     return f"<p>{said}</p>" + table_html("Errors of predictions in points (bias: score minus prediction), and how often the 90% range holds",
                                        ("Group", "Students", "Bias", "Mean error", "Range holds"), rows)

@@ -269,6 +269,11 @@ class Contribution:
     value: str | float | None
     points: float
 
+    @property
+    def told(self) -> str:
+        "The value as a text."
+        return "not known" if self.value is None else f"{self.value:g}" if isinstance(self.value, (int, float)) else self.value
+
 
 def contributions(formula: Formula,
                   shares: Mapping[str, Mapping[str, float]],  # factor: level: share of students
@@ -439,7 +444,7 @@ def why_sentence(parts: list[Contribution],  # from `Predictor.explain`
     "Says which inputs lie behind a prediction."
     average, *rest = parts
     most = sorted((part for part in rest if abs(part.points) >= .05), key=lambda part: -abs(part.points))[:3]
-    named = [f"{label_of(part.name).lower()} ({part.value if part.value is not None else 'not known'}) goes along with {abs(part.points):.1f} points "
+    named = [f"{label_of(part.name).lower()} ({part.told}) goes along with {abs(part.points):.1f} points "
              f"{'more' if part.points > 0 else 'less'}" for part in most]
     start = f"The average of all {people} is {average.points:.1f}."
     if not named:
