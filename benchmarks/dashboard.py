@@ -223,7 +223,10 @@ def one(port, process, browser):
     second = opened(page, address)
     page.wait_for_timeout(4000)  # a visitor looks before changing anything, and by then the kernel is replaced
     page.evaluate(CHANGE)
-    changes = [page.evaluate(CHANGE) for _ in range(CHANGES)]
+    changes = []
+    for _ in range(CHANGES):
+        page.wait_for_timeout(400)  # one by one, so that each has its entry in the page's address
+        changes.append(page.evaluate(CHANGE))
     kernel = json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"]
     mine, = (child for child in process.children(recursive=True) if child.name() == kernel[:15] or kernel in " ".join(child.cmdline()))
     lines = [line("browser", "until the page is usable, a kernel kept ready", "s", [seconds for seconds, _ in first], "1.5"),
