@@ -9,7 +9,7 @@ RUN python -m venv /opt/studperf \
 
 FROM python:3.11.13-slim-bookworm
 COPY --from=build /opt/studperf /opt/studperf
-ENV PATH=/opt/studperf/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PORT=8866 STUDPERF_BASE_URL=/
+ENV PATH=/opt/studperf/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PORT=8866 STUDPERF_BASE_URL=/ STUDPERF_LOG_LEVEL=info
 USER 10001:10001
 EXPOSE 8866
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \

@@ -243,9 +243,10 @@ def dashboard(model: Annotated[str | None, typer.Option(metavar="FILE", help="A 
               port: Annotated[int, typer.Option(envvar="PORT", help="Where to serve.")] = 8866,
               host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
               base_url: Annotated[str, typer.Option(envvar="STUDPERF_BASE_URL", help="The path under which a proxy shows the page, such as /scores/.")] = "/",
-              most_pages: Annotated[int, typer.Option(envvar="STUDPERF_MOST_PAGES", help="Pages that may be open at a time; each takes about 32 MB.")] = 50,
+              most_pages: Annotated[int, typer.Option(envvar="STUDPERF_MOST_PAGES", help="Pages that may be open at a time; each takes about 24 MB.")] = 50,
               idle_minutes: Annotated[float, typer.Option(envvar="STUDPERF_IDLE_MINUTES", help="A page that nobody touches rests after so many.")] = 30,
-              password: Annotated[str | None, typer.Option(envvar="STUDPERF_PASSWORD", help="What visitors must know; better given by the environment variable.")] = None) -> None:
+              password: Annotated[str | None, typer.Option(envvar="STUDPERF_PASSWORD", help="What visitors must know; better given by the environment variable.")] = None,
+              log_level: Annotated[str, typer.Option(envvar="STUDPERF_LOG_LEVEL", help="debug, info, warning or error: which events are told on standard error, as lines of JSON.")] = "warning") -> None:
     "Serve the predictor as a web page; Ctrl-C stops it."
     from studperf.serving import Limits
     from studperf.serving import prepare as write_prepared
@@ -260,7 +261,7 @@ def dashboard(model: Annotated[str | None, typer.Option(metavar="FILE", help="A 
         write_prepared(prepare, data, predictor=model, schema=chosen)
         return typer.echo(f"wrote {prepare}")
     studperf.serve(data, predictor=model, schema=chosen, prepared=prepared, port=port, ip=host, base_url=base_url,
-                   limits=Limits(pages=most_pages, idle=60 * idle_minutes), password=password)
+                   limits=Limits(pages=most_pages, idle=60 * idle_minutes), password=password, log_level=log_level)
 
 # %% ../nbs/11_cli.ipynb #417c2e8c
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 from tornado.routing import Matcher
 from tornado.web import RequestHandler, create_signed_value, decode_signed_value
 
+from .logs import log_event
+
 # %% ../nbs/10ea_private.ipynb #9e72c360
 COOKIE = "studperf-session"
 SIGNED_IN = "studperf-signed-in"  # a cookie that the page may read, to offer its visitor to sign out
@@ -91,6 +93,7 @@ class SignIn(RequestHandler):
         if self.door.shut():
             self._ask(429, "There were too many wrong passwords. Please try again in a minute.")
         elif not self.door.knows(self.get_body_argument("password", "", strip=False)):
+            log_event("warning", "wrong password", wrong_within_a_minute=len(self.door.wrong))
             self._ask(401, "That is not the password.")
         else:
             secure = self.request.headers.get("X-Forwarded-Proto", self.request.protocol) == "https"

@@ -34,6 +34,7 @@ from typing import Any
 from jinja2.bccache import BytecodeCache
 
 from .forking import can_fork, use_forking
+from .logs import json_log, log_event
 from .page import FACTS, write_facts
 from .parts import EXTENSIONS, write_parts
 from .predictor import Facts
@@ -145,6 +146,7 @@ class Places:
             unheard, gone = now - self.heard[kernel] > self.limits.alone, kernel not in self.kernels.list_kernel_ids()
             if not gone and (unheard or _idle_seconds(self.kernels.get_kernel(kernel)) > self.limits.idle):
                 self.ended += 1
+                log_event("info", "page ended", why="nobody listened" if unheard else "nobody touched it", open_pages=self.open_pages())
                 await self.kernels.shutdown_kernel(kernel, now=True)
                 for channel in self.listening.pop(kernel, ()):
                     channel.close(reason="rested")  # so that the page notices
@@ -328,11 +330,15 @@ def dashboard_class(limits: Limits, door: Door | None = None) -> type:  # of Voi
             places = self.settings["studperf_places"]
             if not path and places.full():
                 places.refused += 1
+                log_event("warning", "page refused, since all places are taken", most_pages=places.limits.pages, waiting=places.waiting)
                 self.set_status(503)
                 self.set_header("Retry-After", "20")
                 return await self.finish(self.render_template("busy.html"))
             places.opened += not path
+            begun = time.monotonic()
             await super().get(path)
+            if not path:
+                log_event("info", "page sent", seconds=round(time.monotonic() - begun, 3), open_pages=places.open_pages(), waiting=places.waiting)
 
         async def get_generator(self, path=None):
             places, made = self.settings["studperf_places"], super().get_generator(path)
@@ -429,6 +435,7 @@ def serve(source: Any = None,  # what `load_students` takes: students with score
           base_url: str = "/",  # the path under which a proxy shows the page
           limits: Limits = Limits(),  # how many pages may be open, and for how long
           password: str | None = None,  # what visitors must know; None: nothing
+          log_level: str = "warning",  # debug, info, warning or error: what is told on standard error, as lines of JSON
           open_browser: bool = False,  # open the page when it is ready?
           ) -> None:
     "Serve the predictor as a web page until Ctrl-C; ends the process with exit code 2 if it cannot listen there."
@@ -440,13 +447,14 @@ def serve(source: Any = None,  # what `load_students` takes: students with score
     subject = prepared or predictor or source or "the embedded sample of fictional students"
     print(f"Starting the predictor on {subject} ...", flush=True)
     _be_quiet()
+    handler = json_log(log_level)
     with tempfile.TemporaryDirectory(prefix="studperf-") as scratch, suppress(KeyboardInterrupt):
         os.environ |= dashboard_environment(scratch)
         if prepared is None:
             prepare(os.environ[FACTS], source, predictor=predictor, schema=schema, model=model)
         else:
             os.environ[FACTS] = checked_facts(prepared)
-        _run(voila_settings(port, ip, open_browser, scratch, limits=limits, base_url=base_url), dashboard_class(limits, door),
+        _run(voila_settings(port, ip, open_browser, scratch, limits=limits, base_url=base_url), dashboard_class(limits, door), handler,
              f"http://{'localhost' if ip in ('127.0.0.1', '0.0.0.0', '', '::') else ip}:{port}{base_url.rstrip('/')}")
     print("Stopped.")
 
@@ -459,7 +467,7 @@ def _be_quiet() -> None:
     logging.getLogger("asyncio").addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], WebSocketClosedError)))
 
 
-def _run(settings: dict, dashboard: type, address: str) -> None:
+def _run(settings: dict, dashboard: type, handler: logging.Handler, address: str) -> None:
     "Serve until a signal comes."
     from tornado.ioloop import IOLoop
     from traitlets.config import Config
@@ -468,9 +476,11 @@ def _run(settings: dict, dashboard: type, address: str) -> None:
     notebook_renderer.VoilaExporter = keeping_compiled(exporter.VoilaExporter)  # Voila has no setting for it
     loop, app = IOLoop.current(), dashboard(config=Config(settings))
     app.initialize([])
+    app.log.handlers[:] = [handler]
     forker = use_forking(app) if can_fork() else None
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: loop.asyncio_loop.call_soon_threadsafe(loop.stop))
+    loop.add_callback(log_event, "info", "started")
     loop.add_callback(print, f"Open {address} in a browser. Stop with Ctrl-C.", flush=True)
     try:
         app.start()

@@ -23,7 +23,7 @@ HEAVY = ("numpy", "pandas", "matplotlib", "seaborn", "sklearn", "scipy", "statsm
 @pytest.fixture(scope="module")
 def dashboard(prepared):
     """With few places; the session's own has as many as there are by default."""
-    served = Served("--prepared", prepared, "--most-pages", 3)
+    served = Served("--prepared", prepared, "--most-pages", 3, "--log-level", "info")
     yield served
     served.stop()
 
@@ -220,6 +220,17 @@ def test_health_and_metrics_tell_no_person(dashboard, kernel):
     text = get(dashboard, "/metrics")[2]
     assert re.search(r"^studperf_most_pages 3$", text, re.MULTILINE)
     assert set(re.findall(r"^studperf_(\w+) \d+$", text, re.MULTILINE)) == {"open_pages", "waiting_pages", "most_pages", "pages_opened_total", "pages_refused_total", "kernels_ended_total"}
+
+
+def test_the_log_tells_events_and_no_person(dashboard):
+    get(dashboard, "/?gender=female&lunch=free%2Freduced&name=Zoe")
+    get(dashboard, "/voila/files/Zoe.csv")
+    lines = [json.loads(line) for line in dashboard.log().splitlines() if line.startswith("{")]
+    assert lines[0]["event"] == "started"
+    sent, = {frozenset(line) for line in lines if line["event"] == "page sent"}
+    assert sent == {"time", "level", "event", "seconds", "open_pages", "waiting"}
+    assert {line["level"] for line in lines} <= {"info", "warning"}
+    assert [word for word in ("female", "reduced", "Zoe", "127.0.0.1") if word in dashboard.log()] == []
 
 
 def test_when_all_places_are_taken_a_visitor_is_asked_to_wait(dashboard):
