@@ -10,6 +10,8 @@ import json
 import logging
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -38,16 +40,24 @@ def log_event(level: str, event: str, **figures: Any) -> None:
     LOG.log(logging.getLevelName(level.upper()), event, extra={"figures": figures})
 
 
+@contextmanager
 def json_log(level: str,  # one of LOG_LEVELS: what is less important is not told
              stream: TextIO | None = None,  # where to; None: standard error
-             ) -> logging.Handler:
-    "Let all that is logged in this process be lines of JSON; raises ValueError for another level."
+             ) -> Iterator[logging.Handler]:
+    "Meanwhile all that is logged in this process is lines of JSON; raises ValueError for another level."
     if level not in LOG_LEVELS:
         raise ValueError(f"log level: found {level!r}, expected one of {', '.join(map(repr, LOG_LEVELS))}")
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines())
-    logging.getLogger().handlers[:] = [handler]
-    logging.getLogger().setLevel(logging.WARNING)  # of libraries
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, LOG.level
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)  # of libraries
     LOG.setLevel(level.upper())
-    return handler
+    try:
+        yield handler
+    finally:
+        root.handlers[:] = before[0]
+        root.setLevel(before[1])
+        LOG.setLevel(before[2])
 

@@ -447,8 +447,7 @@ def serve(source: Any = None,  # what `load_students` takes: students with score
     subject = prepared or predictor or source or "the embedded sample of fictional students"
     print(f"Starting the predictor on {subject} ...", flush=True)
     _be_quiet()
-    handler = json_log(log_level)
-    with tempfile.TemporaryDirectory(prefix="studperf-") as scratch, suppress(KeyboardInterrupt):
+    with json_log(log_level) as handler, tempfile.TemporaryDirectory(prefix="studperf-") as scratch, suppress(KeyboardInterrupt):
         os.environ |= dashboard_environment(scratch)
         if prepared is None:
             prepare(os.environ[FACTS], source, predictor=predictor, schema=schema, model=model)

@@ -228,6 +228,24 @@ def test_a_link_holds_the_state(opened, predictor):
         expect(page.locator(".sp-chance")).to_contain_text("score 50 or more")
 
 
+def test_the_address_follows_no_faster_than_browsers_allow(opened):
+    with opened(WIDE) as page:
+        page.evaluate("""() => {
+            const write = history.replaceState.bind(history);
+            window.written = [];
+            history.replaceState = (...given) => { written.push(performance.now()); write(...given); };
+        }""")
+        for turn in range(30):
+            lunch = ("free/reduced", "standard")[turn % 2]
+            page.get_by_role("radiogroup", name="Lunch").get_by_role("radio", name=lunch).check()
+            page.locator(f".sp-copy[data-query*='lunch={lunch.replace('/', '%2F')}']").wait_for(state="attached")
+        page.wait_for_url("**lunch=standard**")
+        page.wait_for_timeout(1000)
+        times = page.evaluate("written")
+        assert 10 <= len(times) <= 11 + (times[-1] - times[0]) / 350
+        assert "lunch=standard" in page.url
+
+
 def test_a_class_list(opened, predictor, tmp_path):
     rows = [{"name": "<img src=x onerror=window.harm=1>", **START}, {"name": "=1+1", **START, "lunch": "free/reduced"}, {"name": "Kim", **START, "lunch": "reduced"}]
     table = tmp_path / "class.csv"

@@ -83,6 +83,8 @@ def execute_into(path, result, said):
         os.dup2(stream.fileno(), 2)
     os.chdir(path.parent)
     write(result, execute(path))
+    if "joblib" in sys.modules:  # its workers wait five minutes for more work, and this process would wait for them
+        sys.modules["joblib"].externals.loky.get_reusable_executor().shutdown()
 
 
 def execute_apart(path):
