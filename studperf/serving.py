@@ -476,6 +476,7 @@ def _run(settings: dict, dashboard: type, handler: logging.Handler, address: str
     loop, app = IOLoop.current(), dashboard(config=Config(settings))
     app.initialize([])
     app.log.handlers[:] = [handler]
+    app.log.setLevel(logging.ERROR)
     forker = use_forking(app) if can_fork() else None
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: loop.asyncio_loop.call_soon_threadsafe(loop.stop))

@@ -114,7 +114,7 @@ def test_the_hosts_commands_are_ours():
 
 def test_the_guide_names_each_setting():
     told = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, timeout=PATIENCE, env=os.environ | {"COLUMNS": "400"}).stdout
-    variables = set(re.findall(r"env var: (\w+)", told))
+    variables = set(re.findall(r"env\s+var:\s+(\w+)", told))
     assert variables == set(re.findall(r"^\| `(\w+)` \| `--", GUIDE, re.MULTILINE))
     for option in re.findall(r"studperf dashboard[^\n`]*?(--[\w-]+)", GUIDE):
         assert option in told
