@@ -239,6 +239,9 @@ def test_the_address_follows_no_faster_than_browsers_allow(opened):
             lunch = ("free/reduced", "standard")[turn % 2]
             page.get_by_role("radiogroup", name="Lunch").get_by_role("radio", name=lunch).check()
             page.locator(f".sp-copy[data-query*='lunch={lunch.replace('/', '%2F')}']").wait_for(state="attached")
+            if turn < 8:  # as soon as the answer is painted
+                assert f"lunch={lunch.replace('/', '%2F')}" in page.evaluate("""() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(
+                    () => setTimeout(() => resolve(location.search)))))""")
         page.wait_for_url("**lunch=standard**")
         page.wait_for_timeout(1000)
         times = page.evaluate("written")

@@ -156,6 +156,7 @@ def test_visitors_behind_nginx_stay_with_their_process(browser, proxy, processes
         before = first.locator(".sp-range").inner_text()
         first.get_by_label("Parental education").select_option("master's degree")
         expect(first.locator(".sp-range")).not_to_have_text(before)
+        first.wait_for_url("**master*")  # it follows when the answer is painted
         for _ in range(3):
             first.reload()
             first.locator(".sp-score b").wait_for()
