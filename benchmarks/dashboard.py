@@ -38,7 +38,7 @@ from tornado.websocket import websocket_connect
 PATIENCE = 120  # seconds
 RESULTS = Path(__file__).resolve().parent / "results" / "dashboard.csv"
 COLUMNS = ("part", "measure", "unit", "n", "median", "p95", "most", "goal")
-VISITS, CHANGES = 9, 60
+VISITS, CHANGES = 9, 200
 BROWSERS = 2  # true ones among the many
 ARGUMENTS = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # other hosts, which Voila's own page asks, are known to be absent at once
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)  # None: playwright's own
