@@ -30,10 +30,10 @@ from .comparison import adjusted
 from .data import as_frame, checked_rows
 from .explore import IntervalRows, draw_interval_rows, with_n
 from .formula import ErrorDistribution
-from .model import LEAST_ROWS, candidates, with_levels
+from .model import LEAST_ROWS, candidates, few_threads, with_levels
 from .prediction import ScorePredictor, fingerprint_of
 from .schema import STUDENTS, DataError, DataWarning, Schema, check_conf_level, heading, listed, normalized, words
-from .selection import few_threads, resampled_interval, splits_of
+from .selection import resampled_interval, splits_of
 
 # %% ../nbs/07_audit.ipynb #ac14d14c
 def cross_predictions(table: pd.DataFrame,  # checked, with all inputs and the target

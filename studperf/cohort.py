@@ -76,8 +76,7 @@ class Cohort:
         if factor not in self.schema.factors:
             raise ValueError(f"no factor {factor!r}; the Cohort has {', '.join(map(repr, self.schema.factors))}")
         found = self.cells[factor].array
-        present = np.unique(found.codes)
-        return found.categories[present[present >= 0]].tolist()
+        return found.categories[np.bincount(found.codes + 1, minlength=len(found.categories) + 1)[1:] > 0].tolist()
 
     def has(self,
             column: str,  # a factor, the cluster or a numeric column
@@ -167,8 +166,9 @@ def _assemble(schema: Schema, sums: Sums, suppressed: int = 0) -> Cohort:
         raise ValueError(f"{len(cells) - len(first)} cells stand there twice")
     counts = sums.counts[sums.counts["score"].map({name: scale.discrete for name, scale in sums.scales.items()}).astype(bool)]
     counts = counts.assign(cell=places[counts["cell"]], score=pd.Categorical(counts["score"].astype(object), categories=list(schema.scores)))
-    counts = counts.astype({"units": "int64", "count": "int64"}).sort_values(["cell", "score", "units"])
-    return Cohort(schema, cells.take(first).reset_index(drop=True), counts.reset_index(drop=True), dict(sums.scales), suppressed, _joint(sums.joint, sums.scales))
+    counts = counts.astype({"units": "int64", "count": "int64"})
+    order = np.lexsort((counts["units"], counts["score"].cat.codes, counts["cell"]))
+    return Cohort(schema, cells.take(first).reset_index(drop=True), counts.take(order).reset_index(drop=True), dict(sums.scales), suppressed, _joint(sums.joint, sums.scales))
 
 
 def _joint(joint: pd.DataFrame | None, scales: Mapping[str, Scale]) -> pd.DataFrame | None:
@@ -345,13 +345,18 @@ def value_counts(cohort: Cohort,
     if not cohort.scales[score].discrete:
         raise ValueError(f"score {score!r} has no value counts: it is continuous (more than {MOST_VALUES:,} possible values), "
                          "or the Cohort was made without them")
-    counts = cohort.counts[cohort.counts["score"] == score]
+    counts = _counts_of(cohort, score)
     table = cohort.cells[list(by)].iloc[counts["cell"]].reset_index(drop=True)
     table["units"], table["count"] = counts["units"].to_numpy(), counts["count"].to_numpy()
     table = added_up(table.dropna(subset=list(by)), [*by, "units"])
     # Division gives the same float that reading "12.3" gives; multiplication by .1 would not.
     table.insert(len(by), "value", table.pop("units") / 10 ** cohort.scales[score].decimals)
     return table
+
+
+def _counts_of(cohort: Cohort, score: str) -> pd.DataFrame:
+    "The rows of `counts` of one score."
+    return cohort._once(("counts of", score), lambda: cohort.counts[(cohort.counts["score"] == score).to_numpy()])
 
 # %% ../nbs/02_cohort.ipynb #96ce9fba
 @dataclass(frozen=True)
@@ -373,10 +378,9 @@ def level_counts(cohort: Cohort,
 def _counted_by_level(cohort: Cohort, score: str, factor: str) -> LevelCounts:
     if factor not in cohort.schema.factors or score not in cohort.schema.scores or not cohort.scales[score].discrete:
         cohort.value_counts(score, [factor])  # says what is wrong
-    counts = cohort.counts[(cohort.counts["score"] == score).to_numpy()]
-    column = cohort.cells[factor].cat
+    counts, column = _counts_of(cohort, score), cohort.cells[factor].cat
     level = column.codes.to_numpy(int)[counts["cell"]]
-    units, place = np.unique(counts["units"], return_inverse=True)
+    place, units = pd.factorize(counts["units"].to_numpy(), sort=True)
     table = np.bincount((level + 1) * len(units) + place, counts["count"], (len(column.categories) + 1) * len(units))
     table = table.reshape(len(column.categories) + 1, len(units))[1:]  # the first row are students without a level
     levels, values = table.any(axis=1), table.any(axis=0)

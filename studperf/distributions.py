@@ -182,12 +182,12 @@ def studentized_range_isf(p: float,  # a probability
     result = np.full(df.shape, np.nan)
     for means in np.unique(k):
         own = (k == means) & np.isfinite(df)
-        least, most = (df[own].min(), df[own].max()) if own.any() else (0, 0)
-        if own.sum() > 12 and means <= 12 and 8 <= least < most:
-            quantiles = Chebyshev.interpolate(lambda inverse, k=means: _solved(p, k, 1 / inverse), 11, domain=[1 / most, 1 / least])
-            result[own] = quantiles(1 / df[own])
-        elif own.any():
-            result[own] = _solved(p, means, df[own])
+        different, places = np.unique(df[own], return_inverse=True)
+        if len(different) > 12 and means <= 12 and different[0] >= 8:
+            quantiles = Chebyshev.interpolate(lambda inverse, k=means: _solved(p, k, 1 / inverse), 11, domain=1 / different[[-1, 0]])
+            result[own] = quantiles(1 / different)[places]
+        elif len(different):
+            result[own] = _solved(p, means, different)[places]
     return result
 
 

@@ -23,9 +23,9 @@ from scipy.special import stdtrit
 
 from .data import as_frame
 from .data import checked_rows
+from .model import few_threads
 from .prediction import ADDITIVE, ScorePredictor
 from .schema import DataError, DataWarning, Schema, check_conf_level, heading, listed, words
-from .selection import few_threads
 
 # %% ../nbs/06d_explanation.ipynb #27468373
 CAUTION = ("This shows what the model does with what it was given: how inputs and scores go together in these data, "

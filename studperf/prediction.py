@@ -25,10 +25,10 @@ from sklearn.pipeline import Pipeline
 
 from .display import number_format, summary_html, table_html
 from .formula import MOST_RESIDUALS, ErrorDistribution, Formula
-from .model import LEAST_MISSING, candidate_models, candidates, input_columns, training_table, with_levels
+from .model import LEAST_MISSING, candidate_models, candidates, few_threads, input_columns, training_table, with_levels
 from .predicting import TablePredictor
 from .schema import STUDENTS, DataWarning, Schema
-from .selection import COMPARED, ceiling_of, compare_models, few_threads, known_model, splits_of
+from .selection import COMPARED, ceiling_of, compare_models, known_model, splits_of
 
 # %% ../nbs/06c_prediction.ipynb #392a09d7
 MANY_ROWS = 10_000  # from here on it pays to find the formula
@@ -137,7 +137,7 @@ def fit_predictor(rows: Any,  # a frame with a row per student
     residuals = np.sort(scores - expected)
     return ScorePredictor(
         schema=known, target=target, inputs=names, model=name, pipeline=pipeline,
-        residuals=residuals if len(residuals) <= MOST_RESIDUALS else np.quantile(residuals, np.linspace(0, 1, MOST_RESIDUALS)),
+        residuals=residuals if len(residuals) <= MOST_RESIDUALS else np.interp(np.linspace(0, len(residuals) - 1, MOST_RESIDUALS), np.arange(len(residuals)), residuals),  # they are sorted
         n=len(table), metrics={"r2": float(r2_score(scores, expected)), "mae": float(mean_absolute_error(scores, expected)),
                                "rmse": float(root_mean_squared_error(scores, expected))},
         parameters={key.removeprefix("model__"): value for key, value in fitted.best_params_.items()} if searched else {},

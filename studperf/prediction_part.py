@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
+from sklearn import config_context
 
 from .cohort import Cohort
 from .figures import ceiling_rows
@@ -90,7 +91,7 @@ def _modelled(cohort: Cohort, score: str, students: pd.DataFrame) -> tuple[pd.Da
     "The comparison of quick models, and a sentence on the one that is chosen."
     schema = cohort.schema.only(list(students))
     few = len(students) < LEAST_PER_LEVEL * sum(len(cohort.levels(factor)) for factor in cohort.schema.factors)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), config_context(skip_parameter_validation=True):  # a tenth of the time of these quick fits
         warnings.simplefilter("ignore", DataWarning)  # combinations of groups that a part of the rows lacks, few clusters
         known = ceiling(cohort, [score])[["ceiling", "ci_low", "ci_high"]].iloc[0]
         comparison = compare_models(students, score, models=QUICK_MODELS + ("ridge",) * few, schema=schema, folds=PARTS, repeats=1, known_ceiling=known, progress=False)

@@ -68,7 +68,7 @@ def without_small_groups(cohort: Cohort, min_n: int) -> Cohort:
             rest = keep & cells[factor].isna().to_numpy()
             if any(0 < cells["n"][rest & has].sum() < min_n for has in has_score):
                 keep &= ~rest
-    return select_cells(replace(cohort, cells=cells), keep)
+    return select_cells(replace(cohort, cells=cells), keep) if small or not keep.all() else cohort
 
 # %% ../nbs/09_report.ipynb #453ee7bf
 UNBALANCED = 20  # from so many times the size of the smallest group on, a warning is given
@@ -416,9 +416,10 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
     "Write a self-contained HTML report, whole or not at all; raises DataError if the table is not what the Schema says."
     if min_n < 1:
         raise ValueError(f"min_n: found {min_n}, expected at least 1")
-    cohort = as_cohort(source, schema)
-    unweighted(cohort, "report")
-    content = report_content(cohort, title=title, source=_source_name(source), min_n=min_n, rows=uncounted_rows(source, cohort))
+    with pd.option_context("mode.string_storage", "python"):  # Arrow's texts are for large tables; with many small ones it takes a third longer
+        cohort = as_cohort(source, schema)
+        unweighted(cohort, "report")
+        content = report_content(cohort, title=title, source=_source_name(source), min_n=min_n, rows=uncounted_rows(source, cohort))
     content["data"] += row_sentences(source, cohort.schema)
     argument = repr(Path(source).name) if isinstance(source, (str, Path)) else "None" if source is None else "rows"
     options = "" if schema == STUDENTS else ", schema=schema"

@@ -130,8 +130,8 @@ def opened_file(path: str,
                 memory_limit: str = "500MB",
                 ) -> Iterator[InputFile]:
     "A file for DuckDB to read; raises DataError if a column is not there, NotForDuckDB if the loader must read it."
-    form = file_form(path, schema)
     with duckdb_session(memory_limit, in_order=True) as (connection, _):
+        form = file_form(path, schema, connection)
         yield InputFile(path, schema, form, connection)
 
 # %% ../nbs/08b_scoring.ipynb #4a7aa7d7

@@ -181,15 +181,14 @@ def agreement_sentences(rows: pd.DataFrame,  # of `compare`, for one factor
                         by_spread: pd.DataFrame,  # and from `spread`
                         ) -> list[str]:
     "Do tests on ranks say the same as those on means, and do the groups spread alike?"
-    table = rows[["score", "p_adjusted"]].merge(by_ranks[["score", "p_adjusted"]], on="score", suffixes=("", "_ranks"))
-    table = table.dropna(subset=["p_adjusted", "p_adjusted_ranks"])
+    by_means, by_ranks = (dict(zip(table["score"], table["p_adjusted"], strict=True)) for table in (rows, by_ranks))
+    both = {score: (p_value, by_ranks[score]) for score, p_value in by_means.items() if score in by_ranks and not np.isnan([p_value, by_ranks[score]]).any()}
     sentences = []
-    if len(table):
-        apart = table[(table["p_adjusted"] < BEYOND_CHANCE) != (table["p_adjusted_ranks"] < BEYOND_CHANCE)]
-        sentences.append("A test on ranks, which supposes no shape of the scores, comes to the same conclusion." if apart.empty else
-                         "A test on ranks, which supposes no shape of the scores, comes to another conclusion in "
-                         + enumerated([f"{words(row.score)} ({p_text(row.p_adjusted_ranks)})" for row in apart.itertuples()])
-                         + ": the answer there is not sure.")
+    if both:
+        apart = [f"{words(score)} ({p_text(ranked)})" for score, (p_value, ranked) in both.items() if (p_value < BEYOND_CHANCE) != (ranked < BEYOND_CHANCE)]
+        sentences.append("A test on ranks, which supposes no shape of the scores, comes to another conclusion in "
+                         f"{enumerated(apart)}: the answer there is not sure." if apart else
+                         "A test on ranks, which supposes no shape of the scores, comes to the same conclusion.")
     if (known := by_spread.dropna(subset=["p_adjusted"])).empty:
         return sentences
     unequal = known[known["p_adjusted"] < BEYOND_CHANCE]

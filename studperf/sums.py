@@ -6,8 +6,8 @@
 __all__ = ['MOST_DECIMALS', 'MOST_VALUES', 'sa', 'MOST_JOINT', 'JOINT_COLUMNS', 'WHITESPACE', 'Scale', 'sum_of', 'key_columns',
            'weight_powers', 'sum_columns', 'FrameTable', 'QueryTable', 'Facts', 'column_facts', 'scale_of', 'Column',
            'summed_column', 'with_units', 'cell_sums', 'cell_counts', 'joint_counts', 'joint_added_up', 'Sums',
-           'group_places', 'adder', 'added_up', 'sums_of_table', 'NotForDuckDB', 'quoted', 'literal', 'FileForm',
-           'file_form', 'duckdb_session', 'table_of_files', 'files_of', 'sums_of_frame', 'sums_of_checked',
+           'group_places', 'dense_ranks', 'adder', 'added_up', 'sums_of_table', 'NotForDuckDB', 'quoted', 'literal',
+           'FileForm', 'file_form', 'duckdb_session', 'table_of_files', 'files_of', 'sums_of_frame', 'sums_of_checked',
            'under_schema_names', 'table_of_database']
 
 # %% ../nbs/01b_sums.ipynb #2d4c44a5
@@ -137,8 +137,12 @@ def _python_values(table: pa.Table) -> pd.DataFrame:
     "A small table: numbers as int64 or float64 where they are, everything else as Python's own values."
     columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
-        plain = column.null_count == 0 and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
-        columns[name] = column.to_numpy() if plain else pd.Series(column.to_pylist(), dtype=object)
+        if column.null_count == 0 and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            columns[name] = column.to_numpy()
+        else:  # the same few levels stand in many rows
+            coded = column.combine_chunks().dictionary_encode()
+            values = np.array([*coded.dictionary.to_pylist(), None], object)
+            columns[name] = pd.Series(values[coded.indices.fill_null(-1).to_numpy()], dtype=object)
     return pd.DataFrame(columns)
 
 # %% ../nbs/01b_sums.ipynb #f840baeb
@@ -326,7 +330,7 @@ def cell_sums(table: FrameTable | QueryTable,  # from `with_units`
 
 
 def _integers(values: pd.Series) -> np.ndarray:
-    return np.array([int(value) for value in values], "int64")
+    return values.to_numpy("int64") if values.dtype.kind == "i" else np.array([int(value) for value in values], "int64")
 
 
 def _numbers(values: pd.Series, kind: type) -> np.ndarray:
@@ -412,10 +416,23 @@ def group_places(frame: pd.DataFrame, keys: Sequence[str]) -> tuple[np.ndarray, 
             codes, levels = pd.factorize(values)
             size = len(levels)
         else:
-            levels, codes = np.unique(values.to_numpy(), return_inverse=True)
+            codes, levels = pd.factorize(values.to_numpy(), sort=True)
             size = len(levels)
-        places = np.unique(places * (size + 1) + np.where(codes < 0, size, codes), return_inverse=True)[1]
-    return places, np.unique(places, return_index=True)[1]
+        places = dense_ranks(places * (size + 1) + np.where(codes < 0, size, codes))
+    first = np.empty(places.max(initial=-1) + 1, "int64")
+    first[places[::-1]] = np.arange(len(places))[::-1]  # of a place that is named again the last stays
+    return places, first
+
+
+def dense_ranks(values: np.ndarray,  # (rows,) from 0 up
+                ) -> np.ndarray:  # (rows,) the smallest is 0, the next larger one 1 and so on
+    "Ranks without gaps; looked up in a table, if it is not far longer than the values, since sorting takes long."
+    size = values.max(initial=-1) + 1
+    if size > 8 * len(values) + 1_000:
+        return np.unique(values, return_inverse=True)[1]
+    there = np.zeros(size, bool)
+    there[values] = True
+    return (np.cumsum(there) - 1)[values]
 
 
 def adder(places: np.ndarray,  # (rows,) number of each row's group
@@ -629,12 +646,12 @@ class FileForm:
         return f"SELECT {columns} FROM {self.rows(paths)}"
 
 # %% ../nbs/01b_sums.ipynb #1dabdc5c
-def file_form(path: str, schema: Schema) -> FileForm:
+def file_form(path: str, schema: Schema, connection: duckdb.DuckDBPyConnection) -> FileForm:
     "How to read one file; raises DataError if its headings lack a column, NotForDuckDB if the loader must read it."
     kind = Path(path.lower().removesuffix(".gz")).suffix
     if kind in (".parquet", ".pq"):
         reader, options, condition = "read_parquet", "hive_partitioning = false", ""
-        kinds = dict(row[:2] for row in duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet({literal(glob.escape(path))}, {options})").fetchall())
+        kinds = dict(row[:2] for row in connection.sql(f"DESCRIBE SELECT * FROM read_parquet({literal(glob.escape(path))}, {options})").fetchall())
         names = pa.parquet.read_schema(path).names
         columns = dict(zip(names, kinds, strict=True))  # DuckDB renames columns that differ in case alone
     elif kind in (".csv", ".tsv", ".txt"):
@@ -686,10 +703,10 @@ def table_of_files(paths: Sequence[str],  # Parquet and CSV files
                    memory_limit: str = "1GB",  # of DuckDB; what does not fit goes to temporary files
                    ) -> Iterator[FrameTable]:  # under the Schema's names
     "Files as one table, which is read anew for each query; raises DataError, NotForDuckDB or what DuckDB raises."
-    forms: dict[FileForm, list[str]] = {}
-    for path in paths:
-        forms.setdefault(file_form(path, schema), []).append(path)
     with duckdb_session(memory_limit) as (connection, folder):
+        forms: dict[FileForm, list[str]] = {}
+        for path in paths:
+            forms.setdefault(file_form(path, schema, connection), []).append(path)
         queries = []
         for form, group in forms.items():
             query = form.select(group, schema)

@@ -287,11 +287,16 @@ def r2_limits(r2: float,  # of the sample, not adjusted
               ) -> np.ndarray:  # (2,) lower and upper limit
     "Confidence limits of the share of variance that random regressors explain (Fisher, 1928; Lee, 1971)."
     f, students = r2 / df1 / ((1 - r2) / df2), df1 + df2
-    u, weights = spread_nodes(students, slope=np.sqrt(2 * df2))
+    center = df1 * f  # the noncentrality about which the probability falls from 1 to 0
+    u, weights = spread_nodes(students, slope=2 * center / np.sqrt(2 * (df1 + 2 * center) + 2 * (df1 + center) ** 2 / df2))
 
     def distribution(share: np.ndarray) -> np.ndarray:
         # NaN where the noncentrality is so large that nothing is left of the probability.
         return np.nan_to_num(ncfdtr(df1, df2, (share / (1 - share) * students)[:, None] * u ** 2, f)) @ weights
 
     upper = np.array([(1 + conf_level) / 2, (1 - conf_level) / 2])
-    return np.where(distribution(np.zeros(2)) <= upper, 0, bisect(distribution, upper, 0, 1, steps=40))
+    # Where Fisher's transformation brackets the limits, fewer steps are needed.
+    near = np.tanh(np.maximum(np.arctanh(np.sqrt(r2)) + np.array([-8, 8]) / np.sqrt(df2), 0)) ** 2
+    at_none, at_low, at_high = distribution(np.append(0, near))
+    low, high = np.where(at_low > upper, near[0], 0), np.where(at_high < upper, near[1], 1)
+    return np.where(at_none <= upper, 0, bisect(distribution, upper, low, high, steps=40))
