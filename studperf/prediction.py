@@ -183,9 +183,8 @@ MOST_CELLS = 10_000  # combinations of levels that are told apart
 
 def fingerprint_of(table: pd.DataFrame) -> str:  # 64 hexadecimal digits
     "The same for the same rows in any order."
-    texts = pd.DataFrame({name: table[name].astype(object) if name in table.select_dtypes("category") else table[name].astype(float)
-                          for name in sorted(table)})
-    return hashlib.sha256(np.sort(pd.util.hash_pandas_object(texts, index=False).to_numpy()).tobytes()).hexdigest()
+    alike = table[sorted(table)].astype(dict.fromkeys(table.select_dtypes("number"), float))
+    return hashlib.sha256(np.sort(pd.util.hash_pandas_object(alike, index=False).to_numpy()).tobytes()).hexdigest()
 
 
 def _profile(column: pd.Series, schema: Schema) -> dict[str, Any]:

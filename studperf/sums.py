@@ -428,7 +428,7 @@ def dense_ranks(values: np.ndarray,  # (rows,) from 0 up
                 ) -> np.ndarray:  # (rows,) the smallest is 0, the next larger one 1 and so on
     "Ranks without gaps; looked up in a table, if it is not far longer than the values, since sorting takes long."
     size = values.max(initial=-1) + 1
-    if size > 8 * len(values) + 1_000:
+    if size > 2 * len(values) + 1_000:
         return np.unique(values, return_inverse=True)[1]
     there = np.zeros(size, bool)
     there[values] = True
