@@ -8,7 +8,7 @@
 Each contender makes its whole page of one file, at its defaults, in a fresh process of its own environment: the seconds after import
 (on the clock, and of all processors), the seconds of the process as a whole, the peak of memory, the size of the page. None of the
 profilers compares groups: they describe columns and how they are associated (skrub on a sample of 3,000 rows). The contenders take
-turns, and each figure is the median of three processes up to 100,000 rows, else of one.
+turns, and each figure is the median of three processes up to a million rows, else of one.
 """
 import argparse
 import csv
@@ -30,7 +30,7 @@ RESULTS = HERE / "results" / "report_speed.csv"
 ENVIRONMENTS = HERE.parent / ".venv-profiling"
 SIZES, ALL_SIZES = (1_000,), (1_000, 1_000_000, 100_000_000)
 MOST_ROWS = 1_000_000  # for the profilers
-RUNS = 3  # processes of each contender up to 100,000 rows; one for more
+RUNS = 3  # processes of each contender up to MOST_ROWS; one for more
 COLUMNS = ("contender", "rows", "seconds_inside", "seconds_cpu", "seconds_process", "peak_mb", "page_mb", "runs", "load", "outcome")
 
 
@@ -105,7 +105,7 @@ def lines_of(rows, path):
     """A line of the result for each contender, and the versions that were used; they take turns."""
     names = [name for name in CONTENDERS if name == "studperf" or rows <= MOST_ROWS]
     load, found = os.getloadavg()[0], {name: [] for name in names}
-    for _ in range(RUNS if rows <= 100_000 else 1):
+    for _ in range(RUNS if rows <= MOST_ROWS else 1):
         for name in names:
             found[name].append(measured(name, path))
     lines = []
