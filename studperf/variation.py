@@ -286,6 +286,7 @@ def r2_limits(r2: float,  # of the sample, not adjusted
               conf_level: float,  # such as .95
               ) -> np.ndarray:  # (2,) lower and upper limit
     "Confidence limits of the share of variance that random regressors explain (Fisher, 1928; Lee, 1971)."
+    r2 = max(r2, 0.0)  # rounding may leave less
     f, students = r2 / df1 / ((1 - r2) / df2), df1 + df2
     center = df1 * f  # the noncentrality about which the probability falls from 1 to 0
     u, weights = spread_nodes(students, slope=2 * center / np.sqrt(2 * (df1 + 2 * center) + 2 * (df1 + center) ** 2 / df2))
