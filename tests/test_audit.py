@@ -154,7 +154,7 @@ def test_no_sensitive_input(students):
     assert row_of(found, "bias", "group E")["flagged"]
     assert audit(without, students[["math", "lunch", "test_prep"]], pairs=False).groups["factor_a"].unique().tolist() == ["lunch", "test_prep"]
     text = model_card(without, found)
-    assert "No input was left out for comparison" in text and "None of gender and ethnicity is among its inputs" in text
+    assert "No input was left out for comparison" in text and "The model uses neither gender nor ethnicity" in text
 
 
 # --- chance ---------------------------------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ def test_no_group_is_large_enough(predictor, fresh):
     found = audit(predictor, fresh[:40], least=40, left_out=[])
     assert found.groups.empty and tuple(found.groups) == GROUP_COLUMNS and found.flagged.empty and found.hidden > 0
     assert found.overall["n"].eq(40).all()
-    assert "No pair of levels was shown" in model_card(predictor, found)
+    assert "No pair of levels is large enough to show" in model_card(predictor, found)
 
 
 # --- one's own tables ------------------------------------------------------------------------------------------------------------
@@ -440,7 +440,7 @@ def test_card_of_a_chosen_and_saved_predictor(students, tmp_path):
     loaded = load_predictor(tmp_path / "math.predictor")
     text = model_card(loaded)
     assert text == model_card(fitted)
-    assert "of 3 models compared" in text and f"| {comparison['model'][0]} |" in text
+    assert "from 3 models compared" in text and f"| {comparison['model'][0]} |" in text
     found = audit(loaded, rows, pairs=False)
     assert model_card(loaded, found) == model_card(fitted, found)
 
