@@ -9,8 +9,9 @@ import scipy.stats
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
-from studperf.auditing import GROUP_COLUMNS, MEASURES, Audit, audit, audited_schema, hidden_cells, judge_group, mean_with_error, plot_audit, shown_groups
+from studperf.auditing import GROUP_COLUMNS, MEASURES, Audit, audit, audited_schema, judge_group, mean_with_error, plot_audit, shown_groups
 from studperf.card import groups_table, model_card
+from studperf.cohort import withheld
 from studperf.data import load_students, simulate_students
 from studperf.prediction import fit_predictor
 from studperf.schema import STUDENTS, DataError, DataWarning, Schema
@@ -224,7 +225,7 @@ def test_no_small_group_and_none_that_follows_by_subtraction():
     random = np.random.default_rng(0)
     for _ in range(300):
         counts = random.poisson(random.choice([3, 30, 80]), size=random.integers(2, 6, random.integers(1, 3)))
-        hidden = hidden_cells(counts, np.zeros(counts.shape, bool), 20)
+        hidden = withheld(counts, np.zeros(counts.shape, bool), 20)
         assert (counts[~hidden] >= 20).all()
         for line, secret in ([(counts, hidden)] if counts.ndim == 1 else [*zip(counts, hidden, strict=True), *zip(counts.T, hidden.T, strict=True)]):
             rest, several = line[secret & (line > 0)], (secret & (line > 0)).sum() > 1
