@@ -431,7 +431,7 @@ def test_card_without_audit_or_comparison(predictor):
 
 
 def test_card_of_a_chosen_and_saved_predictor(students, tmp_path):
-    from studperf.registry import load_predictor
+    from studperf.prediction import load_predictor
     from studperf.selection import compare_models
 
     rows = students[:200]
