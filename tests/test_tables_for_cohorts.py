@@ -59,7 +59,7 @@ def test_a_drafted_schema_is_told():
         table = studperf.compare(rows, "points")
     assert len(caught) == 1 and caught[0].filename == __file__ and "\n" not in str(caught[0].message)
     assert table["factor"].tolist() == ["form", "grade", "school"]
-    with pytest.warns(DataWarning, match="scores 'points'; factors 'form'; to decide yourself"):
+    with pytest.warns(DataWarning, match="scores 'points'; factors 'form'; left out 'essay', 'name'; to decide yourself"):
         one = studperf.compare(rows, "points", "form")
     pd.testing.assert_series_equal(one.loc[0].drop("p_adjusted"), table.loc[0].drop("p_adjusted"))
 
