@@ -12,6 +12,7 @@ from studperf.explanation import (LIMIT, MODEL_CAUTION, dependence, explain, imp
 from studperf.model import candidates
 from studperf.prediction import fit_predictor
 from studperf.schema import STUDENTS, DataError, DataWarning, Schema
+from studperf.shapley import background_of, sampled_points, shapley_points
 
 MODELS = tuple(candidates(STUDENTS, "math"))
 ADA = {"gender": "female", "ethnicity": "group C", "parental_education": "some high school", "lunch": "free/reduced",
