@@ -41,13 +41,13 @@ from tqdm import tqdm
 from studperf import (GENERATOR, STUDENTS, Cohort, Generator, Schema, ceiling, compare, correlations, decompose, describe,
                       equivalence, interactions, manova, mixed, pairs, ranks, regress, simulate_students, spread, trend)
 from studperf.adjust import COVARIANCES, Design, Estimates, cell_rows, covariance, least_squares, type_2_tests
-from studperf.cohort import Moments, Scale
-from studperf.comparison import (Groups, LevelCounts, adjusted, cannot_compare, hedges_g, kruskal_wallis, level_counts,
-                                 linear_trend, mann_whitney, median_distances, noncentral_f_limits, omega_squared,
-                                 one_way_anova, rank_biserial, score_groups, studentized_range_sf, weighted_row, welch_anova,
-                                 welch_t)
+from studperf.cohort import LevelCounts, Moments, Scale, level_counts
+from studperf.comparison import (adjusted, cannot_compare, hedges_g, kruskal_wallis, linear_trend, mann_whitney,
+                                 median_distances, omega_squared, one_way_anova, rank_biserial, score_groups, weighted_row,
+                                 welch_anova, welch_t)
 from studperf.decomposition import gap_parts
-from studperf.weights import group_means
+from studperf.distributions import noncentral_f_limits, studentized_range_sf
+from studperf.weights import GroupMeans, group_means
 
 TABLE = Path(__file__).parent / "results" / "calibration.csv"
 COLUMNS = ["setting", "n", "method", "quantity", "nominal", "rate", "mc_error", "cohorts", "within_bounds"]
@@ -103,7 +103,7 @@ def groups_of(sample, score, factor):
     present = np.flatnonzero(n)
     n, total, squares = (sums[present] for sums in (n, np.bincount(codes, values), np.bincount(codes, values ** 2)))
     var = (n * squares - total ** 2) / n / np.where(n > 1, n - 1, np.nan)
-    return Groups(score, factor, tuple(names[i] for i in present), n, total / n, var)
+    return GroupMeans(score, pd.DataFrame({factor: [names[i] for i in present]}), n, total / n, var, var / n)
 
 
 def counts_of(sample, score, factor):
@@ -266,11 +266,12 @@ def cell_moments(setting, score):  # (240,) twice
 
 @cache
 def true_groups(setting, score, factor):
-    """Shares, means and variances of the levels, as Groups of all students there could be."""
+    """Shares, means and variances of the levels, as the groups of all students there could be."""
     codes, (mean, var) = CELL_CODES[list(NAMES).index(factor)], cell_moments(setting, score)
     share, total, squares = (np.bincount(codes, cell_shares(setting) * each) for each in (np.ones(len(codes)), mean, var + mean ** 2))
     # Rounded, so that equal means are equal to the last digit.
-    return Groups(score, factor, NAMES[factor], share, np.round(total / share, 9), squares / share - (total / share) ** 2)
+    var = squares / share - (total / share) ** 2
+    return GroupMeans(score, pd.DataFrame({factor: NAMES[factor]}), share, np.round(total / share, 9), var, var / share)
 
 
 @cache
@@ -373,7 +374,7 @@ NOMINAL = {"false positives": .05, "false positives, at most": .05, "coverage": 
 
 def true_means(setting, groups):
     """The true means of the levels that a sample has."""
-    truth = true_groups(setting, groups.score, groups.factor)
+    truth = true_groups(setting, groups.column, groups.factor)
     return truth.mean[[truth.levels.index(level) for level in groups.levels]]
 
 
@@ -788,7 +789,7 @@ def check(sample):
         for quick, slow in ((groups_of, score_groups), (counts_of, level_counts)):
             quick, slow = quick(sample, score, factor), slow(cohort, score, factor)
             assert quick.levels == slow.levels
-            for name in ("n", "mean", "var") if isinstance(quick, Groups) else ("values", "counts"):
+            for name in ("n", "mean", "var") if isinstance(quick, GroupMeans) else ("values", "counts"):
                 np.testing.assert_array_equal(getattr(quick, name), getattr(slow, name))
     return cohort
 

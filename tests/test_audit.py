@@ -9,8 +9,9 @@ import scipy.stats
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
-from studperf.auditing import GROUP_COLUMNS, MEASURES, Audit, audit, audited_schema, hidden_cells, judge_group, mean_with_error, plot_audit, shown_groups
+from studperf.auditing import GROUP_COLUMNS, MEASURES, Audit, audit, audited_schema, judge_group, mean_with_error, plot_audit, shown_groups
 from studperf.card import groups_table, model_card
+from studperf.cohort import withheld
 from studperf.data import load_students, simulate_students
 from studperf.prediction import fit_predictor
 from studperf.schema import STUDENTS, DataError, DataWarning, Schema
@@ -154,7 +155,7 @@ def test_no_sensitive_input(students):
     assert row_of(found, "bias", "group E")["flagged"]
     assert audit(without, students[["math", "lunch", "test_prep"]], pairs=False).groups["factor_a"].unique().tolist() == ["lunch", "test_prep"]
     text = model_card(without, found)
-    assert "No input was left out for comparison" in text and "None of gender and ethnicity is among its inputs" in text
+    assert "No input was left out for comparison" in text and "The model uses neither gender nor ethnicity" in text
 
 
 # --- chance ---------------------------------------------------------------------------------------------------------------
@@ -224,7 +225,7 @@ def test_no_small_group_and_none_that_follows_by_subtraction():
     random = np.random.default_rng(0)
     for _ in range(300):
         counts = random.poisson(random.choice([3, 30, 80]), size=random.integers(2, 6, random.integers(1, 3)))
-        hidden = hidden_cells(counts, np.zeros(counts.shape, bool), 20)
+        hidden = withheld(counts, np.zeros(counts.shape, bool), 20)
         assert (counts[~hidden] >= 20).all()
         for line, secret in ([(counts, hidden)] if counts.ndim == 1 else [*zip(counts, hidden, strict=True), *zip(counts.T, hidden.T, strict=True)]):
             rest, several = line[secret & (line > 0)], (secret & (line > 0)).sum() > 1
@@ -255,7 +256,7 @@ def test_no_group_is_large_enough(predictor, fresh):
     found = audit(predictor, fresh[:40], least=40, left_out=[])
     assert found.groups.empty and tuple(found.groups) == GROUP_COLUMNS and found.flagged.empty and found.hidden > 0
     assert found.overall["n"].eq(40).all()
-    assert "No pair of levels was shown" in model_card(predictor, found)
+    assert "No pair of levels is large enough to show" in model_card(predictor, found)
 
 
 # --- one's own tables ------------------------------------------------------------------------------------------------------------
@@ -430,7 +431,7 @@ def test_card_without_audit_or_comparison(predictor):
 
 
 def test_card_of_a_chosen_and_saved_predictor(students, tmp_path):
-    from studperf.registry import load_predictor
+    from studperf.prediction import load_predictor
     from studperf.selection import compare_models
 
     rows = students[:200]
@@ -440,7 +441,7 @@ def test_card_of_a_chosen_and_saved_predictor(students, tmp_path):
     loaded = load_predictor(tmp_path / "math.predictor")
     text = model_card(loaded)
     assert text == model_card(fitted)
-    assert "of 3 models compared" in text and f"| {comparison['model'][0]} |" in text
+    assert "from 3 models compared" in text and f"| {comparison['model'][0]} |" in text
     found = audit(loaded, rows, pairs=False)
     assert model_card(loaded, found) == model_card(fitted, found)
 

@@ -18,8 +18,8 @@ from studperf import registry
 from studperf.boosted import storable, trees_of_catboost, trees_of_xgboost
 from studperf.data import load_students, simulate_students
 from studperf.model import candidates
-from studperf.prediction import fit_predictor
-from studperf.registry import BOOSTED, PredictorFileError, load_predictor
+from studperf.prediction import fit_predictor, load_predictor
+from studperf.registry import BOOSTED, PredictorFileError
 from studperf.schema import STUDENTS
 
 BY_NAME = {"XGBoost": trees_of_xgboost, "CatBoost": trees_of_catboost}
@@ -129,7 +129,7 @@ found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name in ("xgboost", "catboost") else found(name, *rest)
 import pandas as pd
 from studperf.model import candidate_models
-from studperf.registry import load_predictor
+from studperf.prediction import load_predictor
 assert not {"XGBoost", "CatBoost"} & set(candidate_models())
 predictor = load_predictor(sys.argv[1])
 print(predictor.predict_one(pd.read_json(sys.argv[2], typ="series").to_dict()).prediction)

@@ -47,7 +47,7 @@ def test_all_pages_are_in_order(repo_copy):
     texts = [path.read_text(encoding="utf-8") for path in repo_copy.glob("_proc/**/*.ipynb")]
     assert not any("https://studperf.github.io/studperf/" in text for text in texts), "a link leaves this copy of the site"
     assert any("show_doc(compare)" in text and "#### Cohort.summarize" not in text for text in texts)
-    for method in ("Cohort.summarize", "TablePredictor.predict"):  # one that a public class defines, and one that it inherits
+    for method in ("Cohort.summarize", "PredictionMethods.predict"):  # one that a public class defines, and one that it inherits
         assert sum(f"#### {method}\\n" in text for text in texts) == 1
 
 
@@ -258,7 +258,7 @@ def test_undocumented_names_are_found(check, monkeypatch):
     ("plot_means", ") -> Axes:", "plot_means: what it returns"),
     ("Regression", "score: str", "Regression: the parameter score"),  # a field
     ("Schema", "**roles,", "Schema.infer: the parameter roles"),  # of a class's own method
-    ("ScorePredictor", ") -> Prediction:", "TablePredictor.predict_one: what it returns"),  # of a method that it inherits
+    ("ScorePredictor", ") -> Prediction:", "PredictionMethods.predict_one: what it returns"),  # of a method that it inherits
     ("Registry", "**storage_options,", "Registry: the parameter storage_options"),  # of its making
 ])
 def test_a_comment_that_is_taken_away_is_missed(check, monkeypatch, name, line, problem):

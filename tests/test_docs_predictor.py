@@ -3,7 +3,9 @@ import json
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
+from arithmetic_cases import LEVEL, MARKS, SHORT, case
 
 from studperf import STUDENTS, fit_predictor, load_students
 from studperf.formula_file import formula_to_dict
@@ -50,6 +52,35 @@ def test_javascript_predicts_what_python_predicts(page, predictors):
         assert len(theirs) == 3 * len(KINDS) == 720
         for our, their in zip(ours, theirs, strict=True):
             assert their == pytest.approx(our, abs=1e-12)
+
+
+@pytest.mark.parametrize("model, inputs", SHORT)
+@pytest.mark.usefixtures("no_search")
+@pytest.mark.filterwarnings("ignore::studperf.DataWarning")
+def test_javascript_predicts_what_the_model_predicts(page, model, inputs):
+    """The same students as in `test_arithmetic.py`, with numbers, gaps and tables of all combinations."""
+    predictor, _, students, truth = case(model, inputs)
+    theirs = page.evaluate("""([formula, students, level, marks]) => students.map(student => {
+        const found = studperf.predictOne(formula, student, level);
+        return [found.prediction, found.low, found.high, ...marks.map(mark => studperf.chance(formula, student, mark))]})""",
+                           [formula_to_dict(predictor.formula), students, LEVEL, MARKS])
+    np.testing.assert_allclose([found[:3] for found in theirs], truth, rtol=0, atol=1e-9)
+    chances = [[predictor.formula.chance(student, mark) for mark in MARKS] for student in students]
+    np.testing.assert_allclose([found[3:] for found in theirs], chances, rtol=0, atol=1e-12)
+
+
+@pytest.mark.usefixtures("no_search")
+@pytest.mark.filterwarnings("ignore::studperf.DataWarning")
+def test_javascript_refuses_what_it_cannot_ask(page):
+    ask = "([formula, student]) => studperf.predictOne(formula, student)"
+    predictor, _, students, _ = case("least squares", "all")
+    formula = formula_to_dict(predictor.formula)
+    for student, said in ((students[1] | {"writing": 101}, "writing: found 101, expected a number from 0 to 100"),
+                          (students[1] | {"writing": None}, "writing: found null, expected a number"), ({}, "gender: found null")):
+        with pytest.raises(Exception, match=said):
+            page.evaluate(ask, [formula, student])
+    with pytest.raises(Exception, match="a model of trees"):
+        page.evaluate(ask, [formula | {"encoded": {}}, students[1]])
 
 
 def test_an_unknown_level_is_refused(page, predictors):

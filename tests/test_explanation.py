@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from studperf.data import load_students, simulate_students
-from studperf.explanation import (CAUTION, LIMIT, MOST_ENUMERATED, dependence, explain, importance, make_up_students,
-                                  plot_dependence, plot_explanation, plot_importance, sampled_points, shapley_points)
+from studperf.explanation import (LIMIT, MODEL_CAUTION, dependence, explain, importance, make_up_students,
+                                  plot_dependence, plot_explanation, plot_importance)
 from studperf.model import candidates
 from studperf.prediction import fit_predictor
 from studperf.schema import STUDENTS, DataError, DataWarning, Schema
+from studperf.shapley import background_of, sampled_points, shapley_points
 
 MODELS = tuple(candidates(STUDENTS, "math"))
 ADA = {"gender": "female", "ethnicity": "group C", "parental_education": "some high school", "lunch": "free/reduced",
@@ -88,30 +89,32 @@ def test_an_input_that_the_model_does_not_use_gets_no_points(students):
 
 def many_inputs(n=400):
     random = np.random.default_rng(3)
-    names = [f"item {i}" for i in range(MOST_ENUMERATED + 2)]
+    names = [f"item {i}" for i in range(12)]
     rows = pd.DataFrame(random.normal(size=(n, len(names))), columns=names)
     rows["points"] = rows[names[:4]].sum(axis=1) + 2 * rows["item 0"] * (rows["item 1"] > 0) + random.normal(size=n)
     return rows, Schema(factors={}, scores=["points"], covariates=names)
 
 
-def test_more_inputs_than_are_enumerated():
+def test_many_inputs():
     rows, schema = many_inputs()
-    predictor = fit_predictor(rows, "points", schema=schema, model="gradient boosting", folds=2)
     student = rows.iloc[5]
-    table = explain(predictor, student)
-    assert table["points"].sum() == pytest.approx(predictor.predict(rows.iloc[[5]])["prediction"].iloc[0], abs=1e-9)
-    pd.testing.assert_frame_equal(explain(predictor, student), table)
-    others = explain(predictor, student, seed=1)
+    tables = {}
+    for model in ("gradient boosting", "AdaBoost"):
+        predictor = fit_predictor(rows, "points", schema=schema, model=model, folds=2)
+        tables[model] = explain(predictor, student), explain(predictor, student, seed=1)
+        assert tables[model][0]["points"].sum() == pytest.approx(predictor.predict(rows.iloc[[5]])["prediction"].iloc[0], abs=1e-9)
+        pd.testing.assert_frame_equal(explain(predictor, student), tables[model][0])
+    pd.testing.assert_frame_equal(*tables["gradient boosting"])  # trees leave nothing to chance
+    table, others = tables["AdaBoost"]
     assert np.abs(others["points"] - table["points"]).max() < .2
     assert not others.equals(table)
 
 
-def test_sampled_points_are_near_those_of_all_sets(tree):
-    row, made_up = pd.DataFrame([ADA])[list(tree.inputs)], make_up_students(tree)
-    average, points = shapley_points(tree, row, made_up)
-    near_average, near = sampled_points(tree, row, made_up)
-    assert near_average == pytest.approx(average, abs=1e-9)
-    assert near.sum() == pytest.approx(points.sum(), abs=1e-9)
+def test_sampled_points_are_near_the_exact_ones(tree):
+    background, student = background_of(tree.profile, tree.schema.factors), {name: ADA[name] for name in tree.inputs}
+    average, points = shapley_points(tree.arithmetic, background, student)
+    near = sampled_points(tree.arithmetic, background, student)
+    assert sum(near.values()) == pytest.approx(sum(points.values()), abs=.1)  # the averages of both differ
     assert near == pytest.approx(points, abs=.15)
 
 
@@ -178,14 +181,14 @@ def test_no_made_up_student_has_a_level_without_students(students):
     rows.loc[rows["ethnicity"] == "group A", "ethnicity"] = "group B"
     with pytest.warns(DataWarning, match="group A"):
         predictor = fit_predictor(rows, "math", inputs="all", model="decision tree", folds=2)
-    frame = make_up_students(predictor).frame()
+    frame = make_up_students(predictor)[0]
     assert frame["ethnicity"].value_counts().to_dict().get("group A", 0) == 0
     assert (frame["reading"].min(), frame["reading"].max()) >= (rows["reading"].min(), 0)
     assert frame["reading"].max() <= rows["reading"].max()
 
 
 def test_inputs_of_made_up_students_do_not_go_together(students):
-    frame = make_up_students(fit_predictor(students, "math", inputs="all", model="least squares", folds=2)).frame()
+    frame = make_up_students(fit_predictor(students, "math", inputs="all", model="least squares", folds=2))[0]
     assert abs(frame["reading"].corr(frame["writing"])) < .2 < students["reading"].corr(students["writing"])
 
 
@@ -271,7 +274,7 @@ def assert_whole(ax):
         box = text.get_window_extent()
         assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= edge.x1 + 1 and box.y1 <= edge.y1 + 1, text.get_text()
         assert text.get_fontsize() / 72 * 390 / figure.get_figwidth() >= 10, text.get_text()
-    assert " ".join(ax.get_xlabel().split()).endswith(CAUTION)
+    assert " ".join(ax.get_xlabel().split()).endswith(MODEL_CAUTION)
 
 
 @pytest.mark.usefixtures("close_figures")

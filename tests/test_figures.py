@@ -219,7 +219,7 @@ def test_the_numbers_told_are_those_of_the_tables():
     row = studperf.ceiling(SAMPLE, "math").iloc[0]
     assert f"ceiling {row['ceiling']:.1%} ({row['ci_low']:.1%} to {row['ci_high']:.1%})" in alt_of(studperf.plot_ceiling(SAMPLE))
     row = studperf.pairs(SAMPLE, "math", "lunch").iloc[0]
-    told = f"{row['group_a']} less {row['group_b']} {row['estimate']:.1f} ({row['ci_low']:.1f} to {row['ci_high']:.1f})"
+    told = f"{row['group_a']} minus {row['group_b']} {row['estimate']:.1f} ({row['ci_low']:.1f} to {row['ci_high']:.1f})"
     assert told.replace("-", "\u2212") in alt_of(studperf.plot_pairs(SAMPLE, "math", "lunch"))
 
 

@@ -35,3 +35,9 @@ def test_who_names_a_model_does_not_wait_for_the_libraries_of_others():
     found = imported_by("import studperf; studperf.compare_models(studperf.load_students(), 'math', models=['mean', 'least squares'], repeats=1)")
     assert "sklearn" in found and not found & {"xgboost", "catboost"}
     assert "xgboost" in imported_by("import studperf; studperf.compare_models(studperf.load_students().head(60), 'math', models=['XGBoost'], repeats=1)")
+
+
+def test_who_fits_a_predictor_does_not_wait_for_what_files_need():
+    fit = "import studperf; predictor = studperf.fit_predictor(studperf.load_students(), 'math', model='least squares', folds=2)"
+    assert not imported_by(fit) & {"skops", "fsspec", "matplotlib"}
+    assert "skops" in imported_by(f"{fit}; from studperf.registry import predictor_to_bytes; predictor_to_bytes(predictor, 'math')")

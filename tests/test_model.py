@@ -26,10 +26,11 @@ from xgboost import XGBRegressor
 
 from studperf import registry
 from studperf.data import GENERATOR, load_students, simulate_students
+from studperf.fitted import step_of
 from studperf.model import Encoder, candidate_models, candidates
 from studperf.formula_file import read_formula
-from studperf.prediction import fit_predictor, step_of
-from studperf.registry import PredictorFileError, load_predictor
+from studperf.prediction import fit_predictor, load_predictor
+from studperf.registry import PredictorFileError
 from studperf.schema import STUDENTS, DataError, DataWarning, Schema
 from studperf.selection import COMPARED, compare_models
 
@@ -497,7 +498,7 @@ def test_an_exchanged_model_is_refused(tmp_path, saved):
 
 @pytest.mark.parametrize("change, reason", [
     ({"format": "another"}, "has the format 'another'"),
-    ({"version": 4}, "update studperf"),
+    ({"version": 5}, "update studperf"),
     ({"version": 1}, "older studperf; fit the predictor again"),
     ({"version": 2}, "older studperf; fit the predictor again"),
     ({"target": "physics"}, "contradicts itself"),

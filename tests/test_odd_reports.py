@@ -64,4 +64,4 @@ def test_without_a_regression_nothing_is_said_of_interactions():
 def test_scores_that_nobody_has_together_are_not_tested_together():
     half = pd.DataFrame({"sex": ["girl", "boy"] * 20, "math": [*range(20), *[None] * 20], "essay": [*[None] * 20, *range(20)]})
     sentences, tables = manova_part(Cohort.summarize(half, Schema(["sex"], ["math", "essay"])), ["math", "essay"])
-    assert tables == [] and sentences[0].startswith("All scores together were not tested: no student has a value in each of")
+    assert tables == [] and sentences[0].startswith("The scores could not be tested together: no student has a value in each of")

@@ -197,7 +197,7 @@ def test_a_list_of_200_versions_reads_no_model(tmp_path, predictors):
 # Imports once, then forks, so that the writers start at the same moment.
 WRITERS = """
 import os, sys
-from studperf.registry import load_predictor
+from studperf.prediction import load_predictor
 from studperf.versions import Registry
 predictor, children = load_predictor(sys.argv[1]), []
 wait, go = os.pipe()
@@ -206,7 +206,8 @@ for number in range(8):
         os.close(go)
         os.read(wait, 1)
         for turn in range(4):
-            print(Registry(sys.argv[2]).publish("math", predictor, note=f"{number}.{turn}"), flush=True)
+            published = Registry(sys.argv[2]).publish("math", predictor, note=f"{number}.{turn}")
+            os.write(1, b"%d\\n" % published)  # in one piece: `print` may write the line's end by itself, after another writer's number
         os._exit(0)
     children.append(child)
 os.close(go)
@@ -242,7 +243,7 @@ def test_eight_processes_publish_to_a_folder(tmp_path, predictors, fresh):
 
 S3_WRITER = """
 import json, sys
-from studperf.registry import load_predictor
+from studperf.prediction import load_predictor
 from studperf.versions import Registry
 registry = Registry(sys.argv[2], **json.loads(sys.argv[3]))
 for turn in range(2):
@@ -272,7 +273,7 @@ def test_threads_and_processes_publish_to_s3(tmp_path, predictors, fresh, s3):
 VICTIMS = """
 import os, shutil, signal, sys
 from itertools import count
-from studperf.registry import load_predictor
+from studperf.prediction import load_predictor
 from studperf.versions import Registry
 start, folder, predictor = sys.argv[1], sys.argv[2], load_predictor(sys.argv[3])
 
@@ -325,7 +326,7 @@ def test_a_full_disk_changes_nothing(tmp_path, predictors, fresh):
     predictors[1].save(tmp_path / "predictor")
     said = run_script("""
 import resource, sys
-from studperf.registry import load_predictor
+from studperf.prediction import load_predictor
 from studperf.versions import Registry
 predictor = load_predictor(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))

@@ -3,13 +3,31 @@
 window.studperf = (() => {
   const clip = (value, limits) => limits ? Math.min(Math.max(value, limits[0]), limits[1]) : value;
 
+  function refuse(name, found, expected) {
+    throw new RangeError(`${name}: found ${JSON.stringify(found)}, expected ${expected}`);
+  }
+
+  const levelsOf = (formula, student) => Object.keys(formula.points).map(factor => student[factor] ?? null);
+
+  function pointsOfLevel(factor, points, level) {
+    const found = points.find(([known]) => known === level);
+    return found ? found[1] : refuse(factor, level, `one of ${points.map(([known]) => known).join(", ")}`);
+  }
+
+  function pointsOfNumber(formula, name, number) {
+    if (number === null && name in formula.missing) return formula.missing[name];
+    const [slope, mean] = formula.slopes[name], range = formula.ranges[name];
+    const inRange = typeof number === "number" && (!range || range[0] <= number && number <= range[1]);
+    return inRange ? slope * (number - mean) : refuse(name, number, range ? `a number from ${range[0]} to ${range[1]}` : "a number");
+  }
+
   function raw(formula, student) { // points before the score's limits
+    if (formula.encoded) throw new RangeError("a model of trees, expected one with a short formula; use the dashboard");
+    const levels = levelsOf(formula, student);
     let value = formula.constant;
-    for (const [factor, points] of Object.entries(formula.points)) {
-      const found = points.find(([level]) => level === student[factor]);
-      if (!found) throw new RangeError(`${factor}: found ${JSON.stringify(student[factor])}, expected one of ${points.map(([level]) => level).join(", ")}`);
-      value += found[1];
-    }
+    for (const [factor, points] of Object.entries(formula.points)) value += pointsOfLevel(factor, points, student[factor] ?? null); // 0 where there is a table
+    if (formula.table) value += formula.table.find(([cell]) => cell.every((level, i) => level === levels[i]))[1];
+    for (const name of Object.keys(formula.slopes)) value += pointsOfNumber(formula, name, student[name] ?? null);
     return value;
   }
 
@@ -21,8 +39,8 @@ window.studperf = (() => {
 
   function predictOne(formula, student, level = 0.9) {
     const value = raw(formula, student), margin = halfWidth(formula, level);
-    const levels = Object.keys(formula.points).map(factor => student[factor]);
-    const seen = formula.combinations.some(known => known.every((name, i) => name === levels[i]));
+    const levels = levelsOf(formula, student);
+    const seen = formula.combinations && formula.combinations.some(known => known.every((name, i) => name === levels[i]));
     return { prediction: clip(value, formula.limits), low: clip(value - margin, formula.limits), high: clip(value + margin, formula.limits), seen };
   }
 
