@@ -11,6 +11,7 @@ import posixpath
 import re
 import sys
 from collections import Counter
+from dataclasses import is_dataclass
 from html import unescape
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT, run
@@ -306,8 +307,11 @@ def undocumented(name):
     for path, function in public_functions(name):
         if not inspect.getdoc(function):
             yield f"{path}: has no docstring"
+        # The fields of a dataclass that another one extends are described there.
+        inherited = {field for base in inspect.getmro(function)[1:] if is_dataclass(base)
+                     for field, about in docments(base, full=True).items() if about.docment} if inspect.isclass(function) else set()
         for argument, about in docments(function, full=True, args_kwargs=True).items():
-            if argument in {"self", "cls"} or (about.docment or "").strip():
+            if argument in {"self", "cls", *inherited} or (about.docment or "").strip():
                 continue
             if argument != "return":
                 yield f"{path}: the parameter {argument} has no comment beside it"
