@@ -14,13 +14,12 @@ from .explore import (
 from .figures import plot_ceiling, plot_cells, plot_gaps, plot_interaction, plot_pairs, plot_trend
 from .formula_file import PredictorFileError, read_formula
 from .planning import power
-from .predicting import predict_partitions
 from .prediction import ScorePredictor, fit_predictor
 from .predictor import ExpectedScore, Predictor
 from .registry import load_predictor
 from .reporting import report
 from .schema import STUDENTS, DataError, DataWarning, Schema
-from .scoring import predict_file
+from .scoring import predict_file, predict_partitions
 from .selection import choose_model, compare_models, plot_models
 from .serving import serve
 from .variation import MixedModel, ceiling, manova, mixed
