@@ -71,7 +71,11 @@ class Sample(Cohort):
     def levels(self, factor):
         return [self.names[factor][code] for code in np.unique(self.codes[factor])]
 
-    def moments(self, columns, by=(), power=0):
+    def _once(self, question, answer):
+        what, *asked = question
+        return self.drawn_moments(*asked) if what == "moments" else super()._once(question, answer)
+
+    def drawn_moments(self, columns, by=(), power=0):
         shape = [len(self.names[name]) for name in by]
         key = np.ravel_multi_index([self.codes[name] for name in by], shape) if by else np.zeros(self.n, int)
         weight = self.weights ** power if power else None

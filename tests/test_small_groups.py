@@ -21,13 +21,13 @@ def follows(counts, secret):
 @pytest.mark.parametrize("least", [LEAST_SHOWN, LEAST_AUDITED])
 def test_no_small_cell_is_shown_or_follows_from_totals(shape, least):
     random, found = np.random.default_rng(0), 0
-    for _ in range(60):
+    for _ in range(25):
         counts = random.poisson(random.choice([least / 3, least, 3 * least], size=shape))
         secret = withheld(counts, np.zeros(shape, bool), least)
         assert (counts[~secret] >= least).all()
         found += secret.any() and not secret.all()
         assert secret.all() or not [cell for cell in follows(counts, secret) if counts.ravel()[cell] < least]
-    assert found > 10  # or nothing was tried
+    assert found > 5  # or nothing was tried
 
 
 def test_a_cell_between_two_blocks_follows_from_several_lines():
@@ -43,11 +43,10 @@ def test_nothing_is_withheld_without_need():
     assert withheld(np.zeros((2, 2), int), np.zeros((2, 2), bool), 1).all()  # nobody is there, and nobody is shown
 
 
-def remainders(rows, keys, shown, score, factor=None):
-    """Students with the score who are in no group that is shown: in all, or by the levels of a factor that are shown."""
+def remainder(rows, keys, shown, score):
+    """The number of students with the score who are in no group that is shown."""
     there = rows[rows[score].notna()]
-    rest = there[~pd.MultiIndex.from_frame(there[keys]).isin(shown)]
-    return [len(rest)] if factor is None else [int((rest[factor] == level).sum()) for level in rest[factor].dropna().unique()]
+    return int((~pd.MultiIndex.from_frame(there[keys]).isin(shown)).sum())
 
 
 @pytest.mark.parametrize("n", [60, 300, 1000, 5000])
@@ -62,18 +61,15 @@ def test_levels_and_combinations_of_a_cohort_leave_no_small_remainder(n):
             shown = shown_levels(cohort, "math", factor)
             sizes = rows[rows["math"].notna()].groupby(factor, observed=True).size()
             assert (sizes[shown] >= LEAST_SHOWN).all()
-            rest, = remainders(rows, [factor], [(level,) for level in shown], "math")
+            rest = remainder(rows, [factor], [(level,) for level in shown], "math")
             assert not rest or rest >= LEAST_SHOWN or not shown
-        combinations = shown_combinations(cohort, "math", factors)
-        shown = list(combinations.itertuples(index=False, name=None))
+        shown = list(shown_combinations(cohort, "math", factors).itertuples(index=False, name=None))
         sizes = rows[rows["math"].notna()].groupby(factors, observed=True).size()
         assert all(sizes[levels] >= LEAST_SHOWN for levels in shown)
-        for factor in (None, *factors):
-            levels = None if factor is None else set(shown_levels(cohort, "math", factor))
-            part = rows if factor is None else rows[rows[factor].isin(levels)]
-            pairs = [levels for levels in shown if factor is None or levels[factors.index(factor)] in set(part[factor])]
-            assert not pairs or all(not rest or rest >= LEAST_SHOWN for rest in remainders(part, factors, shown, "math", factor)
-                                    ), (n, seed, factor)
+        for i, factor in enumerate(factors):
+            for level in {levels[i] for levels in shown}:  # the rest of a level, of which some combinations are shown
+                rest = remainder(rows[rows[factor] == level], factors, shown, "math")
+                assert not rest or rest >= LEAST_SHOWN, (n, seed, factor, level)
 
 
 def test_a_reported_cohort_has_no_small_group_and_no_small_remainder():
