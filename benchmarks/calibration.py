@@ -71,6 +71,9 @@ class Sample(Cohort):
     def levels(self, factor):
         return [self.names[factor][code] for code in np.unique(self.codes[factor])]
 
+    def _once(self, question, answer):  # where functions of a Cohort ask for its moments
+        return self.moments(*question[1:]) if question[0] == "moments" else super()._once(question, answer)
+
     def moments(self, columns, by=(), power=0):
         shape = [len(self.names[name]) for name in by]
         key = np.ravel_multi_index([self.codes[name] for name in by], shape) if by else np.zeros(self.n, int)
