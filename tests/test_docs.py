@@ -1,5 +1,6 @@
 """The pages of the docs site hold together, and tools/check_docs.py finds what would break them."""
 import inspect
+import json
 import re
 import shlex
 import subprocess
@@ -151,6 +152,8 @@ FAULTS = {
     "a heading that takes the anchor of a name": (page("## One", ("1", [NAME])), "the anchor #one is that of 2 headings"),
     "a link in code": (page("```python\n# from [`one`](other.ipynb)\n```"), "other.ipynb) within code would be shown"),
     "a table in a table": (page(("1", [TABLE])), "a table within a table"),
+    "a formula that is no TeX": (page(r"Let $\qquadJ = 1$ be."), r"cannot convert the formula '\\qquadJ = 1': unexpected control sequence"),
+    "a formula that is not closed": (page(r"$$\frac{1}{2$$"), "cannot convert the formula"),
 }
 
 
@@ -180,6 +183,28 @@ def test_a_page_in_order_has_no_fault(check, folder):
                 FIGURE, "See @fig-one, or [-@fig-one], or `@fig-two`; write to somebody@example.org.",
                 ("#| echo: false\n#| fig-cap: A figure.\n#| fig-alt: \"One: a line.\"\n1", [PNG]))
     assert problems_of(check, folder, made) == []
+
+
+def test_a_source_that_is_no_list_of_lines_is_found(check, folder):
+    shown = nbformat.v4.new_output("display_data", {"text/html": "<p>\n</p>"})
+    said = nbformat.v4.new_output("stream", text="one\ntwo\n")
+    made = page("One\ntwo", ("1\n2", [shown, said]))  # in memory each source is one string, as Quarto should not get it
+    assert [problem.split(" is not")[0] for problem in check.line_problems("page.ipynb", made)] == [
+        f"page.ipynb, cell {number}: its {what}" for number, what in ((0, "source"), (1, "source"), (2, "source"), (2, "output"), (2, "output"))]
+    for wrong in (["One\ntwo"], ["One", "two"]):
+        made.cells[1:] = [{"cell_type": "markdown", "source": wrong}]
+        assert len(list(check.line_problems("page.ipynb", made))) == 2
+    made = json.loads(nbformat.writes(page("One\ntwo", ("1\n2", [shown, said]))))
+    assert list(check.line_problems("page.ipynb", made)) == []
+
+
+def test_pages_are_written_as_lists_of_lines(check):
+    import prepare_pages
+    made = page("One\n\ntwo", ("1\n2", [nbformat.v4.new_output("display_data", {"text/markdown": "### a\nb", "image/png": "iVBO"})]))
+    prepare_pages.write_as_lines(made)
+    assert list(check.line_problems("page.ipynb", made)) == []
+    assert made.cells[1].source == ["One\n", "\n", "two"]
+    assert made.cells[2].outputs[0].data == {"text/markdown": ["### a\n", "b"], "image/png": "iVBO"}
 
 
 def test_text_that_nbdev_would_drop_is_found(check):

@@ -12,8 +12,11 @@ import re
 import sys
 from collections import Counter
 from html import unescape
-from subprocess import PIPE, STDOUT, run
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, STDOUT, run
+from tempfile import TemporaryDirectory
 
+import pypandoc
 import yaml
 from fastcore.docments import docments
 from prepare_pages import REPO, front_matter, homes, own_classes, prepare, public_methods
@@ -238,8 +241,42 @@ def text_problems(name, page, folder, found, site):
             yield f"{where}: a table within a table"
 
 
+def sources(page):
+    """Each source of a page and each text that its cells show, as they are written in the file, by where that is."""
+    for number, cell in enumerate(page["cells"]):
+        yield f"cell {number}: its source", cell["source"]
+        for output in cell.get("outputs", []):
+            shown = {kind: text for kind, text in output.get("data", {}).items() if kind.startswith("text/")}
+            yield from ((f"cell {number}: its output", text) for text in (*shown.values(), *([output["text"]] if "text" in output else [])))
+
+
+def line_problems(name, page):
+    """Sources that are no lists of lines: Quarto joins what is in them, and drops the line ends within."""
+    for where, text in sources(page):
+        if not isinstance(text, list) or any("\n" in line[:-1] for line in text) or any(line[-1:] != "\n" for line in text[:-1]):
+            yield f"{name}, {where} is not a list of lines with their ends: {text[:1 if isinstance(text, list) else 60]!r}"
+
+
+def unreadable_formulas(text):
+    """The formulas of a Markdown text that Pandoc cannot convert to MathML, each with Pandoc's reason."""
+    with TemporaryDirectory() as folder:
+        log = Path(folder, "log.json")
+        run([pypandoc.get_pandoc_path(), "--from=markdown", "--to=html", "--mathml", f"--log={log}"],
+            input=text, text=True, encoding="utf-8", stdout=DEVNULL, stderr=DEVNULL, check=True)
+        said = json.loads(log.read_text(encoding="utf-8"))
+    return {one["contents"]: one["message"] for one in said if one["type"] == "CouldNotConvertTeXMath"}
+
+
+def formula_problems(name, page):
+    """Formulas that readers would see as TeX."""
+    written = [text for _, text in texts(page) if "$" in text and not text.startswith("<")]
+    for formula, reason in (unreadable_formulas("\n\n".join(written)) if written else {}).items():
+        yield f"{name}: Pandoc cannot convert the formula {formula!r}: {reason.splitlines()[2]}"
+
+
 def page_problems(name, page, folder, found, site):
     """Everything of one page."""
+    yield from line_problems(name, page)
     about = front_matter(page)
     yield from wrong_keys(about, PAGE, f"{name}, front matter")
     for key, end in (("title", ""), ("description", (".", "?", "!"))):
@@ -251,6 +288,7 @@ def page_problems(name, page, folder, found, site):
     yield from heading_problems(name, page)
     yield from reference_problems(name, page)
     yield from text_problems(name, page, folder, found, site)
+    yield from formula_problems(name, page)
 
 
 def public_functions(name):

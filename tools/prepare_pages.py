@@ -164,6 +164,22 @@ def add_methods(page, classes):
             page["cells"][shown[0] + 1:shown[0] + 1] = methods(one, documented)
 
 
+def lines_of(text):
+    """A text as Jupyter writes it to a file: a list of lines with their ends. Of one string Quarto drops the line ends."""
+    return "".join(text).splitlines(keepends=True)
+
+
+def write_as_lines(page):
+    """Make every source of a page, and every text that its cells show, a list of lines."""
+    for cell in page["cells"]:
+        cell["source"] = lines_of(cell["source"])
+        for output in cell.get("outputs", []):
+            shown = output.get("data", {})
+            shown |= {kind: lines_of(text) for kind, text in shown.items() if kind.startswith("text/")}
+            if "text" in output:
+                output["text"] = lines_of(output["text"])
+
+
 def finish(page, path, module, change):
     """Change the texts of one page, and say where it can be run."""
     for cell in page["cells"]:
@@ -177,6 +193,7 @@ def finish(page, path, module, change):
     if any(cell["cell_type"] == "code" for cell in page["cells"]):
         about["code-links"] = list(open_elsewhere(path, get_config()))
     page["cells"][0]["source"] = f"---\n{yaml.safe_dump(about, sort_keys=True, allow_unicode=True)}---\n"
+    write_as_lines(page)
 
 
 def prepare():
