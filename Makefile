@@ -41,7 +41,7 @@ lint: .venv/.installed-dev  ## look for bugs with ruff (fix what it finds in the
 	@$(BIN)/ruff check --quiet studperf tests tools benchmarks
 
 prepare: .venv/.installed-dev  ## after an edit: export the modules, run the notebooks, clean them, build the README
-	@$(BIN)/nbdev_export
+	@$(BIN)/python tools/export.py
 	@cp nbs/dashboard.ipynb studperf/assets/  # what the package serves
 	@$(BIN)/python tools/build_names.py
 	@$(BIN)/python tools/run_nbs.py

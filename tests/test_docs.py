@@ -268,6 +268,24 @@ def test_a_comment_that_is_taken_away_is_missed(check, monkeypatch, name, line, 
     assert list(check.undocumented(name)) == [f"{problem} has no comment beside it"]
 
 
+def test_errors_of_a_method_are_shown_below_it(check):
+    from prepare_pages import with_errors
+
+    def f():
+        """Do it.
+
+        Raises
+        ------
+        DataError
+            If a column
+            is missing.
+        TypeError
+        """
+    assert with_errors("### f\n", f) == "### f\n\n**Raises**\n\n- `DataError`. If a column is missing.\n- `TypeError`\n"
+    f.__doc__ = "Do it."
+    assert with_errors("### f\n", f) == "### f\n"
+
+
 def test_misspelt_words_are_found(check):
     found = list(check.spelling_problems({"page.ipynb": page("We recieve scores.")}))
     assert len(found) == 1 and "recieve ==> receive" in found[0]

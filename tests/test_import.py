@@ -1,6 +1,12 @@
 """`import studperf` costs next to nothing: everything heavy is loaded when it is first used."""
+import inspect
+import re
 import subprocess
 import sys
+
+import pytest
+
+import studperf
 
 HEAVY = {"numpy", "pandas", "pyarrow", "duckdb", "scipy", "sklearn", "statsmodels", "matplotlib", "seaborn", "ipywidgets",
          "IPython", "typer", "jinja2", "narwhals", "tqdm", "nbdev", "fastcore"}
@@ -35,3 +41,25 @@ def test_who_names_a_model_does_not_wait_for_the_libraries_of_others():
     found = imported_by("import studperf; studperf.compare_models(studperf.load_students(), 'math', models=['mean', 'least squares'], repeats=1)")
     assert "sklearn" in found and not found & {"xgboost", "catboost"}
     assert "xgboost" in imported_by("import studperf; studperf.compare_models(studperf.load_students().head(60), 'math', models=['XGBoost'], repeats=1)")
+
+
+def helped(shown):
+    """The functions whose help a reader asks for: a function itself, or a class and its public methods."""
+    if not inspect.isclass(shown) or not issubclass(shown, BaseException):
+        yield shown
+    if inspect.isclass(shown):
+        yield from (getattr(shown, name) for one in shown.__mro__ if one.__module__.startswith("studperf.") for name, member in vars(one).items()
+                    if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, classmethod | staticmethod)))
+
+
+@pytest.mark.parametrize("name", [name for name in studperf.__all__ if callable(getattr(studperf, name))])
+def test_help_explains_each_parameter(name):
+    silent = [f"{shown.__qualname__}: {parameter}" for shown in helped(getattr(studperf, name)) for parameter in inspect.signature(shown).parameters
+              if parameter != "self" and not re.search(rf"^ *\**{parameter}( :.*)?\n +\S", inspect.getdoc(shown).partition("\n---")[2], re.MULTILINE)]
+    assert not silent, "help() does not say what these are: write a comment beside each, then run tools/export.py"
+
+
+def test_help_does_not_repeat_itself():
+    text = inspect.getdoc(studperf.compare)
+    assert [text.count(f"\n{title}\n{'-' * len(title)}\n") for title in ("Parameters", "Returns")] == [1, 1]
+    assert text.splitlines()[0].endswith(".") and '"holm"' in text

@@ -141,3 +141,118 @@ def test_readme_links_from_the_top(tools_on_path):
         "[a](nbs/00_schema.ipynb#b) ![p](nbs/images/p.png) [l](LICENSE)"
     same = "[a](https://example.org/x) [b](#there) `[c](d)`\n```\n[e](f)\n```\n"
     assert from_top(same) == same
+
+
+MODULE = '''"A module."
+__all__ = ["Sorted", "sort", "Odd", "command", "fail"]
+
+# %% ../nbs/a.ipynb #1
+def sort(rows: list,  # of numbers, one a line; "a" or
+         # the comment above
+         key="x",
+         by: "str | None" = None, ascending: bool = True,  # lowest first
+         *more,  # further rows
+         **options: str,  # for the sorter
+         ) -> list:  # a new one
+    """Sort; raises ValueError for rows that
+    differ, TypeError if `x.y` is none; warns (UserWarning) of ties."""
+    return rows
+
+
+def _hidden(rows):  # nothing
+    "Stay as it is."
+
+# %% ../nbs/a.ipynb #2
+@dataclass(frozen=True)
+class Sorted:
+    "Rows in order."
+    kind: ClassVar[int] = 1  # not a field
+    rows: tuple[int, ...]  # ascending
+    label: str = "it's"  # of the column
+
+    def first(self) -> int:  # the lowest
+        "Return the first row."
+        return self.rows[0]
+
+    def _own(self, n):  # nothing
+        "Stay."
+
+
+class Odd(Exception):
+    """Say what is odd."""
+
+    def __init__(self, name: str):  # of the column
+        self.name = name
+
+    @property
+    def said(self) -> str:
+        "Return a text. Raise KeyError if there is none."
+
+
+@app.command()
+def command(path: str):  # a file
+    "Read a file."
+
+
+def fail(n):  # a number
+    "Raise ValueError."
+'''
+
+
+EXPLAINED = '''    """Sort. Warns (UserWarning) of ties.
+
+    Parameters
+    ----------
+    rows : list
+        of numbers, one a line; "a" or
+    key : default 'x'
+        the comment above
+    by : str | None = None
+    ascending : bool = True
+        lowest first
+    *more
+        further rows
+    **options : str
+        for the sorter
+
+    Returns
+    -------
+    list
+        a new one
+
+    Raises
+    ------
+    ValueError
+        For rows that differ.
+    TypeError
+        If `x.y` is none.
+    """
+'''
+
+
+def test_docstrings_repeat_the_comments_in_sections(tools_on_path):
+    from export import Docstrings
+    made = Docstrings(MODULE).source()
+    assert EXPLAINED in made
+    for text in ("Attributes\n    ----------\n    rows : tuple[int, ...]\n        ascending\n    label : str = \"it's\"\n        of the column\n    \"\"\"\n",
+                 "    Parameters\n    ----------\n    name : str\n        of the column\n    \"\"\"\n",
+                 "        Returns\n        -------\n        int\n            the lowest\n        \"\"\"\n",
+                 "Return a text.\n\n        Raises\n        ------\n        KeyError\n            If there is none.\n"):
+        assert text in made
+    for kept in ('"Stay as it is."', '"Stay."', '"Read a file."', "# of numbers, one a line", "kind: ClassVar[int] = 1"):
+        assert kept in made
+    assert "Raise ValueError.\n\n    Parameters" in made
+    assert Docstrings(made).source() == made
+
+
+@pytest.mark.parametrize("text, rest, errors", [
+    ("Raise DataError if it is wrong.", "Raise DataError if it is wrong.", []),
+    ("Load.\n\nRaises DataError with every fault; warns of gaps.", "Load.\n\nWarns of gaps.", ["DataError", "    With every fault."]),
+    ("Write; raises ValueError, DataError or OSError as `one` does.", "Write.", ["ValueError, DataError, OSError", "    As `one` does."]),
+    ("Check; warns of gaps, raises DataError if few are left.", "Check; warns of gaps.", ["DataError", "    If few are left."]),
+    ("Add; raises DataError if not. `a + b` is the same.", "Add. `a + b` is the same.", ["DataError", "    If not."]),
+    ("Say which error a reader raises where.", "Say which error a reader raises where.", []),
+])
+def test_what_is_raised_gets_a_section(tools_on_path, text, rest, errors):
+    from export import raised
+    assert raised(text) == (rest, errors)

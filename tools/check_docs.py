@@ -15,6 +15,7 @@ from html import unescape
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT, run
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import pypandoc
 import yaml
@@ -301,12 +302,18 @@ def public_functions(name):
         yield from ((f"{one.__name__}.{method}", function) for method, function in public_methods(one).items())
 
 
+def comments_beside(function):
+    """What the comments beside the parameters of a function say; not what tools/export.py has put into its docstring from them."""
+    with patch("fastcore.docments.parse_docstring", lambda _: {"Parameters": {}, "Returns": None}):
+        return docments(function, full=True, args_kwargs=True)
+
+
 def undocumented(name):
     """What is not said of a public name: what it does, and beside each parameter and the result what that is."""
     for path, function in public_functions(name):
         if not inspect.getdoc(function):
             yield f"{path}: has no docstring"
-        for argument, about in docments(function, full=True, args_kwargs=True).items():
+        for argument, about in comments_beside(function).items():
             if argument in {"self", "cls"} or (about.docment or "").strip():
                 continue
             if argument != "return":

@@ -8,6 +8,7 @@ import operator
 import posixpath
 import re
 import sys
+from dataclasses import is_dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +27,9 @@ import studperf
 APP = "dashboard.ipynb"  # what Voila serves; on the site it would be an empty page
 NOTEBOOK = re.compile(r"File to edit: \.\./nbs/(\S+\.ipynb)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+DOCUMENTS = re.compile(r"^show_doc\((\w[\w.]*)", re.MULTILINE)
+RAISES = re.compile(r"^Raises\n-+\n(.*)", re.MULTILINE | re.DOTALL)
+ERROR = re.compile(r"^(\S.*)((?:\n +.*)*)", re.MULTILINE)
 READS_REPO = re.compile(r'"\.\./\.\./|Path\("\w+\.js"\)')  # a file of the repo, which is not beside a notebook that is opened alone
 IMPORT = re.compile(r"from studperf[\w.]* import (?:\(([^)]*)\)|(.*))")
 PUBLIC = re.compile(r"from \.(\w+) import (?:\(([^)]*)\)|(.*))")
@@ -147,11 +151,26 @@ def source_links(text, module):
     return re.sub(r"studperf/\w+\.py#L\w+(\).*?^#+ ([\w.]+)$)", source_link, text, flags=re.MULTILINE | re.DOTALL) if module else text
 
 
+def named(path, module):
+    """What a page documents under this name, or None if the page belongs to no module."""
+    try:
+        return operator.attrgetter(path)(import_module(f"studperf.{module}")) if module else None
+    except AttributeError:  # defined in the notebook alone
+        return None
+
+
+def with_errors(text, shown):
+    """The documentation of a name, and below it what it raises: nbdev shows parameters and results, but no section Raises."""
+    raised = RAISES.search(inspect.getdoc(shown) or "")
+    said = "\n".join(f"- `{name}`{'. ' if when else ''}{' '.join(when.split())}" for name, when in ERROR.findall(raised[1])) if raised else ""
+    return f"{text.rstrip()}\n\n**Raises**\n\n{said}\n" if said else text
+
+
 def methods(one, documented):
     """The documentation of a class's methods, which nbdev leaves out unless a cell asks for each."""
     for method, function in public_methods(one).items():
         if f"show_doc({one.__name__}.{method})" not in documented:
-            text = show_doc(function, title_level=4)._repr_markdown_()
+            text = with_errors(show_doc(function, title_level=4)._repr_markdown_(), function)
             yield {"cell_type": "markdown", "id": f"{one.__name__}-{method}", "metadata": {}, "source": text}
 
 
@@ -185,9 +204,12 @@ def finish(page, path, module, change):
     for cell in page["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = short_defaults(source_links(change("".join(cell["source"])), module))
+        documented = DOCUMENTS.search("".join(cell["source"]))
         for output in cell.get("outputs", []):
             if "text/markdown" in output.get("data", {}):
                 text = below_headings("".join(output["data"]["text/markdown"]))
+                if documented and is_dataclass(shown := named(documented[1], module)):
+                    text = show_doc(shown)._repr_markdown_()  # of a class of the notebook itself nbdev cannot read the comments
                 output["data"]["text/markdown"] = short_defaults(source_links(change(text), module))
     about = front_matter(page)
     if any(cell["cell_type"] == "code" for cell in page["cells"]):
