@@ -12,6 +12,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(path.relative_to(REPO) for path in REPO.glob("nbs/**/*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+BUILT = (REPO / "studperf/rows").is_dir()
 MODULES = sorted(REPO.glob("studperf/**/*.py"))
 
 
@@ -63,7 +64,24 @@ def test_settings_hold_no_raw_percent():
     assert dict(settings["DEFAULT"])["title"] == "studperf"
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+# The manner of a translation: see "Code and text" in CONTRIBUTING.md for what to write instead.
+OLD_MANNER = re.compile(r"\b(is|are)\s+told\b|\bwhoever\b|\bgo(es)?\s+along\s+with\b|\banew\b|\b(is|are)\s+to\s+be\s+expected\b|\bstands?\s+there\b", re.IGNORECASE)
+TEXTS = sorted(path for path in REPO.glob("studperf/**/*") if path.suffix in (".py", ".pyi", ".html", ".j2", ".js", ".css", ".ipynb"))
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(REPO / "studperf").as_posix())
+def test_the_package_speaks_plain_english(path):
+    text = re.sub(r"\n\s*(#\s)?", " ", path.read_text(encoding="utf-8"))  # a phrase may run over two lines
+    found = [text[max(one.start() - 50, 0):one.end() + 50] for one in OLD_MANNER.finditer(text)]
+    assert not found, f"write subject, verb, object, as CONTRIBUTING.md shows: {found}"
+
+
+@pytest.mark.skipif(not BUILT, reason="the modules still lie in one folder")
+def test_the_house_is_in_order():
+    run("tools/house.py", "--check", folder=REPO)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(REPO).as_posix())
 def test_module_loads_no_pickle(module):
     source = io.StringIO(module.read_text(encoding="utf-8"))
     code = " ".join(token.string for token in tokenize.generate_tokens(source.readline)

@@ -11,42 +11,36 @@ import sys
 from dataclasses import is_dataclass
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 
+import layout
 import yaml
+from layout import REPO
 from nbdev.config import get_config
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
 from nbdev.showdoc import show_doc
 
-REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))  # this copy's package, also if another one is installed
 
 import studperf
 
 APP = "dashboard.ipynb"  # what Voila serves; on the site it would be an empty page
-NOTEBOOK = re.compile(r"File to edit: \.\./nbs/(\S+\.ipynb)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 DOCUMENTS = re.compile(r"^show_doc\((\w[\w.]*)", re.MULTILINE)
 RAISES = re.compile(r"^Raises\n-+\n(.*)", re.MULTILINE | re.DOTALL)
 ERROR = re.compile(r"^(\S.*)((?:\n +.*)*)", re.MULTILINE)
 READS_REPO = re.compile(r'"\.\./\.\./|Path\("\w+\.js"\)')  # a file of the repo, which is not beside a notebook that is opened alone
 IMPORT = re.compile(r"from studperf[\w.]* import (?:\(([^)]*)\)|(.*))")
-PUBLIC = re.compile(r"from \.(\w+) import (?:\(([^)]*)\)|(.*))")
 
 
 def home(module):
-    """The notebook that a module is exported from."""
-    return NOTEBOOK.search((REPO / "studperf" / f"{module}.py").read_text(encoding="utf-8"))[1]
+    """The notebook that a module is exported from, within nbs/."""
+    return layout.homes()[module].relative_to(REPO / "nbs").as_posix()
 
 
 def homes():
     """The notebook that documents each public name."""
-    stub = (REPO / "studperf/__init__.pyi").read_text(encoding="utf-8")
-    found = {}
-    for module, block, line in PUBLIC.findall(stub):
-        found |= dict.fromkeys(re.findall(r"\w+", block or line), home(module))
-    return found
+    return {name: home(module) for name, module in layout.public().items()}
 
 
 def own_classes(public):
@@ -79,7 +73,7 @@ def relative_links(text, folder, notebooks, public, site):
         if notebook is None:
             raise ValueError(f"nbdev links to {link[0]}, which no notebook becomes")
         return posixpath.relpath(notebook, folder or ".") + anchor
-    return re.sub(rf"{re.escape(site)}/(\w+\.html)(#[\w.]+)?", relative, text)
+    return re.sub(rf"{re.escape(site)}/([\w./-]+\.html)(#[\w.]+)?", relative, text)
 
 
 def code_of(path):
@@ -104,7 +98,7 @@ def meant_links(text, defined, known, site):
         if name in defined:
             return f"[{link[1]}]({link[2]})"
         return link[0] if name in known else link[1]
-    return re.sub(rf"\[(`[^`]+`)\]\({re.escape(site)}/\w+\.html(#[\w.]+)\)", meant, text)
+    return re.sub(rf"\[(`[^`]+`)\]\({re.escape(site)}/[\w./-]+\.html(#[\w.]+)\)", meant, text)
 
 
 def flat_links(text):
@@ -147,8 +141,8 @@ def source_links(text, module):
     """nbdev's links to sources, which lead to no line for a method, and astray for a name that several modules have."""
     def source_link(link):
         shown = operator.attrgetter(link[2])(import_module(f"studperf.{module}"))
-        return f"studperf/{module}.py#L{inspect.getsourcelines(shown)[1]}{link[1]}"
-    return re.sub(r"studperf/\w+\.py#L\w+(\).*?^#+ ([\w.]+)$)", source_link, text, flags=re.MULTILINE | re.DOTALL) if module else text
+        return f"studperf/{module.replace('.', '/')}.py#L{inspect.getsourcelines(shown)[1]}{link[1]}"
+    return re.sub(r"studperf/[\w/]+\.py#L\w+(\).*?^#+ ([\w.]+)$)", source_link, text, flags=re.MULTILINE | re.DOTALL) if module else text
 
 
 def named(path, module):
@@ -166,21 +160,32 @@ def with_errors(text, shown):
     return f"{text.rstrip()}\n\n**Raises**\n\n{said}\n" if said else text
 
 
-def methods(one, documented):
-    """The documentation of a class's methods, which nbdev leaves out unless a cell asks for each."""
-    for method, function in public_methods(one).items():
+def methods(one, documented, link_to):
+    """The documentation of a class's methods, which nbdev leaves out unless a cell asks for each.
+
+    A function that is a method, too (`moments = moments`), is documented once, where it is defined.
+    """
+    own = {method: function for method, function in public_methods(one).items() if function.__qualname__.startswith(f"{one.__name__}.")}
+    if verbs := [f"[`{name}`]({link_to(function)})" for name, function in public_methods(one).items() if name not in own]:
+        yield {"cell_type": "markdown", "id": f"{one.__name__}-verbs", "metadata": {},
+               "source": f"Functions that are methods of `{one.__name__}`, too: {', '.join(verbs)}."}
+    for method, function in own.items():
         if f"show_doc({one.__name__}.{method})" not in documented:
             text = with_errors(show_doc(function, title_level=4)._repr_markdown_(), function)
             yield {"cell_type": "markdown", "id": f"{one.__name__}-{method}", "metadata": {}, "source": text}
 
 
-def add_methods(page, classes):
+def add_methods(page, path, classes):
     """Put the methods of each class below the class."""
+    def link_to(function):
+        target = home(function.__module__.removeprefix("studperf."))
+        return f"{posixpath.relpath(target, posixpath.dirname(path) or '.') if target != path else ''}#{function.__qualname__.lower()}"
+
     documented = json.dumps([cell["source"] for cell in page["cells"]])
     for one in classes:
         shown = [number for number, cell in enumerate(page["cells"]) if f"show_doc({one.__name__})" in "".join(cell["source"])]
         if shown:
-            page["cells"][shown[0] + 1:shown[0] + 1] = methods(one, documented)
+            page["cells"][shown[0] + 1:shown[0] + 1] = methods(one, documented, link_to)
 
 
 def lines_of(text):
@@ -225,12 +230,12 @@ def prepare():
     (folder / APP).unlink()
     pages = {path.relative_to(folder).as_posix(): json.loads(path.read_text(encoding="utf-8"))
              for path in sorted(folder.rglob("*.ipynb"))}
-    notebooks = {front_matter(page)["output-file"]: path for path, page in pages.items() if "/" not in path}
+    notebooks = {posixpath.join(posixpath.dirname(path), front_matter(page)["output-file"]): path for path, page in pages.items()}
     site, public, classes = get_config().doc_host + get_config().doc_baseurl, homes(), class_homes()
     for path, page in pages.items():
-        add_methods(page, [one for one, notebook in classes.items() if notebook == path])
+        add_methods(page, path, [one for one, notebook in classes.items() if notebook == path])
         defined, imported = own_names(code := code_of(path))
-        module = next(iter(re.findall(r"^#\| default_exp (\w+)", code)), None)
+        module = layout.module_of(REPO / "nbs" / path)
         finish(page, path, module, partial(site_links, folder=posixpath.dirname(path), defined=defined, known=imported | set(public),
                                    notebooks=notebooks, public=public, site=site))
         (folder / path).write_text(json.dumps(page, ensure_ascii=False, indent=1), encoding="utf-8")
