@@ -86,7 +86,7 @@ clean:  ## remove what the tools made, except .venv and .venv-*
 # The stamps are files, so that a second start installs nothing, and a change of the requirements installs again.
 .venv/.installed: settings.ini setup.py pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing studperf and what it needs into .venv (some minutes the first time) ..."
-	@$(PIP) install --quiet --constraint constraints.txt --editable .
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[all]'
 	@touch $@
 
 .venv/.installed-dev: settings.ini setup.py pyproject.toml constraints.txt | .venv/bin/python

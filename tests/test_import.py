@@ -31,9 +31,11 @@ def test_package_needs_no_development_tool():
 
 
 def test_public_names_are_what_they_say():
-    code = ("import studperf, studperf.comparison, studperf.reporting\n"
-            "assert all(callable(getattr(studperf, name)) for name in ('compare', 'report', 'describe', 'regress'))\n"
-            "assert studperf.compare.__module__ == 'studperf.comparison'")
+    code = ("import importlib, pkgutil, studperf\n"  # a module or room of the same name would hide a function
+            "for found in pkgutil.walk_packages(studperf.__path__, 'studperf.'): importlib.import_module(found.name)\n"
+            "modules = {name for name in studperf.__all__ if type(getattr(studperf, name)).__name__ == 'module'}\n"
+            "assert not modules, modules\n"
+            "assert all(callable(getattr(studperf, name)) for name in ('compare', 'report', 'describe', 'regress'))")
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -41,6 +43,13 @@ def test_who_names_a_model_does_not_wait_for_the_libraries_of_others():
     found = imported_by("import studperf; studperf.compare_models(studperf.load_students(), 'math', models=['mean', 'least squares'], repeats=1)")
     assert "sklearn" in found and not found & {"xgboost", "catboost"}
     assert "xgboost" in imported_by("import studperf; studperf.compare_models(studperf.load_students().head(60), 'math', models=['XGBoost'], repeats=1)")
+
+
+def test_a_package_that_is_no_extra_keeps_its_error():
+    for name, remedy in (("voila.app", 'voila is not installed; install it with: pip install "studperf[dashboard]"'),
+                         ("nbformat", 'nbformat is not installed; install it with: pip install "studperf[lab]"'), ("numpy", "No module"), (None, "No module")):
+        error = ModuleNotFoundError("No module", name=name)
+        assert str(studperf.with_remedy(error)) == remedy and (studperf.with_remedy(error) is error) == (remedy == "No module")
 
 
 def helped(shown):
