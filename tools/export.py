@@ -13,6 +13,7 @@ import re
 import sys
 import textwrap
 import tokenize
+from pathlib import Path
 
 import layout
 
@@ -204,7 +205,7 @@ def main():
         if path not in wanted and MADE in path.read_text(encoding="utf-8"):
             path.unlink()
     nbdev_export()
-    for path in wanted:
+    for path in filter(Path.exists, wanted):  # a notebook that exports nothing yet has no module
         path.write_text(Docstrings(path.read_text(encoding="utf-8")).source(), encoding="utf-8", newline="\n")
 
 
