@@ -4,7 +4,7 @@ WORKDIR /source
 COPY constraints.txt pyproject.toml setup.py settings.ini README.md LICENSE ./
 COPY studperf studperf
 RUN python -m venv /opt/studperf \
- && /opt/studperf/bin/pip install --no-cache-dir --constraint constraints.txt . \
+ && /opt/studperf/bin/pip install --no-cache-dir --constraint constraints.txt ".[dashboard]" \
  && /opt/studperf/bin/studperf dashboard --prepare /opt/studperf/facts.json
 
 FROM python:3.11.13-slim-bookworm

@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help dashboard report lab test lint prepare docs bench constraints clean
+.PHONY: help dashboard report lab test check lint prepare docs bench constraints clean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -14,7 +14,7 @@ help:  ## list what make can do
 dashboard: .venv/.installed  ## serve the predictor at http://localhost:8866 (another port: make dashboard PORT=9000)
 	@$(BIN)/studperf dashboard --port $(PORT)
 
-report: .venv/.installed  ## write report.html on the embedded sample
+report: .venv/.installed  ## write report.html on the embedded sample (seconds)
 	@echo "Writing the report of the embedded sample ..."
 	@$(BIN)/studperf report --out report.html
 	@echo "Written: report.html. Open it in a browser; it needs no connection."
@@ -22,35 +22,40 @@ report: .venv/.installed  ## write report.html on the embedded sample
 lab: .venv/.installed-dev  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab nbs
 
-test bench: export MPLBACKEND := agg
+test bench check: export MPLBACKEND := agg
 # Two notebooks and two tests run at a time: with threads and processes of their own they would wait for each other.
-test: export OMP_NUM_THREADS := 1
-test: export OPENBLAS_NUM_THREADS := 1
-test: export LOKY_MAX_CPU_COUNT := 1
-test: .venv/.installed-dev  ## run everything that must be green
-	@echo "1 of 4: ruff"
+test check: export OMP_NUM_THREADS := 1
+test check: export OPENBLAS_NUM_THREADS := 1
+test check: export LOKY_MAX_CPU_COUNT := 1
+test: .venv/.installed-dev  ## run everything that must be green (about 40 minutes with two cores)
+	@echo "1 of 4: ruff and import-linter (seconds)"
 	@$(MAKE) --no-print-directory lint
-	@echo "2 of 4: is studperf/ what the notebooks export?"
+	@echo "2 of 4: is studperf/ what the notebooks export? (seconds)"
 	@$(BIN)/python -m pytest -q tests/test_repo.py -k modules_are_exported
-	@echo "3 of 4: do the notebooks run, do their assertions hold, and are their outputs what is committed?"
+	@echo "3 of 4: do the notebooks run, do their assertions hold, and are their outputs what is committed? (about 6 minutes)"
 	@$(BIN)/python tools/run_nbs.py --check
-	@echo "4 of 4: tests/"
+	@echo "4 of 4: tests/ (about half an hour)"
 	@$(BIN)/python -m pytest tests -n 2 --dist loadfile --no-loadscope-reorder
 
-lint: .venv/.installed-dev  ## look for bugs with ruff (fix what it finds in the notebook)
-	@$(BIN)/ruff check --quiet studperf tests tools benchmarks
+check: .venv/.installed-dev  ## after an edit of one notebook, export it, run it and its quick tests (under a minute): make check NB=nbs/index.ipynb
+	@$(BIN)/python tools/check_notebook.py $(NB)
 
-prepare: .venv/.installed-dev  ## after an edit: export the modules, run the notebooks, clean them, build the README
-	@$(BIN)/nbdev_export
+lint: .venv/.installed-dev  ## look for bugs with ruff, for long lines, and for imports that go up (seconds; fix what it finds in the notebook)
+	@$(BIN)/ruff check --quiet studperf tests tools benchmarks
+	@if [ -d studperf/rows ]; then $(BIN)/ruff check --quiet --select E501 studperf && $(BIN)/lint-imports --no-logo; fi
+
+prepare: .venv/.installed-dev  ## after edits, export the modules, run the notebooks that a change can have touched, build what is built from them (up to 6 minutes); every notebook: make prepare ALL=1
+	@$(BIN)/python tools/export.py
 	@cp nbs/dashboard.ipynb studperf/assets/  # what the package serves
 	@$(BIN)/python tools/build_names.py
-	@$(BIN)/python tools/run_nbs.py
+	@$(BIN)/python tools/house.py
+	@$(BIN)/python tools/run_nbs.py $(if $(ALL),,--changed)
 	@$(BIN)/nbdev_clean
 	@$(BIN)/python tools/build_readme.py
 
 # nbdev_docs would do, but it installs Quarto by itself and writes its own README.md. Quarto ends with code 0 when a link leads
 # nowhere, so its warnings are looked for.
-docs: .venv/.installed-dev  ## build the docs site into _docs (needs Quarto)
+docs: .venv/.installed-dev  ## build the docs site into _docs (needs Quarto; about 5 minutes)
 	@command -v quarto >/dev/null || { echo "The site is built by Quarto, which is not installed: get it from https://quarto.org/docs/get-started, then run make docs again."; exit 1; }
 	@$(BIN)/python tools/check_docs.py
 	@cd _proc && { quarto render --no-cache >render.log 2>&1 || { cat render.log; exit 1; }; }
@@ -58,17 +63,17 @@ docs: .venv/.installed-dev  ## build the docs site into _docs (needs Quarto)
 	@rm -rf _docs && mv _proc/_docs . && echo "Written: _docs/index.html"
 
 # The peers have environments of their own, so that they change no version of ours. BENCH=--full for all sizes.
-bench: .venv/.installed-dev .venv-bench/.installed .venv-pycaret/.installed .venv-profiling/.installed  ## measure speed and memory beside the peers, then the dashboard in a browser (Chromium) and for fifty people, about fifteen minutes
+bench: .venv/.installed-dev .venv-bench/.installed .venv-pycaret/.installed .venv-profiling/.installed  ## measure speed and memory beside the peers, then the dashboard in a browser (Chromium) and for fifty people (about fifteen minutes)
 	@.venv-bench/bin/python benchmarks/battery.py $(BENCH)
 	@.venv-bench/bin/python benchmarks/prediction.py $(BENCH)
 	@.venv-bench/bin/python benchmarks/report_speed.py $(BENCH)
 	@$(BIN)/python benchmarks/dashboard.py
 
-constraints:  ## update constraints.txt to the newest versions, then: make prepare test
+constraints:  ## update constraints.txt to the newest versions (some minutes), then: make prepare test ALL=1
 	@PYTHON=$(PYTHON) tools/update_constraints.sh
 
 clean:  ## remove what the tools made, except .venv and .venv-*
-	@rm -rf _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis tests/artefacts nbs/nbdev.yml report.html benchmarks/data
+	@rm -rf _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis tests/artefacts nbs/nbdev.yml report.html benchmarks/data
 	@find . -name '.venv*' -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -print | while read -r folder; do rm -rf "$$folder"; done
 
 .venv/bin/python .venv-bench/bin/python:
@@ -81,7 +86,7 @@ clean:  ## remove what the tools made, except .venv and .venv-*
 # The stamps are files, so that a second start installs nothing, and a change of the requirements installs again.
 .venv/.installed: settings.ini setup.py pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing studperf and what it needs into .venv (some minutes the first time) ..."
-	@$(PIP) install --quiet --constraint constraints.txt --editable .
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[all]'
 	@touch $@
 
 .venv/.installed-dev: settings.ini setup.py pyproject.toml constraints.txt | .venv/bin/python

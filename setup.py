@@ -14,6 +14,11 @@ def requirements(key):
     return settings.get(key, "").split("\n")[1:] if "\n" in settings.get(key, "") else settings.get(key, "").split()
 
 
+extras = {extra: requirements(f"{extra}_requirements") for extra in ("bench", "boost", "cluster", "dashboard", "dev", "lab", "s3", "sql")}
+extras["all"] = sorted({*extras["dashboard"], *extras["lab"]})  # the whole package; the other extras are for those who have the need
+extras["dev"] += extras["all"]
+
+
 setup(
     name=settings["lib_name"],
     version=settings["version"],
@@ -37,7 +42,7 @@ setup(
     packages=find_packages(include=["studperf", "studperf.*"]),
     package_data={"studperf": ["py.typed", "__init__.pyi", "assets/**/*"]},
     install_requires=requirements("requirements"),
-    extras_require={extra: requirements(f"{extra}_requirements") for extra in ("bench", "boost", "cluster", "dev", "s3", "sql")},
+    extras_require=extras,
     entry_points={
         "console_scripts": settings["console_scripts"].split(),
         "nbdev": ["studperf=studperf._modidx:d"],

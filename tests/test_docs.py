@@ -47,14 +47,16 @@ def test_all_pages_are_in_order(repo_copy):
     texts = [path.read_text(encoding="utf-8") for path in repo_copy.glob("_proc/**/*.ipynb")]
     assert not any("https://studperf.github.io/studperf/" in text for text in texts), "a link leaves this copy of the site"
     assert any("show_doc(compare)" in text and "#### Cohort.summarize" not in text for text in texts)
-    for method in ("Cohort.summarize", "PredictionMethods.predict"):  # one that a public class defines, and one that it inherits
+    from studperf import ScorePredictor
+    base = next(one for one in ScorePredictor.__mro__ if "predict" in vars(one))
+    for method in ("Cohort.summarize", f"{base.__name__}.predict"):  # one that a public class defines, and one that it may inherit
         assert sum(f"#### {method}\\n" in text for text in texts) == 1
 
 
 def test_a_page_that_reads_files_of_the_repo_is_opened_where_they_are(check):
-    from prepare_pages import get_config, open_elsewhere
-    opened = {path: [link["text"] for link in open_elsewhere(path, get_config())] for path in ("04_compare.ipynb", "evidence/speed.ipynb")}
-    assert opened == {"04_compare.ipynb": ["Run it on Binder", "Open it in Colab"], "evidence/speed.ipynb": ["Run it on Binder"]}
+    from prepare_pages import get_config, homes, open_elsewhere
+    opened = [[link["text"] for link in open_elsewhere(path, get_config())] for path in (homes()["compare"], "evidence/speed.ipynb")]
+    assert opened == [["Run it on Binder", "Open it in Colab"], ["Run it on Binder"]]
 
 
 def installed_by(*wanted):
@@ -268,6 +270,24 @@ def test_a_comment_that_is_taken_away_is_missed(check, monkeypatch, name, line, 
     assert list(check.undocumented(name)) == [f"{problem} has no comment beside it"]
 
 
+def test_errors_of_a_method_are_shown_below_it(check):
+    from prepare_pages import with_errors
+
+    def f():
+        """Do it.
+
+        Raises
+        ------
+        DataError
+            If a column
+            is missing.
+        TypeError
+        """
+    assert with_errors("### f\n", f) == "### f\n\n**Raises**\n\n- `DataError`. If a column is missing.\n- `TypeError`\n"
+    f.__doc__ = "Do it."
+    assert with_errors("### f\n", f) == "### f\n"
+
+
 def test_misspelt_words_are_found(check):
     found = list(check.spelling_problems({"page.ipynb": page("We recieve scores.")}))
     assert len(found) == 1 and "recieve ==> receive" in found[0]
@@ -288,12 +308,27 @@ def test_links_lead_where_the_name_is_meant(check):
 
 
 def test_sources_are_those_of_the_pages_module(check):
+    import layout
     import prepare_pages
-    lines = (REPO / "studperf/cohort.py").read_text(encoding="utf-8").splitlines()
-    for name, begins in (("summarize", "def summarize("), ("Cohort.levels", "    def levels(")):
-        link = prepare_pages.source_links(f"[source](studperf/cli.py#L1){{style}}\n\n### {name}\n\n", "cohort")
-        number = int(link.split("cohort.py#L")[1].split(")")[0])
-        assert lines[number - 1].startswith(begins)
+    for public, name, begins in (("compare", "compare", "def compare("), ("Cohort", "Cohort.summarize", "    ")):
+        module = layout.public()[public]
+        link = prepare_pages.source_links(f"[source](studperf/cli.py#L1){{style}}\n\n### {name}\n\n", module)
+        path, number = re.search(r"\((\S+)#L(\d+)\)", link).groups()
+        assert path == f"studperf/{module.replace('.', '/')}.py"
+        assert (REPO / path).read_text(encoding="utf-8").splitlines()[int(number) - 1].startswith(begins)
+
+
+def test_a_function_that_is_a_method_is_documented_once(check):
+    import prepare_pages
+
+    class Table:
+        def own(self):
+            """Do it."""
+        compare = studperf.compare
+    Table.own.__qualname__ = "Table.own"
+    shown = list(prepare_pages.methods(Table, "", lambda function: f"x.ipynb#{function.__name__}"))
+    assert [cell["id"] for cell in shown] == ["Table-verbs", "Table-own"]
+    assert shown[0]["source"] == "Functions that are methods of `Table`, too: [`compare`](x.ipynb#compare)."
 
 
 def test_a_document_within_a_page_stands_below_its_headings(check):

@@ -1,6 +1,12 @@
 """`import studperf` costs next to nothing: everything heavy is loaded when it is first used."""
+import inspect
+import re
 import subprocess
 import sys
+
+import pytest
+
+import studperf
 
 HEAVY = {"numpy", "pandas", "pyarrow", "duckdb", "scipy", "sklearn", "statsmodels", "matplotlib", "seaborn", "ipywidgets",
          "IPython", "typer", "jinja2", "narwhals", "tqdm", "nbdev", "fastcore"}
@@ -25,9 +31,11 @@ def test_package_needs_no_development_tool():
 
 
 def test_public_names_are_what_they_say():
-    code = ("import studperf, studperf.comparison, studperf.reporting\n"
-            "assert all(callable(getattr(studperf, name)) for name in ('compare', 'report', 'describe', 'regress'))\n"
-            "assert studperf.compare.__module__ == 'studperf.comparison'")
+    code = ("import importlib, pkgutil, studperf\n"  # a module or room of the same name would hide a function
+            "for found in pkgutil.walk_packages(studperf.__path__, 'studperf.'): importlib.import_module(found.name)\n"
+            "modules = {name for name in studperf.__all__ if type(getattr(studperf, name)).__name__ == 'module'}\n"
+            "assert not modules, modules\n"
+            "assert all(callable(getattr(studperf, name)) for name in ('compare', 'report', 'describe', 'regress'))")
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -41,3 +49,32 @@ def test_who_fits_a_predictor_does_not_wait_for_what_files_need():
     fit = "import studperf; predictor = studperf.fit_predictor(studperf.load_students(), 'math', model='least squares', folds=2)"
     assert not imported_by(fit) & {"skops", "fsspec", "matplotlib"}
     assert "skops" in imported_by(f"{fit}; from studperf.registry import predictor_to_bytes; predictor_to_bytes(predictor, 'math')")
+
+
+def test_a_package_that_is_no_extra_keeps_its_error():
+    for name, remedy in (("voila.app", 'voila is not installed; install it with: pip install "studperf[dashboard]"'),
+                         ("nbformat", 'nbformat is not installed; install it with: pip install "studperf[lab]"'), ("numpy", "No module"), (None, "No module")):
+        error = ModuleNotFoundError("No module", name=name)
+        assert str(studperf.with_remedy(error)) == remedy and (studperf.with_remedy(error) is error) == (remedy == "No module")
+
+
+def helped(shown):
+    """The functions whose help a reader asks for: a function itself, or a class and its public methods."""
+    if not inspect.isclass(shown) or not issubclass(shown, BaseException):
+        yield shown
+    if inspect.isclass(shown):
+        yield from (getattr(shown, name) for one in shown.__mro__ if one.__module__.startswith("studperf.") for name, member in vars(one).items()
+                    if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, classmethod | staticmethod)))
+
+
+@pytest.mark.parametrize("name", [name for name in studperf.__all__ if callable(getattr(studperf, name))])
+def test_help_explains_each_parameter(name):
+    silent = [f"{shown.__qualname__}: {parameter}" for shown in helped(getattr(studperf, name)) for parameter in inspect.signature(shown).parameters
+              if parameter != "self" and not re.search(rf"^ *\**{parameter}( :.*)?\n +\S", inspect.getdoc(shown).partition("\n---")[2], re.MULTILINE)]
+    assert not silent, "help() does not say what these are: write a comment beside each, then run tools/export.py"
+
+
+def test_help_does_not_repeat_itself():
+    text = inspect.getdoc(studperf.compare)
+    assert [text.count(f"\n{title}\n{'-' * len(title)}\n") for title in ("Parameters", "Returns")] == [1, 1]
+    assert text.splitlines()[0].endswith(".") and '"holm"' in text

@@ -3,6 +3,7 @@
 Needs the package index, from which the tool that builds them takes setuptools.
 """
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -72,13 +73,13 @@ def test_the_wheel_is_small_and_whole(built):
     assert not any(name.startswith(("tests/", "nbs/")) for name in names)
 
 
-def required(package):
-    """The packages that this one requires, and what those require in turn, as they are installed here."""
-    found, asked, left = {}, set(), [(package, "")]
+def required(package, extra):
+    """The packages that this one requires with an extra, or without any, and what those require in turn, as they are installed here."""
+    found, asked, left = {}, set(), [(package, ""), (package, extra)]
     while left:
-        one, extra = left.pop()
+        one, wanted = left.pop()
         for requirement in map(Requirement, one.requires or ()):
-            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": wanted}):
                 for further in ("", *requirement.extras):
                     if (requirement.name, further) not in asked:
                         asked.add((requirement.name, further))
@@ -105,21 +106,31 @@ def pip(programs, *command, **options):
     return run(sys.executable, "-m", "pip", "--python", programs / "python", *command, **options)
 
 
-@pytest.fixture(scope="module")
-def environment(built, tmp_path_factory):
+def environment_of(wheel, folder, extra=""):
     """The programs of an environment that has the wheel, what it requires and nothing of the repo, and an empty folder to work in.
 
-    To install all that anew would take minutes, and these are the versions that pip would choose: those of constraints.txt.
+    To install all that again would take minutes, and these are the versions that pip would choose: those of constraints.txt.
     """
-    folder, wheel = tmp_path_factory.mktemp("environment"), built[1]
     venv.create(folder / "venv")
     programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
     about = f"{'-'.join(wheel.name.split('-')[:2])}.dist-info/"
-    for package in required(PathDistribution(zipfile.Path(wheel, about))):
+    for package in required(PathDistribution(zipfile.Path(wheel, about)), extra):
         link_files(package, folder / "venv")
-    pip(programs, "install", "--quiet", "--no-input", "--no-index", wheel, folder=folder)  # which fails if anything is lacking
+    pip(programs, "install", "--quiet", "--no-input", "--no-index", f"{wheel}[{extra}]" if extra else wheel, folder=folder)  # which fails if anything is lacking
     (folder / "work").mkdir()
     return programs, folder / "work"
+
+
+@pytest.fixture(scope="module")
+def environment(built, tmp_path_factory):
+    """With the whole package: `pip install "studperf[all]"`."""
+    return environment_of(built[1], tmp_path_factory.mktemp("environment"), "all")
+
+
+@pytest.fixture(scope="module")
+def core(built, tmp_path_factory):
+    """Without the dashboard and JupyterLab: `pip install studperf`."""
+    return environment_of(built[1], tmp_path_factory.mktemp("core"))
 
 
 def test_nothing_comes_from_the_repo(environment):
@@ -129,8 +140,9 @@ def test_nothing_comes_from_the_repo(environment):
     pip(programs, "check", folder=folder)
 
 
-def test_the_main_jobs_run(environment):
-    programs, folder = environment
+@pytest.mark.parametrize("installed", ["environment", "core"])
+def test_the_main_jobs_run(installed, request):
+    programs, folder = request.getfixturevalue(installed)
     version = run(programs / "python", "-c", "import studperf; print(studperf.__version__, studperf.load_students().shape)", folder=folder)
     assert version.split(maxsplit=1)[1].strip() == "(1000, 8)"
     run(programs / "studperf", "report", "--out", "report.html", folder=folder)
@@ -142,6 +154,21 @@ def test_the_main_jobs_run(environment):
     lines = (folder / "predicted.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 51 and lines[0].endswith("prediction,low,high")
     assert "--port" in run(programs / "studperf", "dashboard", "--help", folder=folder)
+
+
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(core):
+    programs, folder = core
+    done = subprocess.run([programs / "studperf", "dashboard"], cwd=folder, env=OUTSIDE, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2 and done.stdout == ""
+    assert re.fullmatch(r'error: \w+ is not installed; install it with: pip install "studperf\[dashboard\]"\n', done.stderr)
+    asked = """import studperf
+for name in studperf.__all__:
+    try:
+        getattr(studperf, name)
+    except ModuleNotFoundError as error:
+        print(name, error)"""
+    said = run(programs / "python", "-c", asked, folder=folder).splitlines()
+    assert said and all(line.endswith('install it with: pip install "studperf[dashboard]"') for line in said)
 
 
 def answer(address):

@@ -16,6 +16,7 @@ from html import unescape
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT, run
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import pypandoc
 import yaml
@@ -302,6 +303,12 @@ def public_functions(name):
         yield from ((f"{one.__name__}.{method}", function) for method, function in public_methods(one).items())
 
 
+def comments_beside(function):
+    """What the comments beside the parameters of a function say; not what tools/export.py has put into its docstring from them."""
+    with patch("fastcore.docments.parse_docstring", lambda _: {"Parameters": {}, "Returns": None}):
+        return docments(function, full=True, args_kwargs=True)
+
+
 def undocumented(name):
     """What is not said of a public name: what it does, and beside each parameter and the result what that is."""
     for path, function in public_functions(name):
@@ -310,7 +317,7 @@ def undocumented(name):
         # The fields of a dataclass that another one extends are described there.
         inherited = {field for base in inspect.getmro(function)[1:] if is_dataclass(base)
                      for field, about in docments(base, full=True).items() if about.docment} if inspect.isclass(function) else set()
-        for argument, about in docments(function, full=True, args_kwargs=True).items():
+        for argument, about in comments_beside(function).items():
             if argument in {"self", "cls", *inherited} or (about.docment or "").strip():
                 continue
             if argument != "return":

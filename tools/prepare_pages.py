@@ -8,41 +8,39 @@ import operator
 import posixpath
 import re
 import sys
+from dataclasses import is_dataclass
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 
+import layout
 import yaml
+from layout import REPO
 from nbdev.config import get_config
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
 from nbdev.showdoc import show_doc
 
-REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))  # this copy's package, also if another one is installed
 
 import studperf
 
 APP = "dashboard.ipynb"  # what Voila serves; on the site it would be an empty page
-NOTEBOOK = re.compile(r"File to edit: \.\./nbs/(\S+\.ipynb)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+DOCUMENTS = re.compile(r"^show_doc\((\w[\w.]*)", re.MULTILINE)
+RAISES = re.compile(r"^Raises\n-+\n(.*)", re.MULTILINE | re.DOTALL)
+ERROR = re.compile(r"^(\S.*)((?:\n +.*)*)", re.MULTILINE)
 READS_REPO = re.compile(r'"\.\./\.\./|Path\("\w+\.js"\)')  # a file of the repo, which is not beside a notebook that is opened alone
 IMPORT = re.compile(r"from studperf[\w.]* import (?:\(([^)]*)\)|(.*))")
-PUBLIC = re.compile(r"from \.(\w+) import (?:\(([^)]*)\)|(.*))")
 
 
 def home(module):
-    """The notebook that a module is exported from."""
-    return NOTEBOOK.search((REPO / "studperf" / f"{module}.py").read_text(encoding="utf-8"))[1]
+    """The notebook that a module is exported from, within nbs/."""
+    return layout.homes()[module].relative_to(REPO / "nbs").as_posix()
 
 
 def homes():
     """The notebook that documents each public name."""
-    stub = (REPO / "studperf/__init__.pyi").read_text(encoding="utf-8")
-    found = {}
-    for module, block, line in PUBLIC.findall(stub):
-        found |= dict.fromkeys(re.findall(r"\w+", block or line), home(module))
-    return found
+    return {name: home(module) for name, module in layout.public().items()}
 
 
 def own_classes(public):
@@ -75,7 +73,7 @@ def relative_links(text, folder, notebooks, public, site):
         if notebook is None:
             raise ValueError(f"nbdev links to {link[0]}, which no notebook becomes")
         return posixpath.relpath(notebook, folder or ".") + anchor
-    return re.sub(rf"{re.escape(site)}/(\w+\.html)(#[\w.]+)?", relative, text)
+    return re.sub(rf"{re.escape(site)}/([\w./-]+\.html)(#[\w.]+)?", relative, text)
 
 
 def code_of(path):
@@ -100,7 +98,7 @@ def meant_links(text, defined, known, site):
         if name in defined:
             return f"[{link[1]}]({link[2]})"
         return link[0] if name in known else link[1]
-    return re.sub(rf"\[(`[^`]+`)\]\({re.escape(site)}/\w+\.html(#[\w.]+)\)", meant, text)
+    return re.sub(rf"\[(`[^`]+`)\]\({re.escape(site)}/[\w./-]+\.html(#[\w.]+)\)", meant, text)
 
 
 def flat_links(text):
@@ -143,25 +141,67 @@ def source_links(text, module):
     """nbdev's links to sources, which lead to no line for a method, and astray for a name that several modules have."""
     def source_link(link):
         shown = operator.attrgetter(link[2])(import_module(f"studperf.{module}"))
-        return f"studperf/{module}.py#L{inspect.getsourcelines(shown)[1]}{link[1]}"
-    return re.sub(r"studperf/\w+\.py#L\w+(\).*?^#+ ([\w.]+)$)", source_link, text, flags=re.MULTILINE | re.DOTALL) if module else text
+        return f"studperf/{module.replace('.', '/')}.py#L{inspect.getsourcelines(shown)[1]}{link[1]}"
+    return re.sub(r"studperf/[\w/]+\.py#L\w+(\).*?^#+ ([\w.]+)$)", source_link, text, flags=re.MULTILINE | re.DOTALL) if module else text
 
 
-def methods(one, documented):
-    """The documentation of a class's methods, which nbdev leaves out unless a cell asks for each."""
-    for method, function in public_methods(one).items():
+def named(path, module):
+    """What a page documents under this name, or None if the page belongs to no module."""
+    try:
+        return operator.attrgetter(path)(import_module(f"studperf.{module}")) if module else None
+    except AttributeError:  # defined in the notebook alone
+        return None
+
+
+def with_errors(text, shown):
+    """The documentation of a name, and below it what it raises: nbdev shows parameters and results, but no section Raises."""
+    raised = RAISES.search(inspect.getdoc(shown) or "")
+    said = "\n".join(f"- `{name}`{'. ' if when else ''}{' '.join(when.split())}" for name, when in ERROR.findall(raised[1])) if raised else ""
+    return f"{text.rstrip()}\n\n**Raises**\n\n{said}\n" if said else text
+
+
+def methods(one, documented, link_to):
+    """The documentation of a class's methods, which nbdev leaves out unless a cell asks for each.
+
+    A function that is a method, too (`moments = moments`), is documented once, where it is defined.
+    """
+    own = {method: function for method, function in public_methods(one).items() if function.__qualname__.startswith(f"{one.__name__}.")}
+    if verbs := [f"[`{name}`]({link_to(function)})" for name, function in public_methods(one).items() if name not in own]:
+        yield {"cell_type": "markdown", "id": f"{one.__name__}-verbs", "metadata": {},
+               "source": f"Functions that are methods of `{one.__name__}`, too: {', '.join(verbs)}."}
+    for method, function in own.items():
         if f"show_doc({one.__name__}.{method})" not in documented:
-            text = show_doc(function, title_level=4)._repr_markdown_()
+            text = with_errors(show_doc(function, title_level=4)._repr_markdown_(), function)
             yield {"cell_type": "markdown", "id": f"{one.__name__}-{method}", "metadata": {}, "source": text}
 
 
-def add_methods(page, classes):
+def add_methods(page, path, classes):
     """Put the methods of each class below the class."""
+    def link_to(function):
+        target = home(function.__module__.removeprefix("studperf."))
+        return f"{posixpath.relpath(target, posixpath.dirname(path) or '.') if target != path else ''}#{function.__qualname__.lower()}"
+
     documented = json.dumps([cell["source"] for cell in page["cells"]])
     for one in classes:
         shown = [number for number, cell in enumerate(page["cells"]) if f"show_doc({one.__name__})" in "".join(cell["source"])]
         if shown:
-            page["cells"][shown[0] + 1:shown[0] + 1] = methods(one, documented)
+            page["cells"][shown[0] + 1:shown[0] + 1] = methods(one, documented, link_to)
+
+
+def lines_of(text):
+    """A text as Jupyter writes it to a file: a list of lines with their ends. Of one string Quarto drops the line ends."""
+    return "".join(text).splitlines(keepends=True)
+
+
+def write_as_lines(page):
+    """Make every source of a page, and every text that its cells show, a list of lines."""
+    for cell in page["cells"]:
+        cell["source"] = lines_of(cell["source"])
+        for output in cell.get("outputs", []):
+            shown = output.get("data", {})
+            shown |= {kind: lines_of(text) for kind, text in shown.items() if kind.startswith("text/")}
+            if "text" in output:
+                output["text"] = lines_of(output["text"])
 
 
 def lines_of(text):
@@ -185,9 +225,12 @@ def finish(page, path, module, change):
     for cell in page["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = short_defaults(source_links(change("".join(cell["source"])), module))
+        documented = DOCUMENTS.search("".join(cell["source"]))
         for output in cell.get("outputs", []):
             if "text/markdown" in output.get("data", {}):
                 text = below_headings("".join(output["data"]["text/markdown"]))
+                if documented and is_dataclass(shown := named(documented[1], module)):
+                    text = show_doc(shown)._repr_markdown_()  # of a class of the notebook itself nbdev cannot read the comments
                 output["data"]["text/markdown"] = short_defaults(source_links(change(text), module))
     about = front_matter(page)
     if any(cell["cell_type"] == "code" for cell in page["cells"]):
@@ -203,12 +246,12 @@ def prepare():
     (folder / APP).unlink()
     pages = {path.relative_to(folder).as_posix(): json.loads(path.read_text(encoding="utf-8"))
              for path in sorted(folder.rglob("*.ipynb"))}
-    notebooks = {front_matter(page)["output-file"]: path for path, page in pages.items() if "/" not in path}
+    notebooks = {posixpath.join(posixpath.dirname(path), front_matter(page)["output-file"]): path for path, page in pages.items()}
     site, public, classes = get_config().doc_host + get_config().doc_baseurl, homes(), class_homes()
     for path, page in pages.items():
-        add_methods(page, [one for one, notebook in classes.items() if notebook == path])
+        add_methods(page, path, [one for one, notebook in classes.items() if notebook == path])
         defined, imported = own_names(code := code_of(path))
-        module = next(iter(re.findall(r"^#\| default_exp (\w+)", code)), None)
+        module = layout.module_of(REPO / "nbs" / path)
         finish(page, path, module, partial(site_links, folder=posixpath.dirname(path), defined=defined, known=imported | set(public),
                                    notebooks=notebooks, public=public, site=site))
         (folder / path).write_text(json.dumps(page, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -2,6 +2,7 @@
 
     python tools/run_nbs.py                        every notebook under nbs/
     python tools/run_nbs.py nbs/02_cohort.ipynb    this one
+    python tools/run_nbs.py --changed              those that a change since the last commit can have touched
     python tools/run_nbs.py --check                writes nothing; a diff and exit code 1 if an output is stale
 
 A cell with `#| eval: false`, or with a flag of `tst_flags` in settings.ini, is not run and has no output.
@@ -10,14 +11,17 @@ import argparse
 import json
 import multiprocessing
 import os
+import re
 import sys
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from platform import machine
+from subprocess import PIPE, run
 from tempfile import TemporaryDirectory
 
+import layout
 from execnb.nbio import nb2str, read_nb
 from execnb.shell import CaptureShell
 from nbdev.clean import clean_nb
@@ -42,8 +46,13 @@ if machine() in ("x86_64", "AMD64"):  # code for newer processors rounds the las
 
 # Each notebook has a process of its own. Where that is safe it begins as a copy of one that has imported what most of them do,
 # which takes four seconds else. Not Polars: it starts threads, and a copy has none of them.
+COMMAND = re.compile(r"""^\s*!.*studperf|["']studperf["'],|-m",? "?studperf|^%%(?:sh|bash)""", re.MULTILINE)  # a cell that runs the command line
 PROCESSES = multiprocessing.get_context("forkserver" if sys.platform.startswith("linux") else "spawn")
-IMPORTED = ["__main__", "matplotlib.pyplot", "IPython.core.completer", "fastcore.test", "studperf.cli", "studperf.page", "studperf.reporting"]
+IMPORTED = ["__main__", "matplotlib.pyplot", "IPython.core.completer", "fastcore.test", "studperf.cli"]
+PUBLIC = ("report", "Predictor", "PredictorWidget")  # whose modules are imported, too
+
+# A change of these may change every notebook's outputs; one of another file those of the notebooks that name its folder.
+EVERYWHERE = ("constraints.txt", "settings.ini", "studperf/assets/", "studperf/__init__.py", "tools/run_nbs.py", "tools/notebook_outputs.py")
 
 
 def is_skipped(cell, flags):
@@ -101,6 +110,30 @@ def execute_apart(path):
     return text, failure, time.monotonic() - start
 
 
+def changed_files():
+    """The files that differ from the last commit, untracked ones too."""
+    listed = [run(["git", *command, "-z"], cwd=REPO, stdout=PIPE, text=True, check=True).stdout.split("\0")
+              for command in (("diff", "--name-only", "HEAD"), ("ls-files", "--others", "--exclude-standard"))]
+    return sorted(name for names in listed for name in names if name)
+
+
+def touched(notebooks, changed):
+    """Those of the notebooks whose outputs the changed files can have changed: those that were edited, and those that use, by
+    whatever way, a module that was; a module counts by its exported code, so that an edit of the prose concerns its notebook alone."""
+    if any(name.startswith(EVERYWHERE) for name in changed):
+        return list(notebooks)
+    modules = {module for module in layout.file_modules() if layout.file_of(module).relative_to(REPO).as_posix() in changed}
+    folders = {name.split("/")[0] for name in changed if "/" in name} - {"nbs", "studperf"}
+    found = []
+    for path in notebooks:
+        code = "\n".join(layout.cells(path))
+        used = layout.used_by(path) | ({"cli"} if COMMAND.search(code) else set())
+        if (path.relative_to(REPO).as_posix() in changed or modules & layout.below(used)
+                or any(f"{folder}/" in code for folder in folders)):
+            found.append(path)
+    return found
+
+
 def write(path, text):
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_text(text, encoding="utf-8", newline="\n")
@@ -110,6 +143,7 @@ def write(path, text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", type=Path)
+    parser.add_argument("--changed", action="store_true", help="only those that a change since the last commit can have touched")
     parser.add_argument("--check", action="store_true", help="write nothing, compare with what is there")
     parser.add_argument("--workers", type=int, default=2, help="notebooks run at a time (default: 2)")
     args = parser.parse_args()
@@ -118,8 +152,11 @@ def main():
     os.chdir(REPO)
     os.environ |= ENVIRONMENT
     paths = paths or sorted(path.resolve() for path in nbglob(as_path=True))
+    if args.changed:
+        every, paths = len(paths), touched(paths, changed_files())
+        print(f"{len(paths)} of {every} notebooks can have changed{': all by make prepare ALL=1' if len(paths) < every else ''}", flush=True)
     if len(paths) > args.workers:
-        PROCESSES.set_forkserver_preload(IMPORTED)
+        PROCESSES.set_forkserver_preload([*IMPORTED, *(f"studperf.{layout.public()[name]}" for name in PUBLIC if name in layout.public())])
     problems = []
     with ThreadPoolExecutor(args.workers) as pool:
         started = [(path, path.read_text(encoding="utf-8"), pool.submit(execute_apart, path)) for path in paths]
