@@ -16,7 +16,7 @@ from .formula_file import PredictorFileError, read_formula
 from .planning import power
 from .predicting import predict_partitions
 from .prediction import ScorePredictor, fit_predictor, load_predictor
-from .predictor import ExpectedScore, Predictor
+from .predictor import ExpectedScore, PredictorWidget
 from .reporting import report
 from .schema import STUDENTS, DataError, DataWarning, Schema
 from .scoring import predict_file
@@ -27,7 +27,7 @@ from .versions import Registry, load_named
 
 __all__ = [
     "GENERATOR", "STUDENTS", "Audit", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator",
-    "MixedModel", "Predictor", "PredictorFileError", "Registry", "Regression", "Schema", "ScorePredictor",
+    "MixedModel", "PredictorFileError", "PredictorWidget", "Registry", "Regression", "Schema", "ScorePredictor",
     "adjusted_pairs", "alt_of", "audit", "caption_of", "ceiling", "choose_model", "compare", "compare_models",
     "correlations", "decompose", "dependence", "describe", "equivalence", "explain", "fit_predictor", "gaps",
     "importance", "interactions", "load_named", "load_predictor", "load_students", "manova", "missing_values",

@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 from serving import COMMAND, PATIENCE, Served
 from voila.paths import collect_template_paths
 
-from studperf.predictor import Predictor
+from studperf.predictor import PredictorWidget
 from studperf.serving import dashboard_environment
 
 REPO = Path(__file__).resolve().parents[1]
@@ -28,7 +28,7 @@ VIEWS = {"Predict": "students score lower than", "Why": "Why this score", "Compa
 
 @pytest.fixture(scope="module")
 def predictor():
-    return Predictor()
+    return PredictorWidget()
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def opened(browser, dashboard):
 
 
 def assert_shown(page, answer):
-    """The page says what `Predictor.predict` gave."""
+    """The page says what `PredictorWidget.predict` gave."""
     share = {.8: "Eight in ten", .9: "Nine in ten", .95: "Nineteen in twenty"}[answer.level]
     expect(page.locator(".sp-what")).to_have_text(f"Expected {answer.target} score")
     expect(page.locator(".sp-range")).to_contain_text(f"{share} fictional students like this score between {answer.low:.0f} and {answer.high:.0f}.")
@@ -343,7 +343,7 @@ def test_a_page_whose_program_ended_goes_on(opened, dashboard, predictor):
         page.get_by_label("Ethnicity").select_option("group E")
         page.wait_for_url("**ethnicity=group%20E**")
         dashboard.kernel_process(json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"]).kill()
-        page.get_by_role("alert").get_by_role("button", name="Go on").click()
+        page.get_by_role("alert").get_by_role("button", name="Continue").click()
         assert_shown(page, predictor.predict("math", START | {"gender": "female", "ethnicity": "group E"}))
 
 

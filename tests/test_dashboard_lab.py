@@ -12,13 +12,13 @@ import pytest
 from playwright.sync_api import expect
 from serving import PATIENCE, free_port
 
-from studperf import Predictor, fit_predictor, load_students
+from studperf import PredictorWidget, fit_predictor, load_students
 
 TOKEN = "for-this-test"
-CODE = """from studperf import Predictor, fit_predictor, load_students
+CODE = """from studperf import PredictorWidget, fit_predictor, load_students
 
 model = fit_predictor(load_students(), "math", inputs=["gender", "lunch"], model="least squares")
-Predictor(model)"""
+PredictorWidget(model)"""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def open_lab(page, address):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_predictor_in_a_cell(browser, lab, artefacts, theme):
-    predictor = Predictor(fit_predictor(load_students(), "math", inputs=["gender", "lunch"], model="least squares"))
+    predictor = PredictorWidget(fit_predictor(load_students(), "math", inputs=["gender", "lunch"], model="least squares"))
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.set_default_timeout(PATIENCE * 1000)
     try:

@@ -180,10 +180,10 @@ def test_a_page_that_nobody_touches_rests_and_goes_on(browser, processes, artefa
         page.get_by_label("Ethnicity").select_option("group E")
         page.wait_for_url("**ethnicity=group%20E**")
         note = page.get_by_role("alert")
-        expect(note).to_contain_text("This page has rested")
+        expect(note).to_contain_text("This page was paused")
         page.screenshot(path=artefacts / "dashboard-rested.png")
         assert open_pages(processes[1]) == 0
-        note.get_by_role("button", name="Go on").click()
+        note.get_by_role("button", name="Continue").click()
         expect(page.get_by_role("alert")).to_have_count(0)
         expect(page.get_by_label("Ethnicity")).to_have_value("group E")
         expect(page.get_by_role("radio", name="female")).to_be_checked()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from studperf.class_list import class_html, csv_of, places_of, predict_class, read_class_list, template_of
-from studperf.predictor import Facts, Predictor
+from studperf.predictor import Facts, PredictorWidget
 
 FILES, FORMS, SECONDS = 10_000, 10, 5  # each file's time, on a machine with much else to do
 CELLS = ["female", "male", "FEMALE", "group A", "group Z", "some college", "master's degree", "standard", "free/reduced", "none", "completed", "", "NA", "nan", "-",
@@ -23,7 +23,7 @@ ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252", "l
 
 @pytest.fixture(scope="module")
 def predictor(prepared):
-    return Predictor(Facts.read(prepared))
+    return PredictorWidget(Facts.read(prepared))
 
 
 def quoted(cell):
@@ -65,7 +65,7 @@ def check(content, predictor, target="math"):
     begun = time.perf_counter()
     try:
         table = read_class_list(content)
-        found = predict_class(predictor, table, target)
+        found = predict_class(predictor.facts, table, target)
     except ValueError as error:
         assert 10 < len(str(error)) < 2000
         return False

@@ -17,8 +17,9 @@ from studperf.explanation import explain
 from studperf.formula_file import formula_from_dict, formula_to_dict
 from studperf.page import SECTIONS, Form, PredictorPage, choose_from
 from studperf.prediction import fit_predictor
-from studperf.predictor import Predictor, facts_from_dict, facts_to_dict
+from studperf.predictor import PredictorWidget, facts_from_dict, facts_to_dict
 from studperf.schema import STUDENTS, Schema
+from studperf.values import spelling
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def rows():
 
 @pytest.fixture(scope="module")
 def predictor(rows):
-    return Predictor(rows)
+    return PredictorWidget(rows)
 
 
 MODELS = ("mean", "least squares", "ridge", "lasso", "elastic net", "partial pooling")
@@ -46,7 +47,7 @@ def test_a_formula_read_from_a_file_is_the_model(rows, tmp_path, model, inputs):
         found = formula.predict_one(student, level=.8)
         assert found == fitted.predict_one(student, level=.8)
         assert np.allclose(found[:3], one, rtol=0, atol=1e-9)
-    own = Predictor(fitted)
+    own = PredictorWidget(fitted)
     first = rows.iloc[0].to_dict()
     factors, others = {name: first[name] for name in STUDENTS.factors}, {name: first[name] for name in own.facts.others("math")}
     parts = own.explain("math", factors, others)
@@ -71,10 +72,10 @@ def odd_tables():
 @pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
 @pytest.mark.parametrize("rows, schema", [pytest.param(rows, schema, id=name) for name, rows, schema in odd_tables()])
 def test_a_page_for_any_schema(rows, schema):
-    predictor = Predictor(rows, schema=schema)
+    predictor = PredictorWidget(rows, schema=schema)
     facts = predictor.facts
     assert facts_to_dict(facts_from_dict(json.loads(json.dumps(facts_to_dict(facts), allow_nan=False)))) == facts_to_dict(facts)
-    page = PredictorPage(predictor)
+    page = PredictorPage(facts)
     for view in SECTIONS:
         page.section.value = view
         shown = page.headline.value + page.view.value
@@ -82,9 +83,9 @@ def test_a_page_for_any_schema(rows, schema):
         assert "<b>lunch" not in shown
         assert not re.search(r"\b(nan|inf|None)\b", re.sub("<[^>]*>", "", shown)), view
     question = page.form.question()
-    target, inputs = question["target"], [*schema.factors]
-    expected = fit_predictor(rows, target, inputs=inputs, model="least squares", schema=schema).predict_one(question["factors"])
-    found = predictor.predict(target, question["factors"])
+    target, inputs = question.target, [*schema.factors]
+    expected = fit_predictor(rows, target, inputs=inputs, model="least squares", schema=schema).predict_one(question.factors)
+    found = predictor.predict(target, question.factors)
     assert np.allclose([found.prediction, found.low, found.high], expected[:3], rtol=0, atol=1e-9)
     assert min((sum(counts.values()) for cells in facts.alike.values() for counts in cells.values()), default=10) >= 10
     assert all(group.n >= 10 for groups in facts.means.values() for group in groups)
@@ -114,16 +115,16 @@ uploads = st.one_of(
 @example(HEADER.encode() + b"female,group B,high school,standard,none,1e5\n")
 def test_no_upload_harms_or_gets_a_number_without_right(predictor, content):
     try:
-        found = predict_class(predictor, read_class_list(content), "math")
+        found = predict_class(predictor.facts, read_class_list(content), "math")
     except ValueError as error:
         assert str(error)
         return
     told = {row for row, _ in found.problems}
-    for number, (row, prediction) in enumerate(zip(found.table.rows, found.predictions, strict=True), 2):
+    for number, row, prediction in zip(found.table.numbers, found.table.rows, found.predictions, strict=True):
         assert (prediction is None) == (number in told)
         if prediction:
             facts = predictor.facts
-            assert all(any(cell.casefold() == level.casefold() for cell in row for level in levels) for levels in facts.factors.values())
+            assert all(any(spelling(str(cell)) == spelling(level) for cell in row for level in levels) for levels in facts.factors.values())
             assert 0 <= prediction[1] <= prediction[0] <= prediction[2] <= 100
             assert 0 <= prediction[3] <= 1
     for row in csv.reader(io.StringIO(csv_of(found))):
@@ -137,12 +138,12 @@ def test_no_link_breaks_the_form(predictor, query):
     form = Form(predictor.facts)
     choose_from(query, form)
     question = form.question()
-    predictor.predict(question["target"], question["factors"], question["others"], level=question["level"])
+    predictor.predict(question.target, question.factors, question.others, level=question.level)
 
 
 def test_a_class_of_ten_thousand_equals_the_table(predictor, rows):
     many = pd.concat([rows] * 33)
-    found = predict_class(predictor, read_class_list(many.to_csv(index=False).encode()), "math", mark=60)
+    found = predict_class(predictor.facts, read_class_list(many.to_csv(index=False).encode()), "math", mark=60)
     fitted = fit_predictor(rows, "math", inputs="all", model="least squares")
     expected = fitted.predict(many)
     assert found.problems == ()
