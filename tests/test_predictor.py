@@ -19,6 +19,7 @@ from studperf.page import SECTIONS, Form, PredictorPage, choose_from
 from studperf.prediction import fit_predictor
 from studperf.predictor import Predictor, facts_from_dict, facts_to_dict
 from studperf.schema import STUDENTS, Schema
+from studperf.values import spelling
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +122,11 @@ def test_no_upload_harms_or_gets_a_number_without_right(predictor, content):
         assert str(error)
         return
     told = {row for row, _ in found.problems}
-    for number, (row, prediction) in enumerate(zip(found.table.rows, found.predictions, strict=True), 2):
+    for number, row, prediction in zip(found.table.numbers, found.table.rows, found.predictions, strict=True):
         assert (prediction is None) == (number in told)
         if prediction:
             facts = predictor.facts
-            assert all(any(cell.casefold() == level.casefold() for cell in row for level in levels) for levels in facts.factors.values())
+            assert all(any(spelling(str(cell)) == spelling(level) for cell in row for level in levels) for levels in facts.factors.values())
             assert 0 <= prediction[1] <= prediction[0] <= prediction[2] <= 100
             assert 0 <= prediction[3] <= 1
     for row in csv.reader(io.StringIO(csv_of(found))):
