@@ -28,7 +28,7 @@ def test_axe_finds_nothing(browser, dashboard, axe, scheme, tmp_path):
                 with page.expect_file_chooser() as chooser:
                     page.locator(".sp-upload").click()
                 chooser.value.set_files(tmp_path / "class.csv")
-                expect(page.locator(".sp-problem")).to_contain_text("no column 'ethnicity'")
+                expect(page.locator(".sp-problem")).to_contain_text("column 'ethnicity': not found")
             page.wait_for_timeout(300)
             assert violations(page, axe) == [], view
     finally:

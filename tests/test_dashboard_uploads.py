@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from studperf.class_list import class_html, csv_of, places_of, predict_class, read_class_list, template_of
 from studperf.predictor import Facts, PredictorWidget
+from studperf.values import spelling
 
 FILES, FORMS, SECONDS = 10_000, 10, 5  # each file's time, on a machine with much else to do
 CELLS = ["female", "male", "FEMALE", "group A", "group Z", "some college", "master's degree", "standard", "free/reduced", "none", "completed", "", "NA", "nan", "-",
@@ -73,15 +74,16 @@ def check(content, predictor, target="math"):
         assert time.perf_counter() - begun < SECONDS
     told, places = dict(found.problems), places_of(table.columns, predictor.facts, target)
     assert len(found.predictions) == len(table.rows)
-    for number, (row, prediction) in enumerate(zip(table.rows, found.predictions, strict=True), 2):
+    for number, row, prediction in zip(table.numbers, table.rows, found.predictions, strict=True):
         assert (prediction is None) == (number in told)
         if prediction is not None:
+            row = [str(cell).strip() for cell in row]
             levels = {name: row[places[name]] for name in predictor.facts.factors}
             for name, cell in levels.items():  # as it is written, or told to be read so
                 assert cell in predictor.facts.factors[name] or any(repr(cell) in note for note in found.notes) or len(found.notes) >= 5
-            known = {name for name in predictor.facts.others(target) if name in places and row[places[name]][:1].isdigit()}
-            meant = {name: next(level for level in predictor.facts.factors[name] if level.casefold() == cell.casefold()) for name, cell in levels.items()}
-            answer = predictor.predict(target, meant, {name: float(row[places[name]].replace(",", ".")) for name in known})
+            known = {name for name in predictor.facts.others(target) if name in places and row[places[name]].lstrip("+-.")[:1].isdigit()}
+            meant = {name: next(level for level in predictor.facts.factors[name] if spelling(level) == spelling(cell)) for name, cell in levels.items()}
+            answer = predictor.predict(target, meant, {name: float(row[places[name]].replace(",", ".").removesuffix("%")) for name in known})
             assert prediction[:3] == (answer.prediction, answer.low, answer.high)
             assert all(map(math.isfinite, prediction))
     given_back = list(csv.reader(io.StringIO(csv_of(found), newline="")))

@@ -357,7 +357,7 @@ def test_a_memory_limit_that_is_none_is_told(rows, tmp_path):
 def test_columns_of_the_same_name_matter_only_if_they_are_asked_for():
     rows = pd.DataFrame([["7a", 50, 1, 2], ["7b", 60, 3, 4]], columns=["class", "exam", "note", "note"])
     assert Cohort.summarize(rows, Schema(["class"], ["exam"])) == Cohort.summarize(rows.iloc[:, :2], Schema(["class"], ["exam"]))
-    with pytest.raises(DataError, match="column 'note' stands there 2 times"):
+    with pytest.raises(DataError, match="column 'note' appears 2 times"):
         Cohort.summarize(rows, Schema(["class"], ["exam", "note"]))
 
 

@@ -176,7 +176,7 @@ def test_columns_of_one_name_are_left_out_unless_they_are_scores():
     table = pd.DataFrame([["a", 1, "x", "b"], ["b", 3, "x", "a"], ["b", 3, "y", "b"]] * 20, columns=["sex", "math", "group", "sex"])
     draft = Schema.infer(table, ["math"])
     assert "2 columns of this name" in draft.left_out["sex"] and load_students(table, schema=draft).shape == (60, 2)
-    with pytest.raises(ValueError, match="column 'sex' stands there 2 times; keep one"):
+    with pytest.raises(ValueError, match="column 'sex' appears 2 times; keep one"):
         Schema.infer(table, ["sex"])
     other = pd.DataFrame({"Sex": ["a", "b"] * 20, "sex": ["c", "c", "d", "d"] * 10, "math": range(40)})
     assert "differs from 'Sex' in case alone" in Schema.infer(other, ["math"]).left_out["sex"]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studperf import STUDENTS, Cohort, DataError, DataWarning, Schema, load_students
-from studperf.schema import MISSING_TEXTS
+from studperf.values import MISSING_TEXTS
 
 pytestmark = pytest.mark.usefixtures("files_by_duckdb")
 
@@ -58,7 +58,7 @@ def test_every_way_of_writing_a_table_loads_to_the_same(tmp_path, case):
 def test_a_fault_is_told_with_its_row_and_column(tmp_path, table, data):
     row = data.draw(st.integers(0, len(table) - 1))
     column = data.draw(st.sampled_from(STUDENTS.columns))
-    wrong = data.draw(st.sampled_from(["101", "-1", "x", "1e999", "7,5"] if column in STUDENTS.scores else ["0", "Group Z", "femal", "?"]))
+    wrong = data.draw(st.sampled_from(["101", "-1", "x", "1e999", "7,500"] if column in STUDENTS.scores else ["0", "Group Z", "femal", "??"]))
     faulty = table.astype(object)
     faulty.loc[row, column] = wrong
     faulty.to_csv(tmp_path / "a.csv", index=False)
