@@ -19,14 +19,27 @@ from sklearn.tree._tree import Tree
 
 # %% ../nbs/06e_boosted.ipynb #21967b6a
 class AddedTrees(RegressorMixin, BaseEstimator):
-    "What XGBoost or CatBoost have learned: a prediction is the base and what each tree adds."
+    "Predict as XGBoost or CatBoost do: a prediction is the base plus what each tree adds."
 
-    def fit(self, X: Any, y: Any) -> None:  # a pipeline of scikit-learn asks whether there is such a method
-        "Refuse: it is made of a model that was fitted."
+    def fit(self, X: Any, y: Any) -> None:  # scikit-learn asks for such a method in a pipeline
+        """Raise NotImplementedError: these trees come from a model that was fitted before.
+
+        Parameters
+        ----------
+        X : Any
+        y : Any
+            scikit-learn asks for such a method in a pipeline
+        """
         raise NotImplementedError("AddedTrees cannot be fitted; fit XGBoost or CatBoost, then use `storable`")
 
     def predict(self, X: np.ndarray) -> np.ndarray:  # (n,)
-        "Add up, in the order and with the digits of the library."
+        """Add up, in the order and with the digits of the library.
+
+        Parameters
+        ----------
+        X : np.ndarray
+            (n,)
+        """
         rows = np.ascontiguousarray(X, np.float32)  # as both libraries take their columns
         total = np.full(len(rows), self.base_, "float32" if self.single_ else float)
         for tree in self.trees_:
@@ -37,9 +50,18 @@ class AddedTrees(RegressorMixin, BaseEstimator):
 def added_trees(trees: Sequence[Tree],
                 base: float,  # points
                 *,
-                single: bool,  # are the values added up as numbers of 4 bytes?
+                single: bool,  # True if the values are added up as numbers of 4 bytes
                 ) -> AddedTrees:
-    "The model that is made of these trees."
+    """Return the model that consists of these trees.
+
+    Parameters
+    ----------
+    trees : Sequence[Tree]
+    base : float
+        points
+    single : bool
+        True if the values are added up as numbers of 4 bytes
+    """
     model = AddedTrees()
     model.trees_, model.base_, model.single_ = list(trees), base, single
     return model
@@ -50,24 +72,53 @@ def tree_of(left: np.ndarray,  # (nodes,) place of the child for values up to th
             column: np.ndarray,  # (nodes,) which column is compared
             threshold: np.ndarray,  # (nodes,)
             value: np.ndarray,  # (nodes,) points, where the node is a leaf
-            columns: int,  # columns that there are
+            columns: int,  # columns that the model takes
             ) -> Tree:
-    "A tree of scikit-learn."
+    """Return a tree of scikit-learn with these nodes.
+
+    Parameters
+    ----------
+    left : np.ndarray
+        (nodes,) place of the child for values up to the threshold; -1 for a leaf
+    right : np.ndarray
+        (nodes,) place of the other child; -1 for a leaf
+    column : np.ndarray
+        (nodes,) which column is compared
+    threshold : np.ndarray
+        (nodes,)
+    value : np.ndarray
+        (nodes,) points, where the node is a leaf
+    columns : int
+        columns that the model takes
+    """
     tree = Tree(columns, np.array([1], np.intp), 1)
     state = tree.__getstate__()
     nodes = np.zeros(len(left), state["nodes"].dtype)
     nodes["left_child"], nodes["right_child"], nodes["feature"], nodes["threshold"] = left, right, column, threshold
-    tree.__setstate__(state | {"nodes": nodes, "node_count": len(nodes), "values": np.array(value, float).reshape(-1, 1, 1)})
+    values = np.array(value, float).reshape(-1, 1, 1)
+    tree.__setstate__(state | {"nodes": nodes, "node_count": len(nodes), "values": values})
     return tree
 
 # %% ../nbs/06e_boosted.ipynb #53bccf8a
 def trees_of_xgboost(model: Any,  # a fitted XGBRegressor
                      ) -> AddedTrees:
-    "The same model; raises ValueError if it is of another kind than `candidate_models` has."
+    """Rewrite a model.
+
+    Parameters
+    ----------
+    model : Any
+        a fitted XGBRegressor
+
+    Raises
+    ------
+    ValueError
+        If it is of another kind than `candidate_models` has.
+    """
     learner = json.loads(model.get_booster().save_raw("json"))["learner"]
     kind = learner["gradient_booster"]["name"], learner["objective"]["name"]
     if kind != ("gbtree", "reg:squarederror"):
-        raise ValueError(f"XGBoost: found {kind[0]!r} with the objective {kind[1]!r}, expected 'gbtree' with 'reg:squarederror'")
+        raise ValueError(f"XGBoost: found {kind[0]!r} with the objective {kind[1]!r}, "
+                         "expected 'gbtree' with 'reg:squarederror'")
     trees = []
     for tree in learner["gradient_booster"]["model"]["trees"]:
         left, right, column = (np.array(tree[key]) for key in ("left_children", "right_children", "split_indices"))
@@ -79,18 +130,32 @@ def trees_of_xgboost(model: Any,  # a fitted XGBRegressor
 # %% ../nbs/06e_boosted.ipynb #e5072847
 def trees_of_catboost(model: Any,  # a fitted CatBoostRegressor
                       ) -> AddedTrees:
-    "The same model; raises ValueError if it is of another kind than `candidate_models` has."
+    """Rewrite a model.
+
+    Parameters
+    ----------
+    model : Any
+        a fitted CatBoostRegressor
+
+    Raises
+    ------
+    ValueError
+        If it is of another kind than `candidate_models` has.
+    """
     with TemporaryDirectory() as folder:
         model.save_model(f"{folder}/model.json", format="json")
         learned = json.loads(Path(folder, "model.json").read_text())
-    places = {feature["feature_index"]: feature["flat_feature_index"] for feature in learned["features_info"].get("float_features", ())}
+    features = learned["features_info"].get("float_features", ())
+    places = {feature["feature_index"]: feature["flat_feature_index"] for feature in features}
     scale, (bias,) = learned["scale_and_bias"]
     if "oblivious_trees" not in learned or set(learned["features_info"]) - {"float_features"}:
         raise ValueError("CatBoost: found another kind of tree or column, expected symmetric trees of numbers")
-    return added_trees([_tree_of_catboost(tree, places, scale, len(places)) for tree in learned["oblivious_trees"]], bias, single=False)
+    trees = [_tree_of_catboost(tree, places, scale, len(places)) for tree in learned["oblivious_trees"]]
+    return added_trees(trees, bias, single=False)
 
 
 def _tree_of_catboost(tree: Mapping, places: Mapping[int, int], scale: float, columns: int) -> Tree:
+    "Rewrite a tree that asks the same question of all nodes at one level."
     splits = tree["splits"] or ()
     depth = len(splits)
     inner = 2**depth - 1
@@ -102,12 +167,13 @@ def _tree_of_catboost(tree: Mapping, places: Mapping[int, int], scale: float, co
     node = np.arange(inner)
     leaf = np.full(inner + 1, -1)
     nothing = np.zeros(inner + 1)
-    return tree_of(np.r_[2 * node + 1, leaf], np.r_[2 * node + 2, leaf], np.r_[asked[level], leaf], np.r_[borders[level], nothing],
-                   np.r_[np.zeros(inner), scale * np.array(tree["leaf_values"])[order]], columns)
+    values = np.r_[np.zeros(inner), scale * np.array(tree["leaf_values"])[order]]
+    return tree_of(np.r_[2 * node + 1, leaf], np.r_[2 * node + 2, leaf], np.r_[asked[level], leaf],
+                   np.r_[borders[level], nothing], values, columns)
 
 # %% ../nbs/06e_boosted.ipynb #1bddf542
 def storable(pipeline: Pipeline) -> Pipeline:
-    "The same pipeline, with trees of scikit-learn in the place of XGBoost's or CatBoost's."
+    "Return the same pipeline, with trees of scikit-learn in place of XGBoost's or CatBoost's."
     rewrite = {"xgboost.sklearn.XGBRegressor": trees_of_xgboost, "catboost.core.CatBoostRegressor": trees_of_catboost}
     name, model = pipeline.steps[-1]
     kind = f"{type(model).__module__}.{type(model).__name__}"

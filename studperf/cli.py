@@ -23,7 +23,7 @@ from .schema import STUDENTS, DataError, DataWarning, Schema, whole_file
 # %% ../nbs/11_cli.ipynb #7cb506b4
 app = typer.Typer(name="studperf", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
                   pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
-                  help="How students' test scores differ by group, how sure we can be, and what score to expect.")
+                  help="How students' test scores differ by group, how certain that is, and what score to expect.")
 
 Table = Annotated[str | None, typer.Argument(metavar="FILE", help="CSV, TSV, Excel or Parquet file or address; default: the embedded sample.")]
 TableOrCohort = Annotated[str | None, typer.Argument(
@@ -33,7 +33,7 @@ Scores = Annotated[str | None, typer.Option("--scores", metavar="A,B", help="Sco
 
 
 def chosen_schema(file: str | None, schema: Path | None, scores: str | None) -> Schema:
-    "The Schema that the options name; a drafted one is told on standard error."
+    "Return the Schema that the options name; print a drafted one on standard error."
     if schema and scores:
         raise ValueError("--schema and --scores: give one of them")
     if schema:
@@ -55,8 +55,8 @@ def chosen_schema(file: str | None, schema: Path | None, scores: str | None) -> 
 def report(file: TableOrCohort = None,
            out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("report.html"),
            schema: SchemaFile = None, scores: Scores = None,
-           min_n: Annotated[int, typer.Option(help="Groups of fewer students are not shown.")] = 10,
-           notebook: Annotated[bool, typer.Option("--notebook", help="Write the notebook of it, too, run, to go on from.")] = False) -> None:
+           min_n: Annotated[int, typer.Option(help="Smallest number of students in a group that is shown.")] = 10,
+           notebook: Annotated[bool, typer.Option("--notebook", help="Also write the report as a notebook, with its outputs, for you to continue.")] = False) -> None:
     "Write a report: an HTML page with words, figures, tables."
     check_output(out, file, schema, kinds=(".html", ".htm"))
     if notebook:
@@ -87,7 +87,7 @@ def compare(file: TableOrCohort = None,
 
 
 def tell_missing(cohort: "studperf.Cohort") -> None:
-    "Say on standard error how many values are missing."
+    "Print on standard error how many values are missing."
     for row in studperf.missing_values(cohort).itertuples():
         if row.missing:
             typer.echo(f"column {row.column!r}: {row.missing:,} of {cohort.n:,} values are missing ({row.share:.1%}); they stay missing", err=True)
@@ -102,7 +102,7 @@ def check_output(out: Path, *inputs: str | Path | None, kinds: tuple[str, ...]) 
 
 
 def write_csv(table, path: Path, *, unlike: str | Path | None = None) -> None:
-    "Write a frame as CSV, whole or not at all, and say so."
+    "Write a frame as CSV, whole or not at all, and print its name."
     check_output(path, unlike, kinds=(".csv",))
     with whole_file(path) as temporary:
         table.to_csv(temporary, index=False)
@@ -117,7 +117,7 @@ def summarize(files: Annotated[list[str], typer.Argument(metavar="FILE...", help
               database: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A database that holds the rows, such as postgresql+psycopg://user@host/name.")] = None,
               counts: Annotated[bool, typer.Option(help="Keep how often each score occurs, which medians and rank tests need.")] = True,
               memory_limit: Annotated[str, typer.Option(help="For reading files; what does not fit goes to temporary files.")] = "1GB") -> None:
-    "Reduce tables to sums by group, which can be shared in their stead."
+    "Reduce tables to sums by group, which you can share instead of the rows."
     if database and len(files) > 1:
         raise ValueError("--database: give one table or query, in quotes")
     check_output(out, schema, *([] if database else files), kinds=(".parquet",))
@@ -128,7 +128,8 @@ def summarize(files: Annotated[list[str], typer.Argument(metavar="FILE...", help
     cohort.save(out)
     typer.echo(f"wrote {cohort} to {out}; {cohort.suppressed:,} students in cells of fewer than {min_n} were left out")
     if cohort.suppressed > everyone.n / 20:
-        typer.echo("means and differences of those who remain may lie elsewhere: use fewer factors, or a smaller --min-n if nothing is to be hidden", err=True)
+        typer.echo("the means and differences of the remaining students may differ: use fewer factors, "
+                   "or a smaller --min-n if nothing has to be hidden", err=True)
 
 # %% ../nbs/11_cli.ipynb #b63d0d4a
 CHUNK = 1_000_000  # students who are held in memory at a time
@@ -169,16 +170,16 @@ def write_chunks(chunks, path: Path, *, parquet: bool) -> None:
 def train(file: Table = None,
           target: Annotated[str, typer.Option("--target", "-t", help="The score to predict.")] = "math",
           inputs: Annotated[str, typer.Option(help="background (the factors), all (other scores, too), or column names: a,b.")] = "background",
-          model: Annotated[str | None, typer.Option(help="The model's name; default: the simplest that is not distinguishably worse than the best of all.")] = None,
+          model: Annotated[str | None, typer.Option(help="The model's name; default: the simplest model that is not clearly worse than the best one.")] = None,
           out: Annotated[Path | None, typer.Option("--out", "-o", help="The predictor file to write, with its model card (.html) beside it; default: TARGET.studperf, if it is not published.")] = None,
-          registry: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Publish it here, with its model card: a folder, or an address such as s3://bucket/predictors.")] = None,
+          registry: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Registry to publish the predictor in, with its model card: a folder, or an address such as s3://bucket/predictors.")] = None,
           name: Annotated[str | None, typer.Option(help="Its name in the registry; default: the target.")] = None,
-          note: Annotated[str, typer.Option(help="Why there is a new version.")] = "",
+          note: Annotated[str, typer.Option(help="Reason for the new version.")] = "",
           schema: SchemaFile = None, scores: Scores = None) -> None:
     "Fit a predictor, audit it, save or publish it."
     if registry is None:
         if name or note:
-            raise ValueError("--name and --note: they are for --registry ADDRESS; give that, too")
+            raise ValueError("--name and --note need --registry ADDRESS; give it, too")
         out = out or Path(f"{target}.studperf")
     if out:
         check_output(out, file, schema, kinds=(".studperf",))
@@ -200,12 +201,12 @@ def train(file: Table = None,
 
 
 def told_audit(predictor: "studperf.ScorePredictor", rows, schema: Schema) -> "studperf.Audit | None":
-    "The audit, and in a line what it found; None, with the reason, if there are too few rows."
+    "Return the audit and print its findings in one line; return None and print why if there are too few rows."
     from studperf.auditing import group_name
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DataWarning)  # rows left out were told by the fit
+            warnings.simplefilter("ignore", DataWarning)  # the fit warned of rows left out
             audit = studperf.audit(predictor, rows, schema=schema)
     except DataError as error:
         typer.echo(f"not audited: {error.problems[0]}", err=True)
@@ -223,7 +224,7 @@ def told_audit(predictor: "studperf.ScorePredictor", rows, schema: Schema) -> "s
 def predict(predictor: Annotated[str, typer.Argument(help="A file that `studperf train` wrote; or ADDRESS#NAME of a registry, for the version in force, or ADDRESS#NAME@3.")],
             file: Annotated[str, typer.Argument(help="CSV, TSV, Excel or Parquet file of students, of any size.")],
             out: Annotated[Path, typer.Option("--out", "-o", help="The CSV or Parquet file to write.")] = Path("predictions.csv"),
-            level: Annotated[float, typer.Option(help="Share of students whose score the interval should hold.")] = .9,
+            level: Annotated[float, typer.Option(help="Share of students whose score should lie in the interval.")] = .9,
             memory_limit: Annotated[str, typer.Option(help="For reading files; what does not fit goes to temporary files.")] = "500MB") -> None:
     "Predict scores: the file's columns, then prediction, low, high."
     check_output(out, predictor, file, kinds=(".csv", ".parquet"))
@@ -235,20 +236,20 @@ def predict(predictor: Annotated[str, typer.Argument(help="A file that `studperf
 
 # %% ../nbs/11_cli.ipynb #8166965d
 @app.command()
-def dashboard(model: Annotated[str | None, typer.Option(metavar="FILE", help="A predictor that `studperf train` wrote; or ADDRESS#NAME of a registry; default: fitted to the data.")] = None,
+def dashboard(model: Annotated[str | None, typer.Option(metavar="FILE", help="A predictor that `studperf train` wrote, or ADDRESS#NAME of a registry; default: one fitted to the data.")] = None,
               data: Annotated[str | None, typer.Option(metavar="FILE", help="Students with scores to compare with; default: the embedded sample, or none with --model.")] = None,
               schema: SchemaFile = None,
-              prepare: Annotated[Path | None, typer.Option(metavar="FILE", help="Write what the page needs to know to this file and end, so that serving it begins at once.")] = None,
+              prepare: Annotated[Path | None, typer.Option(metavar="FILE", help="Write what the page needs to this file and stop, so that serving it later starts at once.")] = None,
               prepared: Annotated[Path | None, typer.Option(metavar="FILE", help="Serve what --prepare wrote.")] = None,
-              port: Annotated[int, typer.Option(envvar="PORT", help="Where to serve.")] = 8866,
-              host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
-              base_url: Annotated[str, typer.Option(envvar="STUDPERF_BASE_URL", help="The path under which a proxy shows the page, such as /scores/.")] = "/",
-              most_pages: Annotated[int, typer.Option(envvar="STUDPERF_MOST_PAGES", help="Pages that may be open at a time; each takes about 24 MB.")] = 50,
-              idle_minutes: Annotated[float, typer.Option(envvar="STUDPERF_IDLE_MINUTES", help="A page that nobody touches rests after so many.")] = 30,
-              password: Annotated[str | None, typer.Option(envvar="STUDPERF_PASSWORD", help="What visitors must know; better given by the environment variable.")] = None,
-              log_level: Annotated[str, typer.Option(envvar="STUDPERF_LOG_LEVEL", help="debug, info, warning or error: which events are told on standard error, as lines of JSON.")] = "warning") -> None:
+              port: Annotated[int, typer.Option(envvar="PORT", help="Port to listen on.")] = 8866,
+              host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 means all addresses of this machine.")] = "127.0.0.1",
+              base_url: Annotated[str, typer.Option(envvar="STUDPERF_BASE_URL", help="Path under which a proxy shows the page, such as /scores/.")] = "/",
+              most_pages: Annotated[int, typer.Option(envvar="STUDPERF_MOST_PAGES", help="Largest number of open pages; each needs about 24 MB.")] = 50,
+              idle_minutes: Annotated[float, typer.Option(envvar="STUDPERF_IDLE_MINUTES", help="Minutes of inactivity before a page is paused.")] = 30,
+              password: Annotated[str | None, typer.Option(envvar="STUDPERF_PASSWORD", help="Password that visitors must enter; safer in the environment variable.")] = None,
+              log_level: Annotated[str, typer.Option(envvar="STUDPERF_LOG_LEVEL", help="Least important events to log on standard error, one JSON object per line: debug, info, warning or error.")] = "warning") -> None:
     "Serve the predictor as a web page; Ctrl-C stops it."
-    from studperf.serving import Limits
+    from studperf.limits import Limits
     from studperf.serving import prepare as write_prepared
 
     given = [name for name, value in (("--model", model), ("--data", data), ("--schema", schema), ("--prepare", prepare)) if value is not None]
@@ -269,18 +270,24 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
 
 
 def _remedy(error: DataError, arguments: list[str]) -> str:
-    "What to do; a table of one's own may have been taken for the exam data."
+    "Return what to do; perhaps the table is not the exam data."
     described = any(word.split("=")[0] in ("--schema", "--scores") for word in arguments)
     strange = all(any(problem.startswith(f"column {score!r}: not found") for problem in error.problems) for score in STUDENTS.scores)
     if described or not strange:
-        return "mend the table and run this again"
+        return "correct the table and run this again"
     scores = "name its scores (--scores A,B) or " if arguments[0] in ("report", "compare", "train") else ""
-    return f"the columns looked for are those of the exam data; for a table of your own {scores}describe its columns (--schema FILE.toml)"
+    return f"studperf looked for the columns of the exam data; for your own table {scores}describe its columns (--schema FILE.toml)"
 
 
 def main(arguments: list[str] | None = None,  # default: those of the process
          ) -> None:
-    "Run the command line; user errors end with one line and exit code 2."
+    """Run the command line; a user's error prints one line and ends with exit code 2.
+
+    Parameters
+    ----------
+    arguments : list[str] | None = None
+        default: those of the process
+    """
     warnings.showwarning = _show_warning
     try:
         app(arguments, prog_name="studperf")  # says itself what is wrong with an option, and ends with 2
@@ -293,4 +300,9 @@ def main(arguments: list[str] | None = None,  # default: those of the process
         sys.exit(2)
     except (ValueError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        if (explained := studperf.with_remedy(error)) is error:  # a bug, not an extra that is not installed
+            raise
+        typer.echo(f"error: {explained}", err=True)
         sys.exit(2)

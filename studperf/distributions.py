@@ -19,7 +19,22 @@ def spread_nodes(df: np.ndarray,  # (...) degrees of freedom, from 1 to any numb
                  tail: np.ndarray = 0.0,  # (...) for functions that fall off like exp(-(tail u)^2 / 4)
                  slope: np.ndarray = 0.0,  # (...) for functions that change by as much as this when log u changes by 1
                  ) -> tuple[np.ndarray, np.ndarray]:  # (..., N) u and weights; the mean of g(u) is sum(weights * g(u))
-    "Points and weights for averages over u = s / sigma, where df * u^2 has a chi-squared distribution."
+    """Return points and weights for averages over u = s / sigma, where df * u^2 has a chi-squared distribution.
+
+    Parameters
+    ----------
+    df : np.ndarray
+        (...) degrees of freedom, from 1 to any number
+    tail : np.ndarray = 0.0
+        (...) for functions that fall off like exp(-(tail u)^2 / 4)
+    slope : np.ndarray = 0.0
+        (...) for functions that change by as much as this when log u changes by 1
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray]
+        (..., N) u and weights; the mean of g(u) is sum(weights * g(u))
+    """
     df, tail, slope = (np.asarray(value, float)[..., None] for value in (df, tail, slope))
     left, width, count = spread_range(df, slope)
     log_u = np.linspace(0, 1, int(np.max(count))) * width - left
@@ -33,7 +48,20 @@ def spread_nodes(df: np.ndarray,  # (...) degrees of freedom, from 1 to any numb
 def spread_range(df: np.ndarray,  # (...)
                  slope: np.ndarray = 0.0,  # (...) as in `spread_nodes`
                  ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # (...) how far left of 0, how wide, how many points
-    "The range of log u that matters, and how many points it takes."
+    """Return the range of log u that matters, and how many points it takes.
+
+    Parameters
+    ----------
+    df : np.ndarray
+        (...)
+    slope : np.ndarray = 0.0
+        (...) as in `spread_nodes`
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray, np.ndarray]
+        (...) how far left of 0, how wide, how many points
+    """
     right = 6.3 / np.sqrt(df)  # beyond it the density is below 1e-17 of its peak
     width = 2 * right + 39 / df
     step = np.minimum(np.minimum(.13, .45 / np.sqrt(df)), .4 / (slope + 1))
@@ -43,11 +71,25 @@ def spread_range(df: np.ndarray,  # (...)
 def in_parts(count: np.ndarray,  # (P,) how many points each of P values takes; NaN for none
              most: int = 2000,  # points in one part
              ) -> list[np.ndarray]:  # positions of the values of each part
-    "Parts of values that take about as many points, so that a thousand need no more memory than a few."
+    """Split values into parts that take about as many points, so that a thousand need no more memory than a few.
+
+    Parameters
+    ----------
+    count : np.ndarray
+        (P,) how many points each of P values takes; NaN for none
+    most : int = 2000
+        points in one part
+
+    Returns
+    -------
+    list[np.ndarray]
+        positions of the values of each part
+    """
     known = np.flatnonzero(np.isfinite(count))
     magnitude = np.ceil(np.log2(count[known]))
     alike = [(known[magnitude == one], 2 ** one) for one in np.unique(magnitude)]
-    return [part for values, size in alike for part in np.array_split(values, min(len(values), -(-len(values) * size // most)))]
+    return [part for values, size in alike
+            for part in np.array_split(values, min(len(values), -(-len(values) * size // most)))]
 
 # %% ../nbs/03b_distributions.ipynb #0ec6a260
 def bisect(falling: Callable[[np.ndarray], np.ndarray],  # a probability that falls; works on whole arrays
@@ -56,7 +98,27 @@ def bisect(falling: Callable[[np.ndarray], np.ndarray],  # a probability that fa
            high: np.ndarray,  # (...) where it is below the target
            steps: int = 100,  # at most; about ten are needed
            ) -> np.ndarray:  # (...)
-    "Where a falling probability reaches its target: halving, or a bolder step where a parabola fits. Chandrupatla (1997)."
+    """Find where a falling probability reaches its target: halve, or step to where a parabola fits. Chandrupatla
+    (1997).
+
+    Parameters
+    ----------
+    falling : Callable[[np.ndarray], np.ndarray]
+        a probability that falls; works on whole arrays
+    target : np.ndarray
+        (...) the probability that it should have
+    low : np.ndarray
+        (...) where it is above the target
+    high : np.ndarray
+        (...) where it is below the target
+    steps : int = 100
+        at most; about ten are needed
+
+    Returns
+    -------
+    np.ndarray
+        (...)
+    """
     x2, x1, answer = (np.array(np.broadcast_to(value, np.shape(target)), float) for value in (low, high, np.nan))
     f2, f1, share, smallest = 1 - target, -target, np.full(x1.shape, .5), 1e-15 * (x1 - x2)
     for _ in range(steps):
@@ -71,18 +133,38 @@ def bisect(falling: Callable[[np.ndarray], np.ndarray],  # a probability that fa
             answer = np.where(np.isnan(answer) & ((least > .5) | (f1 == 0)), best, answer)
             if np.all(np.isfinite(answer) | np.isnan(f1)):
                 break
-            xi, phi = (x1 - x2) / (x3 - x2), (f1 - f2) / (f3 - f2)
-            bold = f1 / (f2 - f1) * f3 / (f2 - f3) + (x3 - x1) / (x2 - x1) * f1 / (f3 - f1) * f2 / (f3 - f2)
-            share = np.where((phi ** 2 < xi) & ((1 - phi) ** 2 < 1 - xi), bold, .5)
+            share = _step(x1, x2, x3, f1, f2, f3)
         share = np.where(np.isfinite(answer), 0, np.clip(share, least, 1 - least))
     return np.where(np.isnan(f1), np.nan, np.where(np.isnan(answer), best, answer))
+
+
+def _step(x1: np.ndarray, x2: np.ndarray, x3: np.ndarray, f1: np.ndarray, f2: np.ndarray, f3: np.ndarray) -> np.ndarray:
+    "Return the share of the way from x1 to x2: to where a parabola through three points is 0, or half."
+    xi, phi = (x1 - x2) / (x3 - x2), (f1 - f2) / (f3 - f2)
+    bold = f1 / (f2 - f1) * f3 / (f2 - f3) + (x3 - x1) / (x2 - x1) * f1 / (f3 - f1) * f2 / (f3 - f2)
+    return np.where((phi ** 2 < xi) & ((1 - phi) ** 2 < 1 - xi), bold, .5)
 
 # %% ../nbs/03b_distributions.ipynb #40b0fbe0
 def noncentral_t_limits(t: np.ndarray,  # (P,)
                         df: np.ndarray,  # (P,)
                         conf_level: float,  # such as .95
                         ) -> np.ndarray:  # (P, 2) lower and upper limit of the noncentrality
-    "Confidence limits of the noncentrality of a t statistic (Steiger and Fouladi, 1997)."
+    """Return confidence limits of the noncentrality of a t statistic. Steiger and Fouladi (1997).
+
+    Parameters
+    ----------
+    t : np.ndarray
+        (P,)
+    df : np.ndarray
+        (P,)
+    conf_level : float
+        such as .95
+
+    Returns
+    -------
+    np.ndarray
+        (P, 2) lower and upper limit of the noncentrality
+    """
     t, df = np.broadcast_arrays(np.atleast_1d(np.asarray(t, float)), np.asarray(df, float))
     limits, size = np.full((len(t), 2), np.nan), np.abs(t)
     upper = np.array([(1 + conf_level) / 2, (1 - conf_level) / 2])  # P(T <= t) at the lower and the upper limit
@@ -98,14 +180,30 @@ def noncentral_t(t: np.ndarray,  # (P,) from 0 up
                  df: np.ndarray,  # (P,)
                  u_most: np.ndarray,  # (P,) what u = s / sigma hardly exceeds
                  ) -> Callable[[np.ndarray], np.ndarray]:  # (P, m) noncentralities to (P, m) probabilities
-    "P(T <= t) as a function of the noncentrality."
+    """Return P(T <= t) as a function of the noncentrality.
+
+    Parameters
+    ----------
+    t : np.ndarray
+        (P,) from 0 up
+    df : np.ndarray
+        (P,)
+    u_most : np.ndarray
+        (P,) what u = s / sigma hardly exceeds
+
+    Returns
+    -------
+    Callable[[np.ndarray], np.ndarray]
+        (P, m) noncentralities to (P, m) probabilities
+    """
     far = _is_far(t, df)
     u, weights = spread_nodes(df, slope=np.where(far, 0, t * u_most))
     z = np.arange(-9, 9.25, .25)
     density = np.exp(-z * z / 2) / np.sqrt(2 * np.pi) * .25
 
     def distribution(delta: np.ndarray) -> np.ndarray:
-        over_u = (ndtr(np.where(far, 0, t)[:, None, None] * u[:, None] - delta[..., None]) * weights[:, None]).sum(axis=-1)
+        below = ndtr(np.where(far, 0, t)[:, None, None] * u[:, None] - delta[..., None])
+        over_u = (below * weights[:, None]).sum(axis=-1)
         if far.any():
             u_of_z = np.maximum(delta[far][..., None] + z, 0) / t[far, None, None]
             over_u[far] = chdtrc(df[far, None, None], df[far, None, None] * u_of_z ** 2) @ density
@@ -114,7 +212,7 @@ def noncentral_t(t: np.ndarray,  # (P,) from 0 up
 
 
 def _is_far(t: np.ndarray, df: np.ndarray) -> np.ndarray:
-    "Where the spread u matters far more than the normal part z, so that z is averaged over instead."
+    "Return where the spread u matters far more than the normal part z, so that z is averaged over instead."
     return t > 400 * np.sqrt(df)
 
 # %% ../nbs/03b_distributions.ipynb #d93585e3
@@ -123,8 +221,26 @@ def noncentral_f_limits(f: np.ndarray,  # (R,) the statistic; below 0 counts as 
                         df2: np.ndarray,  # (R,) degrees of freedom within
                         conf_level: float,  # such as .95
                         ) -> np.ndarray:  # (R, 2) lower and upper limit of the noncentrality
-    "Confidence limits of the noncentrality of an F statistic; 0 where even that is too much (Steiger, 2004)."
-    f, df1, df2 = (column[:, None] for column in np.broadcast_arrays(*map(np.atleast_1d, (np.maximum(f, 0.0), df1, df2))))
+    """Return confidence limits of the noncentrality of an F statistic; 0 where even that is too much. Steiger (2004).
+
+    Parameters
+    ----------
+    f : np.ndarray
+        (R,) the statistic; below 0 counts as 0
+    df1 : np.ndarray
+        (R,) degrees of freedom between
+    df2 : np.ndarray
+        (R,) degrees of freedom within
+    conf_level : float
+        such as .95
+
+    Returns
+    -------
+    np.ndarray
+        (R, 2) lower and upper limit of the noncentrality
+    """
+    columns = np.broadcast_arrays(*map(np.atleast_1d, (np.maximum(f, 0.0), df1, df2)))
+    f, df1, df2 = (column[:, None] for column in columns)
     upper = np.array([(1 + conf_level) / 2, (1 - conf_level) / 2])
     most = 2 * df1 * f + 100
     while (low := ncfdtr(df1, df2, most, f) > upper[1]).any():
@@ -137,18 +253,33 @@ def noncentral_f_limits(f: np.ndarray,  # (R,) the statistic; below 0 counts as 
 def range_sf(w: np.ndarray,  # (...) in standard deviations
              k: int,  # from 2 up
              ) -> np.ndarray:  # (...) a probability
-    "Probability that k independent standard normal values span more than w."
+    """Return the probability that k independent standard normal values span more than w.
+
+    Parameters
+    ----------
+    w : np.ndarray
+        (...) in standard deviations
+    k : int
+        from 2 up
+
+    Returns
+    -------
+    np.ndarray
+        (...) a probability
+    """
     step = .6 * k ** -.3  # the more values, the narrower the peak of the integrand, which lies near w / 2
     z = np.asarray(w)[..., None] / 2 + np.arange(-8.5, 8.5 + step, step)
     below, too_low = ndtr(z), ndtr(z - np.asarray(w)[..., None])
-    return k * step / np.sqrt(2 * np.pi) * (np.exp(-z * z / 2) * too_low * _power_ratio(below, below - too_low, k - 1)).sum(axis=-1)
+    density = np.exp(-z * z / 2) * too_low * _power_ratio(below, below - too_low, k - 1)
+    return k * step / np.sqrt(2 * np.pi) * density.sum(axis=-1)
 
 
 def _power_ratio(a: np.ndarray, b: np.ndarray, m: int) -> np.ndarray:
-    "(a^m - b^m) / (a - b), written as a sum, since a difference would lose the digits of what is small."
+    "Return (a^m - b^m) / (a - b), as a sum, since a difference would lose the digits of what is small."
     if m > 30:  # the sum is long, so the power of the ratio is taken instead
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(b < a, a ** m * -np.expm1(m * np.log1p(-np.minimum((a - b) / a, 1))) / (a - b), m * a ** (m - 1))
+            lost = -np.expm1(m * np.log1p(-np.minimum((a - b) / a, 1)))
+            return np.where(b < a, a ** m * lost / (a - b), m * a ** (m - 1))
     total, power = np.ones_like(a), np.ones_like(b)
     for _ in range(m - 1):
         power = power * b
@@ -160,7 +291,22 @@ def studentized_range_sf(q: np.ndarray,  # (P,) from 0 up
                          k: np.ndarray,  # (P,) number of means
                          df: np.ndarray,  # (P,) degrees of freedom
                          ) -> np.ndarray:  # (P,) P(Q > q), with full relative precision
-    "Upper tail of the studentized range distribution."
+    """Return the upper tail of the studentized range distribution. Tukey (1953).
+
+    Parameters
+    ----------
+    q : np.ndarray
+        (P,) from 0 up
+    k : np.ndarray
+        (P,) number of means
+    df : np.ndarray
+        (P,) degrees of freedom
+
+    Returns
+    -------
+    np.ndarray
+        (P,) P(Q > q), with full relative precision
+    """
     q, k, df = np.broadcast_arrays(np.atleast_1d(np.asarray(q, float)), k, np.asarray(df, float))
     result = np.full(q.shape, np.nan)
     slope = 2.5 * np.sqrt(np.log(k))  # the probability falls from 1 to 0 more steeply where there are many means
@@ -175,29 +321,46 @@ def studentized_range_isf(p: float,  # a probability
                           k: np.ndarray,  # (P,) number of means
                           df: np.ndarray,  # (P,) degrees of freedom
                           ) -> np.ndarray:  # (P,) the q with P(Q > q) = p
-    """Upper quantile of the studentized range distribution.
+    """Return the upper quantile of the studentized range distribution.
 
-    It is smooth in 1 / df: where many are asked for, a polynomial through twelve of them gives all, to eleven digits."""
+    It is smooth in 1 / df: a polynomial through twelve values gives many others, to eleven digits.
+
+    Parameters
+    ----------
+    p : float
+        a probability
+    k : np.ndarray
+        (P,) number of means
+    df : np.ndarray
+        (P,) degrees of freedom
+
+    Returns
+    -------
+    np.ndarray
+        (P,) the q with P(Q > q) = p
+    """
     k, df = np.broadcast_arrays(k, np.atleast_1d(np.asarray(df, float)))
     result = np.full(df.shape, np.nan)
     for means in np.unique(k):
         own = (k == means) & np.isfinite(df)
         different, places = np.unique(df[own], return_inverse=True)
         if len(different) > 12 and means <= 12 and different[0] >= 8:
-            quantiles = Chebyshev.interpolate(lambda inverse, k=means: _solved(p, k, 1 / inverse), 11, domain=1 / different[[-1, 0]])
+            quantiles = Chebyshev.interpolate(lambda inverse, k=means: _where_tail_is(p, k, 1 / inverse), 11,
+                                              domain=1 / different[[-1, 0]])
             result[own] = quantiles(1 / different)[places]
         elif len(different):
-            result[own] = _solved(p, means, different)[places]
+            result[own] = _where_tail_is(p, means, different)[places]
     return result
 
 
-def _solved(p: float, k: int, df: np.ndarray) -> np.ndarray:
-    "Where the tail is p, by the secant method."
+def _where_tail_is(p: float, k: int, df: np.ndarray) -> np.ndarray:
+    "Find where the tail is p, by the secant method."
     one_of_all = p / (k * (k - 1))
     bound = stdtrit(df, 1 - one_of_all)
     old, near = (np.log1p((bound * more) ** 2 / df) for more in (1, 1.01))  # the scale: log(1 + q^2 / 2 df)
     old_gap = _tail_gap(old, p, k, df)
-    new = old + old_gap * (near - old) / np.log(one_of_all / stdtr(df, -bound * 1.01))  # a straight line as steep as t's tail
+    # Begin with a straight line as steep as t's tail.
+    new = old + old_gap * (near - old) / np.log(one_of_all / stdtr(df, -bound * 1.01))
     for _ in range(50):
         gap = _tail_gap(new, p, k, df)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -209,5 +372,5 @@ def _solved(p: float, k: int, df: np.ndarray) -> np.ndarray:
 
 
 def _tail_gap(x: np.ndarray, p: float, k: np.ndarray, df: np.ndarray) -> np.ndarray:
-    "By how much the logarithm of the tail beyond q exceeds that of p, for x = log(1 + q^2 / 2 df)."
+    "Return by how much the logarithm of the tail beyond q exceeds that of p, for x = log(1 + q^2 / 2 df)."
     return np.log(studentized_range_sf(np.sqrt(2 * df * np.expm1(x)), k, df) / p)

@@ -9,7 +9,6 @@ __all__ = ['MOST_OTHERS', 'MOST_NODES', 'number_of', 'decimals_of', 'counts_of',
 # %% ../nbs/10a_facts.ipynb #6bb75eb7
 import math
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 from pathlib import Path
@@ -20,116 +19,146 @@ import pandas as pd
 from . import __version__
 from .auditing import audit
 from .card import model_card
-from .cohort import Cohort
+from .cohort import Cohort, shown_combinations, shown_levels
 from .data import load_students
 from .explore import mean_intervals
 from .formula import Formula
 from .model import with_levels
 from .one_student import plain_formula_of
 from .prediction import ScorePredictor, fit_predictor
-from .predictor import LEAST_ALIKE, Facts, Group, GroupErrors, ModelFacts, Number
+from .predictor import LEAST_ALIKE, Facts, GroupErrors, GroupMean, ModelFacts, Number
 from .schema import STUDENTS, DataError, DataWarning, Schema, listed
+from .shapley import Background, background_of
 
 # %% ../nbs/10a_facts.ipynb #65e50b0f
 def number_of(values: pd.Series,  # a column
               declared: tuple[float, float] | None,  # the ends of its scale, if it has one
               ) -> Number:
-    "What a control for a number needs to know."
+    """Return what a control for a column of numbers needs to know.
+
+    Parameters
+    ----------
+    values : pd.Series
+        a column
+    declared : tuple[float, float] | None
+        the ends of its scale, if it has one
+    """
     known = values.dropna()
     low, high = declared or ((known.min().item(), known.max().item()) if known.nunique() > 1 else (0, 1))
     return Number(low, high, low if known.empty else float(known.median()), bool((known % 1 == 0).all()), declared is not None)
 
 
 def decimals_of(number: Number) -> int:
-    "Decimals that tell apart a thousandth of the range."
+    "Return how many decimals tell apart a thousandth of the range."
     return -math.floor(math.log10((number.high - number.low) / 1000))
 
 
 def counts_of(cohort: Cohort, score: str) -> dict[float, float]:
-    "How many students have each score."
+    "Count the students who have each score."
     table = cohort.value_counts(score)
     return {float(value): float(count) for value, count in zip(table["value"], table["count"], strict=True)}
 
 
 def counts_alike(cohort: Cohort, score: str) -> dict[tuple[str, ...], dict[float, float]]:
-    "The same for the students with the same level of every factor, if they are enough."
+    "Count them among the students with the same level of every factor, unless that would show a small group."
     factors = list(cohort.schema.factors)
-    cells = {levels if isinstance(levels, tuple) else (levels,): dict(zip(cell["value"].astype(float), cell["count"].astype(float), strict=True))
+    shown = set(shown_combinations(cohort, score, factors).itertuples(index=False, name=None))
+    cells = {levels if isinstance(levels, tuple) else (levels,):
+             dict(zip(cell["value"].astype(float), cell["count"].astype(float), strict=True))
              for levels, cell in cohort.value_counts(score, by=factors).groupby(factors, observed=True)}
-    return {levels: counts for levels, counts in cells.items() if sum(counts.values()) >= LEAST_ALIKE}
+    return {levels: counts for levels, counts in cells.items() if levels in shown}
 
 
-def groups_of(cohort: Cohort, score: str) -> tuple[Group, ...]:
-    "The mean score of each group that is large enough."
+def groups_of(cohort: Cohort, score: str) -> tuple[GroupMean, ...]:
+    "Return the mean score of each group, unless that would show a small group, directly or by subtraction."
+    shown = {(factor, level) for factor in cohort.schema.factors for level in shown_levels(cohort, score, factor)}
     try:
         table = mean_intervals(cohort, score, list(cohort.schema.factors), min_n=LEAST_ALIKE)
-    except ValueError:  # no group is
+    except ValueError:  # no group is large enough
         return ()
-    return tuple(Group(row.factor, str(row.level), int(row.n), float(row.estimate), float(row.ci_low), float(row.ci_high)) for row in table.itertuples())
+    return tuple(GroupMean(row.factor, str(row.level), int(row.n), float(row.estimate), float(row.ci_low), float(row.ci_high))
+                 for row in table.itertuples() if (row.factor, row.level) in shown)
 
 # %% ../nbs/10a_facts.ipynb #fe862342
-MOST_OTHERS = 4
+MOST_OTHERS = 4  # other numbers that may be known; each one more doubles the number of models
 
 
 def questions_of(schema: Schema) -> list[tuple[str, tuple[str, ...]]]:
-    "Each score with each choice of other numbers that may be known."
+    "List each score with each choice of other numbers that may be known."
     usable = {target: [name for name in schema.numeric if name != target][:MOST_OTHERS] for target in schema.scores}
     return [(target, tuple(sorted(known))) for target, others in usable.items()
             for count in range(len(others) + 1) for known in combinations(others, count)]
 
 
 def fitted_models(rows: pd.DataFrame, schema: Schema, model: str) -> dict[tuple[str, tuple[str, ...]], ScorePredictor]:
-    "A model for each question; raises DataError or ValueError where the rows do not allow one."
-    fitted, told = {}, set()
+    """Fit a model for each question.
+
+    Raises
+    ------
+    DataError, ValueError
+        If the rows do not allow one.
+    """
+    fitted, warned = {}, set()
     for target, known in questions_of(schema):
         inputs = (*schema.factors, *sorted(known, key=schema.numeric.index))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             fitted[target, known] = fit_predictor(rows, target, inputs=inputs, model=model, schema=schema)
-        for warning in caught:  # each model would say the same of the same rows
-            if str(warning.message) not in told:
-                told.add(str(warning.message))
+        for warning in caught:  # each model would warn of the same rows
+            if str(warning.message) not in warned:
+                warned.add(str(warning.message))
                 warnings.warn(warning.message, stacklevel=3)
     return fitted
 
 
-MOST_NODES = 500_000  # of trees, which a page can hold
+MOST_NODES = 500_000  # of trees: more would make a page slow and large
 
 
 def page_formula(predictor: ScorePredictor) -> Formula:
-    "The arithmetic that a page needs; raises ValueError for a model that holds rows of students, or that is too large."
+    """Return the arithmetic that a page needs.
+
+    Raises
+    ------
+    ValueError
+        For a model that keeps rows or is too large.
+    """
     if predictor.formula is not None:
         return predictor.formula
-    said = f"model: {predictor.model!r} of {listed(predictor.inputs)}"
+    named = f"model: {predictor.model!r} of {listed(predictor.inputs)}"
     try:
         formula = plain_formula_of(predictor)
     except TypeError:
-        raise ValueError(f"{said} is made of students' rows, which the page must not hold; use a model that adds up or has trees, or inputs that are all factors") from None
+        raise ValueError(f"{named} keeps students' rows, which a page must not hold; use a model that adds up "
+                         "or has trees, or inputs that are all factors") from None
     nodes = len(getattr(formula.learned, "column", ()))
     if nodes > MOST_NODES:
-        raise ValueError(f"{said} has trees with {nodes:,} nodes, at most {MOST_NODES:,} suit a page; use 'gradient boosting', whose trees are small")
+        raise ValueError(f"{named} has trees with {nodes:,} nodes, and a page can hold at most {MOST_NODES:,}; "
+                         "use 'gradient boosting', whose trees are small")
     return formula
 
 
-def shares_of(predictor: ScorePredictor) -> dict[str, dict[str, float]]:
-    "How many of the students have each level of each factor, among those of whom it is known; and ten values that stand for each number."
-    shares = {name: {level: share for level, share in predictor.profile[name].items() if share > 0}
-              for name in predictor.inputs if name in predictor.schema.factors}
-    return {**{name: {level: share / sum(found.values()) for level, share in found.items()} for name, found in shares.items()},
-            **{name: {value: times / 10 for value, times in Counter(map(repr, predictor.profile[name]["quantiles"][5::10])).items()}
-               for name in predictor.inputs if name not in predictor.schema.factors}}
+def shares_of(predictor: ScorePredictor) -> Background:
+    "Return how each input is spread among the students of whom it is known, which `explain` compares with, too."
+    return background_of(predictor.profile, predictor.schema.factors)
 
 # %% ../nbs/10a_facts.ipynb #edb74093
 def model_facts(predictor: ScorePredictor,
                 rows: pd.DataFrame | None,  # students with scores; None: not audited
                 ) -> ModelFacts:
-    "What the page tells about a model."
+    """Return what the page says about a model.
+
+    Parameters
+    ----------
+    predictor : ScorePredictor
+    rows : pd.DataFrame | None
+        students with scores; None: not audited
+    """
     found = _audited(predictor, rows)
     coverage = None if found is None else _overall(found, "coverage")
     ceiling = predictor.ceiling if predictor.ceiling and math.isfinite(predictor.ceiling[0]) else None
     return ModelFacts(predictor.target, predictor.inputs, predictor.model, predictor.n, dict(predictor.metrics),
-                      ceiling and tuple(map(float, ceiling)), coverage, () if found is None else tuple(_group_errors(found.groups)),
-                      model_card(predictor, found))
+                      ceiling and tuple(map(float, ceiling)), coverage,
+                      () if found is None else tuple(_group_errors(found.groups)), model_card(predictor, found))
 
 
 def _audited(predictor: ScorePredictor, rows: pd.DataFrame | None) -> Any:  # Audit or None
@@ -137,7 +166,7 @@ def _audited(predictor: ScorePredictor, rows: pd.DataFrame | None) -> Any:  # Au
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DataWarning)  # rows left out were told by the fit
+            warnings.simplefilter("ignore", DataWarning)  # the fit has warned of rows that were left out
             return audit(predictor, rows, least=LEAST_ALIKE, left_out=(), pairs=False)
     except DataError:  # too few rows
         return None
@@ -149,23 +178,45 @@ def _overall(found: Any, measure: str) -> float:
 
 
 def _group_errors(groups: pd.DataFrame) -> Iterable[GroupErrors]:
-    "The audit's groups of one factor, a row each."
+    "Yield the audit's figures for each group of one factor."
     own = groups[(groups["inputs"] == "all") & groups["factor_b"].isna()]
-    for (factor, level), of in own.groupby(["factor_a", "level_a"], sort=False, observed=True):
-        value = dict(zip(of["measure"], of["value"].astype(float), strict=True))
+    for (factor, level), group in own.groupby(["factor_a", "level_a"], sort=False, observed=True):
+        value = dict(zip(group["measure"], group["value"].astype(float), strict=True))
         if all(math.isfinite(value[name]) for name in ("bias", "mae", "coverage")):
-            yield GroupErrors(factor, str(level), int(of["n"].iloc[0]), value["bias"], value["mae"], value["coverage"], bool(of["flagged"].any()))
+            yield GroupErrors(factor, str(level), int(group["n"].iloc[0]), value["bias"], value["mae"], value["coverage"],
+                              bool(group["flagged"].any()))
 
 # %% ../nbs/10a_facts.ipynb #6358b38c
 def facts_of(source: Any = None,  # what `load_students` takes; None: the embedded sample. Or a ScorePredictor
              *,
              rows: Any = None,  # with a ScorePredictor: students with scores, to compare with and to audit on
-             schema: Schema | None = None,  # None: the exam data's
+             schema: Schema | None = None,  # what the columns are; None: the exam data's
              model: str = "least squares",  # name of a model, as in `fit_predictor`
-             people: str | None = None,  # what the texts call them; None: "fictional students" for the sample, else "students"
+             people: str | None = None,  # what the texts call them; None: "fictional students" or "students"
              version: str = "",  # of the predictor, to be shown
              ) -> Facts:
-    "Prepare everything that a page needs; raises ValueError or DataError where the rows or the model do not allow it."
+    """Prepare all that a page needs.
+
+    Parameters
+    ----------
+    source : Any = None
+        what `load_students` takes; None: the embedded sample. Or a ScorePredictor
+    rows : Any = None
+        with a ScorePredictor: students with scores, to compare with and to audit on
+    schema : Schema | None = None
+        what the columns are; None: the exam data's
+    model : str = 'least squares'
+        name of a model, as in `fit_predictor`
+    people : str | None = None
+        what the texts call them; None: "fictional students" or "students"
+    version : str = ''
+        of the predictor, to be shown
+
+    Raises
+    ------
+    ValueError, DataError
+        If the rows or the model do not allow it.
+    """
     if isinstance(source, ScorePredictor):
         return _facts_of_predictor(source, rows, schema, people or "students", version)
     people = people or ("fictional students" if source is None else "students")
@@ -180,33 +231,38 @@ def facts_of(source: Any = None,  # what `load_students` takes; None: the embedd
 def _facts_of_predictor(predictor: ScorePredictor, rows: Any, schema: Schema | None, people: str, version: str) -> Facts:
     numbers = tuple(sorted(name for name in predictor.inputs if name not in predictor.schema.factors))
     table = None if rows is None else load_students(rows, schema=schema or predictor.schema)
-    return _assembled(predictor.schema, table, {(predictor.target, numbers): predictor}, [model_facts(predictor, table)], people, version)
+    fitted, models = {(predictor.target, numbers): predictor}, [model_facts(predictor, table)]
+    return _assembled(predictor.schema, table, fitted, models, people, version)
 
 
-def _assembled(schema: Schema, table: pd.DataFrame | None, fitted: Mapping, models: list[ModelFacts], people: str, version: str) -> Facts:
-    "Facts from models, and from the rows if there are any."
+def _assembled(schema: Schema, table: pd.DataFrame | None, fitted: Mapping, models: list[ModelFacts],
+               people: str, version: str) -> Facts:
+    "Put together the facts from models, and from the rows if there are any."
     targets = tuple(dict.fromkeys(target for target, _ in fitted))
-    numbers = _numbers(schema, table, fitted)
-    cohort = None if table is None else _cohort(schema, table, numbers, targets)
+    numbers = _numbers_of(schema, table, fitted)
+    cohort = None if table is None else _cohort_of(schema, table, numbers, targets)
     any_model = next(iter(fitted.values()))
     return Facts(
-        people=people, n=any_model.n if table is None else len(table), version=f"studperf {__version__}" + (f", {version}" if version else ""),
+        people=people, n=any_model.n if table is None else len(table),
+        version=f"studperf {__version__}" + (f", {version}" if version else ""),
         factors={name: _level_counts(name, any_model, table) for name in any_model.schema.factors},
-        numbers=numbers, scores=targets, aliases={name: tuple(schema.aliases.get(name, ())) for name in (*schema.factors, *schema.numeric)},
-        formulas={key: page_formula(one) for key, one in fitted.items()}, shares={key: shares_of(one) for key, one in fitted.items()},
-        counts={} if cohort is None else {name: counts_of(cohort, name) for name in targets},
-        alike={} if cohort is None else {name: counts_alike(cohort, name) for name in targets},
-        means={} if cohort is None else {name: groups_of(cohort, name) for name in targets}, models=tuple(models))
+        numbers=numbers, scores=targets,
+        aliases={name: tuple(schema.aliases.get(name, ())) for name in (*schema.factors, *schema.numeric)},
+        formulas={key: page_formula(one) for key, one in fitted.items()},
+        shares={key: shares_of(one) for key, one in fitted.items()}, models=tuple(models),
+        recode={name: dict(texts) for name, texts in schema.recode.items()}, decimal=schema.decimal,
+        **{name: {} if cohort is None else {target: table_of(cohort, target) for target in targets}
+           for name, table_of in (("counts", counts_of), ("alike", counts_alike), ("means", groups_of))})
 
 
-def _cohort(schema: Schema, table: pd.DataFrame, numbers: Mapping[str, Number], targets: tuple[str, ...]) -> Cohort:
-    "The counts, of scores with many decimals those of a thousandth of their range, which no picture shows."
+def _cohort_of(schema: Schema, table: pd.DataFrame, numbers: Mapping[str, Number], targets: tuple[str, ...]) -> Cohort:
+    "Summarize the rows; scores with many decimals are rounded to a thousandth of their range, which no picture shows."
     rounded = {name: table[name].round(decimals_of(numbers[name])) for name in targets}
     return Cohort.summarize(table.assign(**rounded), schema.only((*schema.factors, *targets)))
 
 
-def _numbers(schema: Schema, table: pd.DataFrame | None, fitted: Mapping) -> dict[str, Number]:
-    "Each number that is asked or told; from the profile of a model where there are no rows."
+def _numbers_of(schema: Schema, table: pd.DataFrame | None, fitted: Mapping) -> dict[str, Number]:
+    "Return each number that is an input or a target; from the profile of a model if there are no rows."
     names = [name for name in schema.numeric if any(name == target or name in known for target, known in fitted)]
     if table is not None:
         return {name: number_of(table[name], schema.scores.get(name)) for name in names}
@@ -219,29 +275,42 @@ def _number_without_rows(name: str, schema: Schema, predictor: ScorePredictor) -
         average, spread = _usual_points(predictor), 3 * predictor.metrics["rmse"]
         return Number(*(limits or (average - spread, average + spread)), average, predictor.whole, limits is not None)
     quantiles = predictor.profile[name]["quantiles"]
-    return Number(*(limits or (quantiles[0], quantiles[-1])), quantiles[50], all(float(value).is_integer() for value in quantiles), limits is not None)
+    whole = all(float(value).is_integer() for value in quantiles)
+    return Number(*(limits or (quantiles[0], quantiles[-1])), quantiles[50], whole, limits is not None)
 
 
 def _usual_points(predictor: ScorePredictor) -> float:
     if predictor.formula is not None:
         return predictor.formula.constant
-    usual = {name: known["mean"] if "mean" in known else max(known, key=known.get) for name, known in predictor.profile.items()}
+    usual = {name: known["mean"] if "mean" in known else max(known, key=known.get)
+             for name, known in predictor.profile.items()}
     return page_formula(predictor).raw(usual)[0]
 
 
 def _level_counts(name: str, predictor: ScorePredictor, table: pd.DataFrame | None) -> dict[str, int]:
-    "How many students have each level that the model knows."
+    "Count the students who have each level that the model knows."
     levels = predictor.schema.factors[name]
     if table is None:
         return {level: round(predictor.n * predictor.profile[name][level]) for level in levels}
     counts = table[name].astype(str).value_counts()
     return {level: int(counts.get(level, 0)) for level in levels}
 
+
 def prepared_facts(source: Any,  # as in `facts_of`; None: the embedded sample, or with a predictor no students
                    predictor: str | None,  # a file, or ADDRESS#NAME of a registry
                    schema: Schema | None, model: str) -> Facts:
-    "What `facts_of` prepares, from names as the command line has them."
+    """Prepare the facts as the command line names them.
+
+    Parameters
+    ----------
+    source : Any
+        as in `facts_of`; None: the embedded sample, or with a predictor no students
+    predictor : str | None
+        a file, or ADDRESS#NAME of a registry
+    schema : Schema | None
+    model : str
+    """
     if predictor is None:
         return facts_of(source, schema=schema, model=model)
-    from studperf.versions import load_named  # here, since it brings what is needed for storage elsewhere
+    from studperf.versions import load_named  # here, since it imports what remote storage needs
     return facts_of(load_named(predictor), rows=source, schema=schema, version=f"predictor {Path(predictor).name}")

@@ -31,9 +31,24 @@ from .variation import ceiling
 def resampled_interval(values: Sequence[float],  # the result of each fold of each repeat
                        folds: int,  # folds of a repeat
                        *,
-                       conf_level: float = .95,
+                       conf_level: float = .95,  # share of such intervals that contain the true mean
                        ) -> tuple[float, float]:  # lower and upper limit
-    "Confidence interval for a cross-validated mean by the corrected resampled t (Nadeau and Bengio, 2003)."
+    """Return the confidence interval of a cross-validated mean by the corrected resampled t (Nadeau and Bengio, 2003).
+
+    Parameters
+    ----------
+    values : Sequence[float]
+        the result of each fold of each repeat
+    folds : int
+        folds of a repeat
+    conf_level : float = 0.95
+        share of such intervals that contain the true mean
+
+    Returns
+    -------
+    tuple[float, float]
+        lower and upper limit
+    """
     count = len(values)
     error = math.sqrt((1 / count + 1 / (folds - 1)) * np.var(values, ddof=1))
     margin = stdtrit(count - 1, (1 + conf_level) / 2) * error
@@ -41,40 +56,82 @@ def resampled_interval(values: Sequence[float],  # the result of each fold of ea
 
 # %% ../nbs/06a_selection.ipynb #2bf3eff0
 def compare_models(rows: Any,  # a frame with a row per student
-                   target: str,  # the score to be predicted
+                   target: str,  # the score to predict, one of the Schema's scores
                    *,
-                   inputs: str | Sequence[str] = "background",  # "background", "all" or names of columns
+                   inputs: str | Sequence[str] = "background",  # columns: "background", "all" or names
                    models: Sequence[str] | None = None,  # names of `candidate_models`; None: all of them
                    schema: Schema = STUDENTS,  # what the columns are
-                   folds: int = 5,  # parts of a repeat
-                   repeats: int = 2,  # with other parts each time
-                   seed: int = 0,  # of the splits, the sample and the models
-                   most_rows: int = 5_000,  # of more rows a sample is compared
+                   folds: int = 5,  # parts of each repeat; from 2
+                   repeats: int = 2,  # each with other parts; from 1
+                   seed: int = 0,  # for the splits, the sample and what is random in the models
+                   most_rows: int = 5_000,  # with more rows, a sample of so many is compared
                    jobs: int | None = None,  # processes; None: one for each processor
-                   known_ceiling: Sequence[float] | None = None,  # R2 that no model can pass, with its interval, if it was estimated before
+                   known_ceiling: Sequence[float] | None = None,  # highest possible R2, its interval; None: estimate
                    progress: bool = True,  # show a bar if it takes longer than a second
                    ) -> pd.DataFrame:  # a row per model, best first: see COMPARED for the columns
     """Compare models by nested, repeated cross-validation, all on the same splits.
 
-    Raises ValueError or DataError where the question or the rows do not allow it; warns of rows left out."""
+    The inputs "background" are the factors and covariates of the Schema, "all" are these and the other scores.
+
+    Warns (DataWarning) of
+    rows and models left out.
+
+    Parameters
+    ----------
+    rows : Any
+        a frame with a row per student
+    target : str
+        the score to predict, one of the Schema's scores
+    inputs : str | Sequence[str] = 'background'
+        columns: "background", "all" or names
+    models : Sequence[str] | None = None
+        names of `candidate_models`; None: all of them
+    schema : Schema = STUDENTS
+        what the columns are
+    folds : int = 5
+        parts of each repeat; from 2
+    repeats : int = 2
+        each with other parts; from 1
+    seed : int = 0
+        for the splits, the sample and what is random in the models
+    most_rows : int = 5000
+        with more rows, a sample of so many is compared
+    jobs : int | None = None
+        processes; None: one for each processor
+    known_ceiling : Sequence[float] | None = None
+        highest possible R2, its interval; None: estimate
+    progress : bool = True
+        show a bar if it takes longer than a second
+
+    Returns
+    -------
+    pd.DataFrame
+        a row per model, best first: see COMPARED for the columns
+
+    Raises
+    ------
+    ValueError
+        For a wrong argument and DataError for rows that no model can be fitted to.
+    """
     names = input_columns(inputs, target, schema)
     table = training_table(rows, target, names, schema, folds=folds)
     _check_question(models, {"repeats": (repeats, 1), "most_rows": (most_rows, max(LEAST_ROWS, 2 * folds))})
     ceilings = ceiling_of(table, target, names, schema) if known_ceiling is None else list(known_ceiling)
     sample = table if len(table) <= most_rows else table.sample(most_rows, random_state=seed)
-    known = with_levels(schema.only((*names, target)), table)
-    there = candidate_models(seed)
-    chosen = _affordable([known_model(name, there) for name in (there if models is None else models)], len(sample), seed)
+    chosen = _affordable(models, len(sample), seed)
     splits = [split for repeat in range(repeats) for split in splits_of(sample, folds, schema, seed=seed + repeat)]
-    estimators = candidates(known, target, names, seed=seed, rows=min(len(train) for train, _ in splits), models=chosen)
+    fewest = min(len(train) for train, _ in splits)
+    known = with_levels(schema.only((*names, target)), table)
+    estimators = candidates(known, target, names, seed=seed, rows=fewest, models=chosen)
     frame, scores = sample[list(names)], sample[target].to_numpy(float)
-    tasks = [(name, place) for name in reversed(chosen) for place in range(len(splits))]  # the slow ones first
-    measured = _all_measured([(clone(estimators[name]), frame, scores, *splits[place]) for name, place in tasks],
-                             _jobs(chosen, jobs, seed), progress)
-    results = pd.DataFrame(measured, index=pd.MultiIndex.from_tuples(tasks, names=["model", "split"]))
+    results = _results(estimators, frame, scores, splits, _jobs(chosen, jobs, seed), progress)
     comparison = _compared(results, folds).reindex(chosen).rename_axis("model").reset_index()
-    comparison.insert(1, "inputs", inputs if isinstance(inputs, str) else ", ".join(names))
-    comparison.insert(2, "n", len(sample))
+    said = inputs if isinstance(inputs, str) else ", ".join(names)
+    return _ranked(comparison.assign(inputs=said, n=len(sample)), ceilings)
+
+
+def _ranked(comparison: pd.DataFrame, ceilings: Sequence[float]) -> pd.DataFrame:
+    "Put the best model first, and mark the chosen one."
     comparison[["ceiling", "ceiling_low", "ceiling_high"]] = ceilings
     comparison = comparison.sort_values("r2", ascending=False, kind="stable", ignore_index=True)
     comparison["chosen"] = comparison["model"] == choose_model(comparison)
@@ -82,7 +139,7 @@ def compare_models(rows: Any,  # a frame with a row per student
 
 
 def _check_question(models: Sequence[str] | None, numbers: Mapping[str, tuple[int, int]]) -> None:
-    "Raise ValueError unless models are a list of different names, and numbers whole and at least so large."
+    "Raise ValueError unless models are a list of different names, and each number is whole and large enough."
     if isinstance(models, str) or (models is not None and not len(models)):
         raise ValueError(f"models: found {models!r}, expected a list of names such as ['least squares']")
     if repeated := [name for place, name in enumerate(models or ()) if name in models[:place]]:
@@ -99,42 +156,73 @@ COMPARED = ("model", "inputs", "n", "r2", "r2_low", "r2_high", "mae", "mae_low",
 
 # %% ../nbs/06a_selection.ipynb #822525f1
 def known_model(name: str, known: Mapping[str, Any]) -> str:
-    "The name, if there is such a model."
+    """Return the name of a model.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model.
+    """
     if name not in known:
         raise ValueError(f"model: found {name!r}, expected one of {', '.join(map(repr, known))}")
     return name
 
-
 # %% ../nbs/06a_selection.ipynb #c853703f
 def splits_of(table: pd.DataFrame,  # with the Schema's cluster, if it names one
-              folds: int,
-              schema: Schema, *,
-              seed: int = 0,
+              folds: int,  # parts
+              schema: Schema,
+              *,
+              seed: int = 0,  # for the parts
               ) -> list[tuple[np.ndarray, np.ndarray]]:  # places of the training rows and of the others, for each fold
-    "Parts to put aside in turn; students of one cluster stay together. Raises DataError if one cluster leaves too few others."
+    """Return parts to put aside in turn; students of one cluster stay together.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        with the Schema's cluster, if it names one
+    folds : int
+        parts
+    schema : Schema
+    seed : int = 0
+        for the parts
+
+    Returns
+    -------
+    list[tuple[np.ndarray, np.ndarray]]
+        places of the training rows and of the others, for each fold
+
+    Raises
+    ------
+    DataError
+        If all clusters but one are too few to fit a model to.
+    """
     clusters = table[schema.cluster].astype(object) if schema.cluster in table else None
     if clusters is None or clusters.nunique() < folds:
         return list(KFold(folds, shuffle=True, random_state=seed).split(table))
-    # A student of unknown cluster is one alone.
-    groups = clusters.where(clusters.notna(), pd.Series([("alone", place) for place in range(len(table))], table.index, object))
-    splits = list(GroupKFold(folds, shuffle=True, random_state=seed).split(table, groups=pd.factorize(groups)[0]))
+    # A student of unknown cluster is a cluster alone.
+    alone = pd.Series([("alone", place) for place in range(len(table))], table.index, object)
+    groups = pd.factorize(clusters.where(clusters.notna(), alone))[0]
+    splits = list(GroupKFold(folds, shuffle=True, random_state=seed).split(table, groups=groups))
     if (fewest := min(len(train) for train, _ in splits)) < LEAST_ROWS // 2:
-        raise DataError("the table", [f"column {schema.cluster!r}: {clusters.mode()[0]!r} has {clusters.value_counts().iloc[0]} of {len(table)} rows, "
-                                      f"and {fewest} others are too few to fit a model to; give more rows of others, or a Schema without the cluster"])
+        raise DataError("the table", [
+            f"column {schema.cluster!r}: {clusters.mode()[0]!r} has {clusters.value_counts().iloc[0]} of {len(table)} "
+            f"rows, and {fewest} others are too few to fit a model to; give more rows of others, or a Schema without the "
+            "cluster"])
     return splits
 
 # %% ../nbs/06a_selection.ipynb #571cf5ea
-def _affordable(models: Sequence[str], n: int, seed: int) -> list[str]:
-    "Without the models that would take too long; says so."
+def _affordable(models: Sequence[str] | None, n: int, seed: int) -> list[str]:
+    "Return the names of models without those that would take too long; warns of these."
     known = candidate_models(seed)
-    if slow := [name for name in models if n > known[name].most_rows]:
+    asked = [known_model(name, known) for name in (known if models is None else models)]
+    if slow := [name for name in asked if n > known[name].most_rows]:
         warnings.warn(f"left out of the comparison, since they take long with {n:,} rows: {', '.join(slow)}; "
                       "compare fewer rows (most_rows) to have them", DataWarning, stacklevel=3)
-    return [name for name in models if name not in slow]
+    return [name for name in asked if name not in slow]
 
 
 def _jobs(models: Sequence[str], jobs: int | None, seed: int) -> int:
-    "Starting processes takes a second or two: not for models that need no search."
+    "Return how many processes to use: starting them takes a second or two, too long for models that need no search."
     if jobs is not None:
         return jobs
     known = candidate_models(seed)
@@ -142,13 +230,23 @@ def _jobs(models: Sequence[str], jobs: int | None, seed: int) -> int:
     return 1 if quick else joblib.cpu_count()
 
 # %% ../nbs/06a_selection.ipynb #1d3620a4
+def _results(estimators: Mapping[str, Any], frame: pd.DataFrame, scores: np.ndarray, splits: Sequence[tuple], jobs: int,
+             progress: bool) -> pd.DataFrame:  # a row per model and split
+    "Fit each model to each training part, and measure it on the rest."
+    places = [(name, place) for name in reversed(estimators) for place in range(len(splits))]  # the slow ones first
+    tasks = [(clone(estimators[name]), frame, scores, *splits[place]) for name, place in places]
+    index = pd.MultiIndex.from_tuples(places, names=["model", "split"])
+    return pd.DataFrame(_all_measured(tasks, jobs, progress), index=index)
+
+
 def _all_measured(tasks: Sequence[tuple], jobs: int, progress: bool) -> list[dict[str, float]]:
-    "Fit and measure, several at the same time; the results in the order of the tasks."
+    "Fit and measure, several at the same time; return the results in the order of the tasks."
+    bar = {"total": len(tasks), "desc": "models", "delay": 1, "leave": False, "disable": not progress}
     if jobs == 1:
         with few_threads(len(tasks[0][1])):
-            return [_measured(*task) for task in tqdm(tasks, desc="models", delay=1, leave=False, disable=not progress)]
-    work = joblib.Parallel(n_jobs=jobs, return_as="generator")(joblib.delayed(_measured_in_process)(*task) for task in tasks)
-    return list(tqdm(work, total=len(tasks), desc="models", delay=1, leave=False, disable=not progress))
+            return [_measured(*task) for task in tqdm(tasks, **bar)]
+    work = joblib.Parallel(n_jobs=jobs, return_as="generator")
+    return list(tqdm(work(joblib.delayed(_measured_in_process)(*task) for task in tasks), **bar))
 
 
 def _measured_in_process(estimator: Any, frame: pd.DataFrame, *others: np.ndarray) -> dict[str, float]:
@@ -163,11 +261,12 @@ def _measured(estimator: Any, frame: pd.DataFrame, scores: np.ndarray, train: np
     expected = estimator.predict(frame.iloc[test])
     done = perf_counter()
     error = scores[test] - expected
-    return {"r2": r2_score(scores[test], expected) if len(test) > 1 else np.nan, "mae": np.abs(error).mean(), "rmse": np.sqrt((error ** 2).mean()), "fit_seconds": fitted - start, "predict_seconds": done - fitted}
+    return {"r2": r2_score(scores[test], expected) if len(test) > 1 else np.nan, "mae": np.abs(error).mean(),
+            "rmse": np.sqrt((error ** 2).mean()), "fit_seconds": fitted - start, "predict_seconds": done - fitted}
 
 
 def _compared(results: pd.DataFrame, folds: int) -> pd.DataFrame:
-    "Means and intervals of each model, and of its difference from the best."
+    "Return means and intervals of each model, and of its difference from the best."
     r2 = results["r2"].unstack("model")
     best = r2[r2.mean().idxmax()]
     rows = {}
@@ -176,13 +275,14 @@ def _compared(results: pd.DataFrame, folds: int) -> pd.DataFrame:
         values = {measure: own[measure] for measure in ("r2", "mae", "rmse")} | {"difference": r2[name] - best}
         rows[name] = {measure: series.mean() for measure, series in values.items()}
         for measure, series in values.items():
-            rows[name][f"{measure}_low"], rows[name][f"{measure}_high"] = resampled_interval(series.dropna(), folds)  # one student has no R2
+            limits = resampled_interval(series.dropna(), folds)  # a test part of one student has no R2
+            rows[name] |= dict(zip((f"{measure}_low", f"{measure}_high"), limits, strict=True))
         rows[name] |= own[["fit_seconds", "predict_seconds"]].mean()
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def ceiling_of(table: pd.DataFrame, target: str, inputs: Sequence[str], schema: Schema) -> list[float]:
-    "The ceiling of R2 and its interval; NaN where an input is no factor, so that cells mean nothing."
+    "Return the ceiling of R2 and its interval; NaN if an input is not a factor, since then there are no cells."
     if not set(inputs) <= set(schema.factors):
         return [np.nan] * 3
     found = ceiling(Cohort.summarize(table, schema.only((*inputs, target)), counts=False), [target]).iloc[0]
@@ -191,19 +291,46 @@ def ceiling_of(table: pd.DataFrame, target: str, inputs: Sequence[str], schema: 
 # %% ../nbs/06a_selection.ipynb #368e95ef
 def choose_model(comparison: pd.DataFrame,  # from `compare_models`
                  ) -> str:  # its name
-    "The simplest model that is not distinguishably worse than the best: its R2 lies in the best's interval, and the difference's interval reaches 0."
+    """Return the simplest model that is not distinguishably worse than the best.
+
+    Its R2 lies in the interval of the best, and the interval of the difference reaches 0.
+
+    Parameters
+    ----------
+    comparison : pd.DataFrame
+        from `compare_models`
+
+    Returns
+    -------
+    str
+        its name
+    """
     least = comparison.loc[comparison["r2"].idxmax(), "r2_low"]
     near = set(comparison.loc[(comparison["difference_high"] >= 0) & ~(comparison["r2"] < least), "model"])
     return next(name for name in candidate_models() if name in near)
 
 # %% ../nbs/06a_selection.ipynb #6565d9d0
 def plot_models(comparison: pd.DataFrame,  # from `compare_models`
+                *,
                 ax: Any = None,  # matplotlib Axes to draw into; None: a new figure
                 ) -> Any:  # the Axes
-    "Draw the R2 of each model with its interval, between the mean and the ceiling."
-    import matplotlib.pyplot as plt  # here, since the dashboard's kernels fit models but draw no figure
+    """Draw the R2 of each model with its interval, between the mean and the ceiling.
 
-    from studperf.explore import BLUE, GREY, ORANGE
+    Parameters
+    ----------
+    comparison : pd.DataFrame
+        from `compare_models`
+    ax : Any = None
+        matplotlib Axes to draw into; None: a new figure
+
+    Returns
+    -------
+    Any
+        the Axes
+    """
+    import matplotlib.pyplot as plt  # here, since the dashboard's kernels fit models but draw nothing
+
+    from studperf.explore import BLUE, GREY, ORANGE, described
 
     if ax is None:
         ax = plt.subplots(figsize=(6.4, 1 + .32 * len(comparison)), layout="constrained")[1]
@@ -220,4 +347,20 @@ def plot_models(comparison: pd.DataFrame,  # from `compare_models`
     ax.set_xlabel("R² on students that the model was not fitted to, 95% interval")
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
-    return ax
+    return described(ax, *_models_texts(comparison))
+
+
+def _models_texts(comparison: pd.DataFrame) -> tuple[str, str]:
+    "Return the caption and the text alternative of `plot_models`."
+    from studperf.sentences import signed
+
+    def told(value: float, low: float, high: float) -> str:
+        return f"{signed(value, 3)} ({signed(low, 3)} to {signed(high, 3)})"
+
+    caption = "R² of each model on students it was not fitted to (dot), with its 95% interval (line)."
+    alt = f"R² by model: {'; '.join(f'{row.model} {told(row.r2, row.r2_low, row.r2_high)}' for row in comparison.itertuples())}."
+    if comparison["ceiling"].isna().any():
+        return caption, alt
+    top = comparison.iloc[0]
+    return (f"{caption} The dashed line is the ceiling, the highest R² that any model of these inputs can reach, with its interval (band).",
+            f"{alt} The ceiling is {told(top['ceiling'], top['ceiling_low'], top['ceiling_high'])}.")

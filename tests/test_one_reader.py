@@ -16,7 +16,7 @@ from studperf import STUDENTS, Cohort, DataError, DataWarning, fit_predictor, lo
 from studperf import cohort as cohort_module
 from studperf.class_list import LIMITS, predict_class, read_class_list
 from studperf.facts import facts_of
-from studperf.predictor import Predictor
+from studperf.predictor import PredictorWidget
 from studperf.scoring import PREDICTED, predict_file
 from studperf.values import NO_VALUE_TEXTS
 
@@ -233,7 +233,7 @@ def predictor():
 
 @pytest.fixture(scope="module")
 def page(predictor):
-    return Predictor(facts_of(predictor))
+    return PredictorWidget(facts_of(predictor))
 
 
 @dataclass
