@@ -15,7 +15,7 @@ import joblib
 import pandas as pd
 
 from studperf import DataWarning, audit, fit_predictor, simulate_students
-from studperf.selection import few_threads
+from studperf.models.threads import few_threads
 
 TABLE = Path(__file__).parent / "results" / "audit_flags.csv"
 ROWS, MANY = 1000, 100_000

@@ -38,16 +38,22 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from studperf import (GENERATOR, STUDENTS, Cohort, Generator, Schema, ceiling, compare, correlations, decompose, describe,
-                      equivalence, interactions, manova, mixed, pairs, ranks, regress, simulate_students, spread, trend)
-from studperf.adjust import COVARIANCES, Design, Estimates, cell_rows, covariance, least_squares, type_2_tests
-from studperf.cohort import LevelCounts, Moments, Scale, level_counts
-from studperf.comparison import (adjusted, cannot_compare, hedges_g, kruskal_wallis, linear_trend, mann_whitney,
-                                 median_distances, omega_squared, one_way_anova, rank_biserial, score_groups, weighted_row,
-                                 welch_anova, welch_t)
-from studperf.decomposition import gap_parts
-from studperf.distributions import noncentral_f_limits, studentized_range_sf
-from studperf.weights import GroupMeans, group_means
+from studperf import STUDENTS, Cohort, Schema, ceiling, compare, correlations, decompose, describe, equivalence, interactions, manova, mixed, pairs, ranks, regress, simulate_students, spread, trend
+from studperf.rows.simulation import GENERATOR, Generator
+from studperf.statistics.estimates import COVARIANCES, Estimates, covariance
+from studperf.statistics.least_squares import Design, cell_rows, least_squares
+from studperf.statistics.term_tests import type_2_tests
+from studperf.cohort.counts import LevelCounts, level_counts
+from studperf.cohort.moments import Moments
+from studperf.cohort.units import Scale
+from studperf.statistics.comparison import weighted_row
+from studperf.statistics.groups import cannot_compare, score_groups
+from studperf.statistics.mean_tests import hedges_g, linear_trend, omega_squared, one_way_anova, welch_anova, welch_t
+from studperf.statistics.multiplicity import adjusted
+from studperf.statistics.ranks import kruskal_wallis, mann_whitney, median_distances, rank_biserial
+from studperf.statistics.decomposition import gap_parts
+from studperf.statistics.distributions import noncentral_f_limits, studentized_range_sf
+from studperf.cohort.means import GroupMeans, group_means
 
 TABLE = Path(__file__).parent / "results" / "calibration.csv"
 COLUMNS = ["setting", "n", "method", "quantity", "nominal", "rate", "mc_error", "cohorts", "within_bounds"]

@@ -27,8 +27,9 @@ import pandas as pd
 import statsmodels.api as sm
 from scipy.special import ndtri
 
-from studperf import GENERATOR, STUDENTS, DataWarning, fit_predictor, simulate_students
-from studperf.selection import few_threads
+from studperf import STUDENTS, DataWarning, fit_predictor, simulate_students
+from studperf.rows.simulation import GENERATOR
+from studperf.models.threads import few_threads
 
 TABLE = Path(__file__).parent / "results" / "interval_coverage.csv"
 LEVELS = (.8, .9, .95)

@@ -186,7 +186,7 @@ def fits_of(model):
 def comparison_by_studperf(path, optional):
     """Five folds, twice, and within each training part a search for the parameters where a model has some."""
     from studperf import STUDENTS, compare_models, load_students
-    from studperf.model import candidates
+    from studperf.models.candidates import candidates
 
     known = candidates(STUDENTS, TARGET)
     models = [name for name in known if optional or name not in OPTIONAL]
@@ -228,8 +228,8 @@ def first_and_later(work):
 def growth(path, model, fitted, predicted, most_seconds):
     """Seconds for fitting a model to so many rows, its search included, and for predicting so many with one fitted to 1,000."""
     from studperf import STUDENTS, fit_predictor, load_students
-    from studperf.model import candidate_models, candidates
-    from studperf.selection import few_threads
+    from studperf.models.candidates import candidate_models, candidates
+    from studperf.models.threads import few_threads
 
     rows, most_rows = load_students(path), candidate_models()[model].most_rows
     estimator = candidates(STUDENTS, TARGET)[model]

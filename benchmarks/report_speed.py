@@ -35,7 +35,7 @@ COLUMNS = ("contender", "rows", "seconds_inside", "seconds_cpu", "seconds_proces
 
 
 def studperf(path, page):
-    from studperf.reporting import report
+    from studperf.reporting.report import report
     yield
     report(path, page)
 

@@ -1,9 +1,12 @@
 """How students' test scores differ by group, how sure we can be, and what score to expect."""
 __version__ = "0.1.0"
 
+import importlib
+import warnings
+
 import lazy_loader
 
-# The public names stand in __init__.pyi; each module is imported when a name of it is first used.
+# __init__.pyi lists the public names; each module is imported when a name of it is first used.
 _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 # What only the dashboard and notebooks need is not installed by `pip install studperf` alone: the extra that brings it.
@@ -19,8 +22,41 @@ def with_remedy(error):
     return ModuleNotFoundError(f'{package} is not installed; install it with: pip install "studperf[{_EXTRAS[package]}]"', name=package)
 
 
+# Names that were public in version 0.1, and where they are now. They go with version 0.3.
+_FORMER = {
+    "Audit": "models.audit.Audit",
+    "ExpectedScore": "dashboard.answers.ExpectedScore",
+    "GENERATOR": "rows.simulation.GENERATOR",
+    "Generator": "rows.simulation.Generator",
+    "MixedModel": "statistics.mixed.MixedModel",
+    "Predictor": "dashboard.predictor.PredictorWidget",
+    "PredictorFileError": "prediction.formula_file.PredictorFileError",
+    "Regression": "statistics.regression.Regression",
+    "ScorePredictor": "models.predictor.ScorePredictor",
+    "adjusted_pairs": "statistics.regression.adjusted_pairs",
+    "alt_of": "reporting.canvas.alt_of",
+    "caption_of": "reporting.canvas.caption_of",
+    "choose_model": "models.selection.choose_model",
+    "dependence": "models.explanation.dependence",
+    "explain": "models.explanation.explain",
+    "load_named": "models.registry.load_named",
+    "plot_cells": "reporting.figures_of_groups.plot_cells",
+    "plot_dependence": "reporting.figures_of_models.plot_dependence",
+    "plot_forest": "reporting.figures_of_groups.plot_forest",
+    "plot_missing": "reporting.figures_of_scores.plot_missing",
+    "plot_scores": "reporting.figures_of_scores.plot_scores",
+    "predict_partitions": "prediction.tables.predict_partitions",
+    "read_formula": "prediction.formula_file.read_formula",
+}
+
+
 def __getattr__(name):
+    module, _, now = _FORMER.get(name, name).rpartition(".")
     try:
-        return _public(name)
+        if not module:
+            return _public(name)
+        warnings.warn(f"import {now} from studperf.{module}: studperf.{name} goes with version 0.3",
+                      DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(f"studperf.{module}"), now)
     except ModuleNotFoundError as error:
         raise with_remedy(error) from None

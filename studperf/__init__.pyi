@@ -1,39 +1,40 @@
-from .adjust import Regression, interactions, regress
-from .auditing import Audit, audit, plot_audit
-from .card import model_card
-from .cohort import Cohort
-from .comparison import compare, equivalence, pairs, ranks, spread, trend
-from .contrasts import adjusted_pairs, gaps, plot_forest
-from .data import GENERATOR, Generator, load_students, simulate_students
-from .decomposition import decompose
-from .explanation import dependence, explain, importance, plot_dependence, plot_explanation, plot_importance
-from .explore import (
-    alt_of, caption_of, correlations, describe, missing_values, plot_correlations, plot_distribution, plot_means,
-    plot_missing, plot_scores,
-)
-from .figures import plot_ceiling, plot_cells, plot_gaps, plot_interaction, plot_pairs, plot_trend
-from .formula_file import PredictorFileError, read_formula
-from .planning import power
-from .predicting import predict_partitions
-from .prediction import ScorePredictor, fit_predictor, load_predictor
-from .predictor import ExpectedScore, PredictorWidget
-from .reporting import report
-from .schema import STUDENTS, DataError, DataWarning, Schema
-from .scoring import predict_file
-from .selection import choose_model, compare_models, plot_models
-from .serving import serve
-from .variation import MixedModel, ceiling, manova, mixed
-from .versions import Registry, load_named
+from .rows.values import DataError, DataWarning
+from .rows.schema import STUDENTS, Schema
+from .rows.reading import load_students
+from .rows.simulation import simulate_students
+from .cohort.cohort import Cohort
+from .statistics.description import describe, missing_values
+from .statistics.correlations import correlations
+from .statistics.comparison import compare, equivalence, pairs, trend
+from .statistics.ranks import ranks, spread
+from .statistics.planning import power
+from .statistics.regression import interactions, regress
+from .statistics.gaps import gaps
+from .statistics.decomposition import decompose
+from .statistics.manova import manova
+from .statistics.mixed import mixed
+from .statistics.ceiling import ceiling
+from .statistics.odds import odds
+from .prediction.files import predict_file
+from .models.selection import compare_models
+from .models.explanation import importance
+from .models.predictor import fit_predictor, load_predictor
+from .models.audit import audit
+from .models.registry import Registry
+from .reporting.figures_of_scores import plot_correlations, plot_distribution
+from .reporting.figures_of_groups import plot_gaps, plot_interaction, plot_means, plot_pairs, plot_trend
+from .reporting.figures_of_models import plot_audit, plot_ceiling, plot_explanation, plot_importance, plot_models
+from .reporting.report import report
+from .reporting.model_card import model_card
+from .dashboard.predictor import PredictorWidget
+from .dashboard.server.serving import serve
 
 __all__ = [
-    "GENERATOR", "STUDENTS", "Audit", "Cohort", "DataError", "DataWarning", "ExpectedScore", "Generator",
-    "MixedModel", "PredictorFileError", "PredictorWidget", "Registry", "Regression", "Schema", "ScorePredictor",
-    "adjusted_pairs", "alt_of", "audit", "caption_of", "ceiling", "choose_model", "compare", "compare_models",
-    "correlations", "decompose", "dependence", "describe", "equivalence", "explain", "fit_predictor", "gaps",
-    "importance", "interactions", "load_named", "load_predictor", "load_students", "manova", "missing_values",
-    "mixed", "model_card", "pairs", "plot_audit", "plot_ceiling", "plot_cells", "plot_correlations",
-    "plot_dependence", "plot_distribution", "plot_explanation", "plot_forest", "plot_gaps", "plot_importance",
-    "plot_interaction", "plot_means", "plot_missing", "plot_models", "plot_pairs", "plot_scores", "plot_trend", "power",
-    "predict_file", "predict_partitions", "ranks", "read_formula", "regress", "report", "serve",
-    "simulate_students", "spread", "trend",
+    "STUDENTS", "Cohort", "DataError", "DataWarning", "PredictorWidget", "Registry", "Schema", "audit", "ceiling",
+    "compare", "compare_models", "correlations", "decompose", "describe", "equivalence", "fit_predictor", "gaps",
+    "importance", "interactions", "load_predictor", "load_students", "manova", "missing_values", "mixed",
+    "model_card", "odds", "pairs", "plot_audit", "plot_ceiling", "plot_correlations", "plot_distribution",
+    "plot_explanation", "plot_gaps", "plot_importance", "plot_interaction", "plot_means", "plot_models",
+    "plot_pairs", "plot_trend", "power", "predict_file", "ranks", "regress", "report", "serve", "simulate_students",
+    "spread", "trend",
 ]

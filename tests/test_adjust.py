@@ -9,14 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studperf.adjust import interactions, regress
-from studperf.cohort import Cohort
-from studperf.comparison import compare
-from studperf.data import simulate_students
-from studperf.decomposition import DECOMPOSITION_COLUMNS, decompose
-from studperf.explore import describe
-from studperf.schema import STUDENTS, Schema
-from studperf.variation import ceiling, manova, mixed
+from studperf.statistics.regression import interactions, regress
+from studperf.cohort.cohort import Cohort
+from studperf.statistics.comparison import compare
+from studperf.rows.simulation import simulate_students
+from studperf.statistics.decomposition import DECOMPOSITION_COLUMNS, decompose
+from studperf.statistics.description import describe
+from studperf.rows.schema import STUDENTS, Schema
+from studperf.statistics.ceiling import ceiling
+from studperf.statistics.manova import manova
+from studperf.statistics.mixed import mixed
 
 REFERENCE = Path(__file__).parent / "reference"
 BACKGROUND = {name: STUDENTS.factors[name] for name in ("gender", "parental_education", "lunch", "test_prep")}
@@ -54,7 +56,7 @@ def model_of(students, name):
     return regress(Cohort.summarize(students, schema), score, factors=factors, **options)
 
 
-@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+@pytest.mark.filterwarnings("ignore::studperf.rows.values.DataWarning")
 @pytest.mark.parametrize("name", ["math", "math by school", "reading", "reading by school", "math and reading by school", "crossed"])
 def test_weighted_regression_agrees_with_svyglm(students, theirs, name):
     model, theirs = model_of(students, name), theirs[name]
@@ -75,7 +77,7 @@ def test_weighted_regression_agrees_with_svyglm(students, theirs, name):
         assert ours == pytest.approx(theirs["means"].to_dict(), **CLOSE)
 
 
-@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+@pytest.mark.filterwarnings("ignore::studperf.rows.values.DataWarning")
 def test_weights_of_one_count_each_student_once(students):
     """The linearised errors are then HC0 with n / (n - 1), and the fit is that without weights."""
     whole = students.dropna().assign(weight=1)
@@ -90,7 +92,7 @@ def test_weights_of_one_count_each_student_once(students):
     assert weighted.predict(new)["prediction"].tolist() == pytest.approx(plain.predict(new)["prediction"].tolist())
 
 
-@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+@pytest.mark.filterwarnings("ignore::studperf.rows.values.DataWarning")
 def test_the_scale_of_weights_does_not_matter(students):
     by_school = [regress(Cohort.summarize(students.assign(weight=students["weight"] * factor), BY_SCHOOL), "math")
                  for factor in (1, 1000)]
@@ -100,7 +102,7 @@ def test_the_scale_of_weights_does_not_matter(students):
     assert by_school[0].sigma == pytest.approx(by_school[1].sigma)
 
 
-@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+@pytest.mark.filterwarnings("ignore::studperf.rows.values.DataWarning")
 def test_proportional_means_weigh_students(students):
     model = regress(Cohort.summarize(students, WEIGHTED), "math")
     complete = students.dropna(subset=["math", "lunch"])
@@ -111,7 +113,7 @@ def test_proportional_means_weigh_students(students):
         assert ours["n"].item() == (complete["gender"] == level).sum()
 
 
-@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+@pytest.mark.filterwarnings("ignore::studperf.rows.values.DataWarning")
 def test_what_weights_cannot_have_is_refused(students):
     weighted, by_school = (Cohort.summarize(students, schema) for schema in (WEIGHTED, BY_SCHOOL))
     for ask, message in [(lambda: regress(weighted, "math", vcov="HC3"), "expected one of 'linearized', 'linearized cluster' .with survey"),
@@ -127,7 +129,7 @@ def test_what_weights_cannot_have_is_refused(students):
     assert table["statistic"].notna().any() and table["sum_sq"].isna().all()
 
 
-@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+@pytest.mark.filterwarnings("ignore::studperf.rows.values.DataWarning")
 def test_few_clusters_with_weights_have_no_errors(students):
     few = students.assign(school=[f"s{i % 5}" for i in range(len(students))])
     model = regress(Cohort.summarize(few, BY_SCHOOL), "math")
@@ -136,7 +138,7 @@ def test_few_clusters_with_weights_have_no_errors(students):
     assert model.tests["p_value"].isna().all()
 
 
-@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+@pytest.mark.filterwarnings("ignore::studperf.rows.values.DataWarning")
 def test_an_only_student_with_weights_has_no_error(students):
     """The only student of a level is fitted exactly, whatever the weight."""
     alone = students.assign(test_prep=["rare", *students["test_prep"][1:]]).dropna()
@@ -159,7 +161,7 @@ def test_a_student_who_has_all_the_weight_of_a_level_has_no_error(students):
     assert table["method"].item() == "not tested: only one student in 'female' has a weight above 0" and np.isnan(table["p_value"].item())
 
 
-@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+@pytest.mark.filterwarnings("ignore::studperf.rows.values.DataWarning")
 def test_groups_whose_weights_are_all_0_stand_for_nobody(students):
     """The fit is that without them; they remain part of the sample."""
     nobody = (students["lunch"] == "standard") & (students["parental_education"] == "high school")
@@ -174,7 +176,7 @@ def test_groups_whose_weights_are_all_0_stand_for_nobody(students):
         regress(Cohort.summarize(students.assign(weight=0), WEIGHTED), "math")
 
 
-@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+@pytest.mark.filterwarnings("ignore::studperf.rows.values.DataWarning")
 def test_what_has_no_form_for_weights_says_so(students):
     by_school = Cohort.summarize(students, BY_SCHOOL)
     for name, ask in {"decompose": lambda: decompose(by_school, "math", "lunch"), "manova": lambda: manova(by_school),
@@ -185,7 +187,7 @@ def test_what_has_no_form_for_weights_says_so(students):
 
 # ----------------------------------------------------------------------------------------------------- decompose
 
-@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+@pytest.mark.filterwarnings("ignore::studperf.rows.values.DataWarning")
 @pytest.mark.parametrize("factor", ["lunch", "parental_education"])
 def test_decomposition_agrees_with_r(students, theirs, factor):
     table = decompose(Cohort.summarize(students, PLAIN), "math", factor)
@@ -195,7 +197,7 @@ def test_decomposition_agrees_with_r(students, theirs, factor):
     assert ours == pytest.approx(theirs[f"math by {factor}"].to_dict(), **CLOSE)
 
 
-@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+@pytest.mark.filterwarnings("ignore::studperf.rows.values.DataWarning")
 def test_parts_add_up_and_shares_are_of_clear_gaps(students):
     table = decompose(Cohort.summarize(students, PLAIN), "math", "parental_education", conf_level=.9)
     assert (table["group_b"] == "some high school").all() and (table["conf_level"] == .9).all()
@@ -212,7 +214,7 @@ def test_parts_add_up_and_shares_are_of_clear_gaps(students):
     assert table["share"].isna().any() and table["share"].notna().any()
 
 
-@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+@pytest.mark.filterwarnings("ignore::studperf.rows.values.DataWarning")
 def test_decomposition_errors_agree_with_a_bootstrap(students):
     """600 resamples estimate a standard deviation with an error of 3%; .12 is four times that."""
     random, complete = np.random.default_rng(2), students.dropna(subset=["math", "lunch"])

@@ -7,10 +7,10 @@ import pytest
 from arithmetic_cases import ENCODED, KEEPS_ROWS, LEVEL, SHORT, case
 
 from studperf import predict_file
-from studperf.encoded import EncodedFormula
-from studperf.formula_file import formula_from_dict, formula_to_dict
-from studperf.one_student import encoded_formula_of, plain_formula_of
-from studperf.predicting import FormulaPredictor
+from studperf.prediction.trees import EncodedFormula
+from studperf.prediction.formula_file import formula_from_dict, formula_to_dict
+from studperf.models.arithmetic import encoded_formula_of, plain_formula_of
+from studperf.prediction.tables import FormulaPredictor
 
 pytestmark = [pytest.mark.usefixtures("no_search"), pytest.mark.filterwarnings("ignore::studperf.DataWarning")]
 

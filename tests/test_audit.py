@@ -9,13 +9,18 @@ import scipy.stats
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
-from studperf.auditing import GROUP_COLUMNS, MEASURES, Audit, audit, audited_schema, judge_group, mean_with_error, plot_audit, shown_groups
-from studperf.card import groups_table, model_card
-from studperf.cohort import withheld
-from studperf.data import load_students, simulate_students
-from studperf.prediction import fit_predictor
-from studperf.schema import STUDENTS, DataError, DataWarning, Schema
-from studperf.selection import splits_of
+from studperf.models.audit import (
+    GROUP_COLUMNS, MEASURES, Audit, audit, audited_schema, judge_group, mean_with_error, shown_groups,
+)
+from studperf.reporting.figures_of_models import plot_audit
+from studperf.reporting.model_card import groups_table, model_card
+from studperf.cohort.small_groups import withheld
+from studperf.rows.reading import load_students
+from studperf.rows.simulation import simulate_students
+from studperf.models.predictor import fit_predictor
+from studperf.rows.schema import STUDENTS, Schema
+from studperf.rows.values import DataError, DataWarning
+from studperf.models.selection import splits_of
 
 HOSTILE = '<script>alert("x")</script>'
 
@@ -431,8 +436,8 @@ def test_card_without_audit_or_comparison(predictor):
 
 
 def test_card_of_a_chosen_and_saved_predictor(students, tmp_path):
-    from studperf.prediction import load_predictor
-    from studperf.selection import compare_models
+    from studperf.models.predictor import load_predictor
+    from studperf.models.selection import compare_models
 
     rows = students[:200]
     comparison = compare_models(rows, "math", models=["mean", "ridge", "k-nearest neighbours"], folds=3, repeats=1, progress=False, jobs=1)

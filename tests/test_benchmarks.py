@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from studperf import simulate_students
-from studperf.model import candidate_models
+from studperf.models.candidates import candidate_models
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 

@@ -15,12 +15,14 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBRegressor
 
 from studperf import registry
-from studperf.boosted import storable, trees_of_catboost, trees_of_xgboost
-from studperf.data import load_students, simulate_students
-from studperf.model import candidates
-from studperf.prediction import fit_predictor, load_predictor
-from studperf.registry import BOOSTED, PredictorFileError
-from studperf.schema import STUDENTS
+from studperf.models.boosted import storable, trees_of_catboost, trees_of_xgboost
+from studperf.rows.reading import load_students
+from studperf.rows.simulation import simulate_students
+from studperf.models.candidates import candidates
+from studperf.models.predictor import fit_predictor, load_predictor
+from studperf.models.storage import BOOSTED
+from studperf.prediction.formula_file import PredictorFileError
+from studperf.rows.schema import STUDENTS
 
 BY_NAME = {"XGBoost": trees_of_xgboost, "CatBoost": trees_of_catboost}
 
@@ -128,8 +130,8 @@ import importlib.util
 found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name in ("xgboost", "catboost") else found(name, *rest)
 import pandas as pd
-from studperf.model import candidate_models
-from studperf.prediction import load_predictor
+from studperf.models.candidates import candidate_models
+from studperf.models.predictor import load_predictor
 assert not {"XGBoost", "CatBoost"} & set(candidate_models())
 predictor = load_predictor(sys.argv[1])
 print(predictor.predict_one(pd.read_json(sys.argv[2], typ="series").to_dict()).prediction)

@@ -215,7 +215,7 @@ def test_faults_are_all_told(process, tmp_path):
 
 
 def test_a_failure_in_the_middle_leaves_what_was_there(tmp_path):
-    from studperf.schema import whole_file
+    from studperf.files import whole_file
 
     path = tmp_path / "report.html"
     path.write_text("yesterday's")

@@ -16,8 +16,8 @@ from playwright.sync_api import expect
 from serving import COMMAND, PATIENCE, Served
 from voila.paths import collect_template_paths
 
-from studperf.predictor import PredictorWidget
-from studperf.serving import dashboard_environment
+from studperf.dashboard.predictor import PredictorWidget
+from studperf.dashboard.server.settings import dashboard_environment
 
 REPO = Path(__file__).resolve().parents[1]
 WIDE, MIDDLE, NARROW = {"width": 1280, "height": 900}, {"width": 768, "height": 1024}, {"width": 390, "height": 844}

@@ -18,7 +18,7 @@ from serving import COMMAND, PATIENCE, Served, free_port
 
 from studperf import load_students
 from studperf.cli import main
-from studperf.prediction import fit_predictor
+from studperf.models.predictor import fit_predictor
 
 REPO = Path(__file__).resolve().parents[1]
 DOCKERFILE = (REPO / "Dockerfile").read_text("utf-8")

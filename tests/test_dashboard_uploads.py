@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from studperf.class_list import class_html, csv_of, places_of, predict_class, read_class_list, template_of
-from studperf.predictor import Facts, PredictorWidget
-from studperf.values import spelling
+from studperf.dashboard.class_list import class_html, csv_of, places_of, predict_class, read_class_list, template_of
+from studperf.dashboard.facts import Facts
+from studperf.dashboard.predictor import PredictorWidget
+from studperf.rows.values import spelling
 
 FILES, FORMS, SECONDS = 10_000, 10, 5  # each file's time, on a machine with much else to do
 CELLS = ["female", "male", "FEMALE", "group A", "group Z", "some college", "master's degree", "standard", "free/reduced", "none", "completed", "", "NA", "nan", "-",

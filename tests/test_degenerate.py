@@ -10,12 +10,19 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.oneway import anova_oneway
 
-from studperf.adjust import CLUSTER_COVARIANCES, interactions, regress
-from studperf.cohort import Cohort
-from studperf.comparison import (COMPARISON_COLUMNS, compare, equivalence, hedges_g, noncentral_t_limits, pairs, ranks,
-                                 score_groups, spread, trend)
-from studperf.schema import DataError, Schema
-from studperf.variation import ceiling, manova, mixed
+from studperf.statistics.estimates import CLUSTER_COVARIANCES
+from studperf.statistics.regression import interactions, regress
+from studperf.cohort.cohort import Cohort
+from studperf.statistics.comparison import compare, equivalence, pairs, trend
+from studperf.statistics.distributions import noncentral_t_limits
+from studperf.statistics.groups import COMPARISON_COLUMNS, score_groups
+from studperf.statistics.mean_tests import hedges_g
+from studperf.statistics.ranks import ranks, spread
+from studperf.rows.schema import Schema
+from studperf.rows.values import DataError
+from studperf.statistics.ceiling import ceiling
+from studperf.statistics.manova import manova
+from studperf.statistics.mixed import mixed
 
 TESTED = ["ci_low", "ci_high", "statistic", "df2", "p_value", "p_adjusted", "effect", "effect_low", "effect_high"]
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from studperf import Cohort, Schema, compare_models, fit_predictor, load_students, regress, simulate_students
-from studperf.display import number_format
+from studperf.text import number_format
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 

@@ -47,7 +47,7 @@ def test_all_pages_are_in_order(repo_copy):
     texts = [path.read_text(encoding="utf-8") for path in repo_copy.glob("_proc/**/*.ipynb")]
     assert not any("https://studperf.github.io/studperf/" in text for text in texts), "a link leaves this copy of the site"
     assert any("show_doc(compare)" in text and "#### Cohort.summarize" not in text for text in texts)
-    from studperf import ScorePredictor
+    from studperf.models.predictor import ScorePredictor
     base = next(one for one in ScorePredictor.__mro__ if "predict" in vars(one))
     for method in ("Cohort.summarize", f"{base.__name__}.predict"):  # one that a public class defines, and one that it may inherit
         assert sum(f"#### {method}\\n" in text for text in texts) == 1

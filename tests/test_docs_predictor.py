@@ -8,7 +8,7 @@ import pytest
 from arithmetic_cases import LEVEL, MARKS, SHORT, case
 
 from studperf import STUDENTS, fit_predictor, load_students
-from studperf.formula_file import formula_to_dict
+from studperf.prediction.formula_file import formula_to_dict
 
 REPO = Path(__file__).resolve().parents[1]
 SCORES = ("math", "reading", "writing")

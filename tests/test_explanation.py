@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studperf.data import load_students, simulate_students
-from studperf.explanation import (LIMIT, MODEL_CAUTION, dependence, explain, importance, make_up_students,
-                                  plot_dependence, plot_explanation, plot_importance)
-from studperf.model import candidates
-from studperf.prediction import fit_predictor
-from studperf.schema import STUDENTS, DataError, DataWarning, Schema
-from studperf.shapley import background_of, sampled_points, shapley_points
+from studperf.rows.reading import load_students
+from studperf.rows.simulation import simulate_students
+from studperf.models.explanation import LIMIT, MODEL_CAUTION, dependence, explain, importance, make_up_students
+from studperf.reporting.figures_of_models import plot_dependence, plot_explanation, plot_importance
+from studperf.models.candidates import candidates
+from studperf.models.predictor import fit_predictor
+from studperf.rows.schema import STUDENTS, Schema
+from studperf.rows.values import DataError, DataWarning
+from studperf.prediction.shapley import background_of, sampled_points, shapley_points
 
 MODELS = tuple(candidates(STUDENTS, "math"))
 ADA = {"gender": "female", "ethnicity": "group C", "parental_education": "some high school", "lunch": "free/reduced",

@@ -20,7 +20,8 @@ from matplotlib.testing.compare import compare_images
 from PIL import Image
 
 import studperf
-from studperf import Cohort, Schema, alt_of, caption_of, explore, figures
+from studperf import Cohort, Schema, explore, figures
+from studperf.reporting.canvas import alt_of, caption_of
 
 BASELINE = Path(__file__).with_name("baseline")
 # Root mean square over all pixels, of 255. The same Matplotlib gives 0; a title that lacks a letter gives 1.9 or more, a label

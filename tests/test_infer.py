@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from studperf import Cohort, DataError, DataWarning, Schema, load_students, regress
-from studperf.data import read_raw
+from studperf.rows.reading import read_raw
 
 WORDS = {  # columns of the Portuguese student file (Cortez and Silva, 2008): their texts, or lowest and highest code
     "school": "GP MS", "sex": "F M", "age": (15, 22), "address": "U R", "famsize": "LE3 GT3", "Pstatus": "T A", "Medu": (0, 4), "Fedu": (0, 4),
@@ -130,8 +130,8 @@ def test_a_messy_file_is_read_as_its_draft_says(tmp_path, encoding, separator, m
     assert read["Attendance"].tolist() == content["Attendance"].str.rstrip("%").astype(int).tolist()
     assert sorted(read["Language"].dropna().unique()) == ["English", "Français", "Português"]
     expected = Cohort.summarize(read, draft)
-    monkeypatch.setattr("studperf.cohort.SMALL", 0)  # by DuckDB, too
-    monkeypatch.setattr("studperf.cohort._summarize_loaded", lambda *_: pytest.fail("DuckDB did not read it") if encoding.startswith("utf-8")
+    monkeypatch.setattr("studperf.cohort.summarizing.SMALL", 0)  # by DuckDB, too
+    monkeypatch.setattr("studperf.cohort.summarizing._summarize_loaded", lambda *_: pytest.fail("DuckDB did not read it") if encoding.startswith("utf-8")
                         else expected)
     assert Cohort.summarize(path, draft) == expected == quietly(Cohort.summarize, content, draft)
 
@@ -147,8 +147,8 @@ def test_what_numbers_mean_is_read_alike_everywhere(tmp_path, monkeypatch):
     cohort = Cohort.summarize(expected, draft)
     table.to_csv(tmp_path / "a.csv", index=False)
     table.to_parquet(tmp_path / "a.parquet")
-    monkeypatch.setattr("studperf.cohort.SMALL", 0)
-    monkeypatch.setattr("studperf.cohort._summarize_loaded", lambda *_: pytest.fail("DuckDB did not read it"))
+    monkeypatch.setattr("studperf.cohort.summarizing.SMALL", 0)
+    monkeypatch.setattr("studperf.cohort.summarizing._summarize_loaded", lambda *_: pytest.fail("DuckDB did not read it"))
     for path in ("a.csv", "a.parquet"):
         assert Cohort.summarize(tmp_path / path, draft) == cohort
     import polars

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from studperf import (Cohort, Schema, ceiling, compare, correlations, describe, equivalence, interactions, manova, missing_values,
                       mixed, pairs, ranks, regress, spread, trend)
-from studperf.adjust import CLUSTER_COVARIANCES, COVARIANCES
+from studperf.statistics.estimates import CLUSTER_COVARIANCES, COVARIANCES
 
 SCHEMA = Schema(factors={"class": ["7a", "7b", "7c", "7d", "7e"], "sex": None, "twin": None}, ordered=["class"],
                 scores=["mark", "essay"], covariates=["age"], cluster="school")

@@ -4,7 +4,9 @@ import pandas as pd
 import polars
 import pytest
 
-from studperf import Cohort, Schema, alt_of, plot_scores
+from studperf import Cohort, Schema
+from studperf.reporting.canvas import alt_of
+from studperf.reporting.figures_of_scores import plot_scores
 
 pytestmark = pytest.mark.usefixtures("files_by_duckdb")
 SCHEMA = Schema(["class"], {"essay": None, "talk": None, "exam": None, "length": None})

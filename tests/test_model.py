@@ -25,14 +25,17 @@ from sklearn.tree import DecisionTreeRegressor
 from xgboost import XGBRegressor
 
 from studperf import registry
-from studperf.data import GENERATOR, load_students, simulate_students
-from studperf.fitted import step_of
-from studperf.model import Encoder, candidate_models, candidates
-from studperf.formula_file import read_formula
-from studperf.prediction import fit_predictor, load_predictor
-from studperf.registry import PredictorFileError
-from studperf.schema import STUDENTS, DataError, DataWarning, Schema
-from studperf.selection import COMPARED, compare_models
+from studperf.rows.reading import load_students
+from studperf.rows.simulation import GENERATOR, simulate_students
+from studperf.models.fitted import step_of
+from studperf.models.candidates import candidate_models, candidates
+from studperf.models.encoding import Encoder
+from studperf.prediction.formula_file import read_formula
+from studperf.models.predictor import fit_predictor, load_predictor
+from studperf.prediction.formula_file import PredictorFileError
+from studperf.rows.schema import STUDENTS, Schema
+from studperf.rows.values import DataError, DataWarning
+from studperf.models.selection import COMPARED, compare_models
 
 MODELS = tuple(candidate_models())
 

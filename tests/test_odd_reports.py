@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from studperf import Cohort, DataError, Schema
-from studperf.reporting import interaction_parts, manova_part, report
+from studperf.reporting.report import report
+from studperf.reporting.report_parts import interaction_parts, manova_part
 
 LEVELS = ["<b>bold</b>", "A & B", "“q”", "it's", "Ünïcode", "日本", "1", "10", "True", "yes", "no", "none", "  pad", "a" * 60, "x|y", "{{7*7}}", "%s", "$\\alpha$", "-"]
 SCORES = {"whole": lambda random, n: random.integers(0, 101, n), "twentieths": lambda random, n: random.integers(0, 21, n) / 20,

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studperf.cohort import Cohort
-from studperf.data import load_students, simulate_students
-from studperf.odds import odds
-from studperf.schema import STUDENTS, Schema
+from studperf.cohort.cohort import Cohort
+from studperf.rows.reading import load_students
+from studperf.rows.simulation import simulate_students
+from studperf.statistics.odds import odds
+from studperf.rows.schema import STUDENTS, Schema
 
 REFERENCE = Path(__file__).parent / "reference"
 BACKGROUND = {name: STUDENTS.factors[name] for name in ("gender", "parental_education", "lunch", "test_prep")}

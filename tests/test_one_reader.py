@@ -14,11 +14,11 @@ import pytest
 
 from studperf import STUDENTS, Cohort, DataError, DataWarning, fit_predictor, load_students, report, scoring, simulate_students
 from studperf import cohort as cohort_module
-from studperf.class_list import LIMITS, predict_class, read_class_list
-from studperf.facts import facts_of
-from studperf.predictor import PredictorWidget
-from studperf.scoring import PREDICTED, predict_file
-from studperf.values import NO_VALUE_TEXTS
+from studperf.dashboard.class_list import LIMITS, predict_class, read_class_list
+from studperf.dashboard.preparing import facts_of
+from studperf.dashboard.predictor import PredictorWidget
+from studperf.prediction.files import PREDICTED, predict_file
+from studperf.rows.values import NO_VALUE_TEXTS
 
 # ---- The files ----
 

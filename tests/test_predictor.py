@@ -11,15 +11,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from studperf import read_formula, simulate_students
-from studperf.class_list import csv_of, harmless, predict_class, read_class_list
-from studperf.explanation import explain
-from studperf.formula_file import formula_from_dict, formula_to_dict
-from studperf.page import SECTIONS, Form, PredictorPage, choose_from
-from studperf.prediction import fit_predictor
-from studperf.predictor import PredictorWidget, facts_from_dict, facts_to_dict
-from studperf.schema import STUDENTS, Schema
-from studperf.values import spelling
+from studperf import simulate_students
+from studperf.prediction.formula_file import read_formula
+from studperf.dashboard.class_list import csv_of, harmless, predict_class, read_class_list
+from studperf.models.explanation import explain
+from studperf.prediction.formula_file import formula_from_dict, formula_to_dict
+from studperf.dashboard.form import Form, choose_from
+from studperf.dashboard.page import SECTIONS, PredictorPage
+from studperf.models.predictor import fit_predictor
+from studperf.dashboard.facts import facts_from_dict, facts_to_dict
+from studperf.dashboard.predictor import PredictorWidget
+from studperf.rows.schema import STUDENTS, Schema
+from studperf.rows.values import spelling
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,7 @@ def odd_tables():
     yield "few rows", base[:25], Schema(["gender"], {"math": (0, 100)})
 
 
-@pytest.mark.filterwarnings("ignore::studperf.schema.DataWarning")
+@pytest.mark.filterwarnings("ignore::studperf.rows.values.DataWarning")
 @pytest.mark.parametrize("rows, schema", [pytest.param(rows, schema, id=name) for name, rows, schema in odd_tables()])
 def test_a_page_for_any_schema(rows, schema):
     predictor = PredictorWidget(rows, schema=schema)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studperf import STUDENTS, Cohort, DataError, DataWarning, Schema, load_students
-from studperf.values import MISSING_TEXTS
+from studperf.rows.values import MISSING_TEXTS
 
 pytestmark = pytest.mark.usefixtures("files_by_duckdb")
 

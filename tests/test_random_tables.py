@@ -11,7 +11,8 @@ from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.oneway import anova_oneway
 
 from studperf import Cohort, Schema, compare, correlations, describe, equivalence, interactions, pairs, ranks, regress, spread
-from studperf.comparison import one_way_anova, score_groups
+from studperf.statistics.groups import score_groups
+from studperf.statistics.mean_tests import one_way_anova
 
 FACTORS = ["area", "kind"]
 MARGIN = 1.5

@@ -17,8 +17,11 @@ from scipy import stats
 
 from studperf import (Cohort, Schema, ceiling, compare, correlations, describe, equivalence, interactions, manova, mixed, pairs,
                       ranks, regress, spread, trend)
-from studperf.adjust import COVARIANCES
-from studperf.comparison import kruskal_wallis, level_counts, omega_squared, one_way_anova, score_groups, welch_anova
+from studperf.statistics.estimates import COVARIANCES
+from studperf.cohort.counts import level_counts
+from studperf.statistics.groups import score_groups
+from studperf.statistics.mean_tests import omega_squared, one_way_anova, welch_anova
+from studperf.statistics.ranks import kruskal_wallis
 
 FOLDER = Path(__file__).parent / "reference"
 SCHEMAS = {

@@ -13,13 +13,19 @@ import pytest
 from agreement import read_values, relative_difference, table_lines
 from scipy.stats import studentized_range
 
-from studperf.adjust import COVARIANCES, interactions, regress
-from studperf.cohort import Cohort
-from studperf.comparison import (compare, kruskal_wallis, level_counts, omega_squared, one_way_anova, pairs, ranks,
-                                 score_groups, spread, trend, welch_anova)
-from studperf.explore import correlations, describe
-from studperf.schema import Schema
-from studperf.variation import manova, mixed
+from studperf.statistics.estimates import COVARIANCES
+from studperf.statistics.regression import interactions, regress
+from studperf.cohort.cohort import Cohort
+from studperf.cohort.counts import level_counts
+from studperf.statistics.comparison import compare, pairs, trend
+from studperf.statistics.groups import score_groups
+from studperf.statistics.mean_tests import omega_squared, one_way_anova, welch_anova
+from studperf.statistics.ranks import kruskal_wallis, ranks, spread
+from studperf.statistics.correlations import correlations
+from studperf.statistics.description import describe
+from studperf.rows.schema import Schema
+from studperf.statistics.manova import manova
+from studperf.statistics.mixed import mixed
 
 TOLERANCE = 1e-6
 MANOVA = {"manova_pillai": "Pillai's trace", "manova_wilks": "Wilks' lambda"}  # printed, see test_manova_agrees_with_r

@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from studperf.cohort import Cohort
-from studperf.comparison import compare, equivalence, pairs, ranks, spread, trend
-from studperf.explore import correlations, describe, plot_distribution
-from studperf.planning import POWER_COLUMNS, detectable_difference, needed_n, power, t_power, welch_power
-from studperf.schema import Schema
+from studperf.cohort.cohort import Cohort
+from studperf.statistics.comparison import compare, equivalence, pairs, trend
+from studperf.statistics.ranks import ranks, spread
+from studperf.reporting.figures_of_scores import plot_distribution
+from studperf.statistics.correlations import correlations
+from studperf.statistics.description import describe
+from studperf.statistics.planning import POWER_COLUMNS, detectable_difference, needed_n, power, t_power, welch_power
+from studperf.rows.schema import Schema
 
 REFERENCE = Path(__file__).parent / "reference"
 CLOSE = {"rel": 1e-9, "abs": 1e-12}

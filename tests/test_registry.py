@@ -14,11 +14,13 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import make_server
 
 from studperf import versions
-from studperf.data import load_students, simulate_students
-from studperf.prediction import fit_predictor
-from studperf.registry import PredictorFileError
-from studperf.schema import DataWarning
-from studperf.versions import PREDICTOR, Registry, load_named, standing
+from studperf.rows.reading import load_students
+from studperf.rows.simulation import simulate_students
+from studperf.models.predictor import fit_predictor
+from studperf.prediction.formula_file import PredictorFileError
+from studperf.rows.values import DataWarning
+from studperf.models.registry import Registry, load_named
+from studperf.models.versions import PREDICTOR, standing
 
 
 @pytest.fixture(scope="module")
@@ -197,8 +199,8 @@ def test_a_list_of_200_versions_reads_no_model(tmp_path, predictors):
 # Imports once, then forks, so that the writers start at the same moment.
 WRITERS = """
 import os, sys
-from studperf.prediction import load_predictor
-from studperf.versions import Registry
+from studperf.models.predictor import load_predictor
+from studperf.models.registry import Registry
 predictor, children = load_predictor(sys.argv[1]), []
 wait, go = os.pipe()
 for number in range(8):
@@ -243,8 +245,8 @@ def test_eight_processes_publish_to_a_folder(tmp_path, predictors, fresh):
 
 S3_WRITER = """
 import json, sys
-from studperf.prediction import load_predictor
-from studperf.versions import Registry
+from studperf.models.predictor import load_predictor
+from studperf.models.registry import Registry
 registry = Registry(sys.argv[2], **json.loads(sys.argv[3]))
 for turn in range(2):
     print(registry.publish("math", load_predictor(sys.argv[1]), note=f"{sys.argv[4]}.{turn}"))
@@ -273,8 +275,8 @@ def test_threads_and_processes_publish_to_s3(tmp_path, predictors, fresh, s3):
 VICTIMS = """
 import os, shutil, signal, sys
 from itertools import count
-from studperf.prediction import load_predictor
-from studperf.versions import Registry
+from studperf.models.predictor import load_predictor
+from studperf.models.registry import Registry
 start, folder, predictor = sys.argv[1], sys.argv[2], load_predictor(sys.argv[3])
 
 def kill_at(last, place):
@@ -326,8 +328,8 @@ def test_a_full_disk_changes_nothing(tmp_path, predictors, fresh):
     predictors[1].save(tmp_path / "predictor")
     said = run_script("""
 import resource, sys
-from studperf.prediction import load_predictor
-from studperf.versions import Registry
+from studperf.models.predictor import load_predictor
+from studperf.models.registry import Registry
 predictor = load_predictor(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 try:

@@ -10,7 +10,7 @@ import pytest
 import statsmodels.formula.api as smf
 
 from studperf import Cohort, Schema, gaps, report
-from studperf.schema import DataWarning
+from studperf.rows.values import DataWarning
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_the_notebook_was_run_and_has_the_reports_numbers(tmp_path):
 
 
 def test_an_error_leaves_neither_report_nor_notebook(tmp_path, monkeypatch):
-    monkeypatch.setattr("studperf.report_notebook.notebook_cells", lambda *given, **options: [("code", "1 / 0")])
+    monkeypatch.setattr("studperf.reporting.report_notebook.notebook_cells", lambda *given, **options: [("code", "1 / 0")])
     with pytest.raises(Exception, match="ZeroDivisionError"):
         report(table(), tmp_path / "report.html", schema=PUPILS, notebook=True)
     assert list(tmp_path.iterdir()) == []

@@ -10,9 +10,9 @@ import pyarrow.parquet
 import pytest
 
 from studperf import STUDENTS, DataError, DataWarning, Schema, fit_predictor, load_students, scoring, simulate_students
-from studperf.model import candidate_models
-from studperf.predicting import PREDICTED, predict_partitions
-from studperf.scoring import predict_file
+from studperf.models.candidates import candidate_models
+from studperf.prediction.tables import PREDICTED, predict_partitions
+from studperf.prediction.files import predict_file
 
 MODELS = [name for name in candidate_models() if name not in ("XGBoost", "CatBoost")]
 OWN = Schema({"class": ["7", "8", "9"], "sex": ["boy", "girl"]}, {"exam": (0, 60), "essay": (-5.5, 20)}, ["class"], covariates=["age"],

@@ -4,8 +4,11 @@ import pandas as pd
 import pytest
 
 from studperf import STUDENTS, Cohort, Schema, simulate_students
-from studperf.bounds import LEAST_AUDITED, LEAST_SHOWN
-from studperf.cohort import reported_scores, select_cells, shown_combinations, shown_levels, small_groups, without_small_groups, withheld
+from studperf.cohort.bounds import LEAST_AUDITED, LEAST_SHOWN
+from studperf.cohort.merging import select_cells
+from studperf.cohort.small_groups import (
+    reported_scores, shown_combinations, shown_levels, small_groups, without_small_groups, withheld,
+)
 
 
 def follows(counts, secret):

@@ -105,7 +105,7 @@ def test_statsmodels_is_only_imported_to_adjust_p_values():
 
 
 def test_adjusted_p_values_are_those_of_the_textbook():
-    from studperf.comparison import adjusted
+    from studperf.statistics.multiplicity import adjusted
 
     random = np.random.default_rng(8)
     for m in (1, 2, 15, 400):
@@ -128,7 +128,7 @@ def test_adjusting_collects_no_garbage_of_others():
     """Holm's method in statsmodels asks for a full collection, 0.1 s where much is in memory; what others froze stays so."""
     import gc
 
-    from studperf.comparison import adjusted
+    from studperf.statistics.multiplicity import adjusted
 
     adjusted([.01, .02])
     assert gc.get_freeze_count() == 0

@@ -6,7 +6,7 @@ import pytest
 from conftest import shared_file
 
 from studperf import Cohort, Schema
-from studperf.weights import group_means
+from studperf.cohort.means import group_means
 
 TABLES = {  # factors, scores, covariates, cluster
     "CASchools.csv": (["county", "grades"], ["read", "math"], ["income"], None),

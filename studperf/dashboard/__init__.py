@@ -1,0 +1,1 @@
+"""Answer in the browser: the predictor as a widget and as a page."""

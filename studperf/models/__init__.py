@@ -1,0 +1,1 @@
+"""Fit, compare, explain, judge and keep models of a score."""

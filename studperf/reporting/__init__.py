@@ -1,0 +1,1 @@
+"""Turn tables into figures, sentences, the report and the model card."""

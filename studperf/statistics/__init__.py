@@ -1,0 +1,1 @@
+"""Turn sums into tables: descriptions, comparisons and regressions, each with intervals."""
