@@ -245,7 +245,7 @@ def served(**limits):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    code = f"import studperf; from studperf.limits import Limits; studperf.serve(port={port}, limits=Limits(**{limits}))"
+    code = f"import studperf; from studperf.dashboard.server.limits import Limits; studperf.serve(port={port}, limits=Limits(**{limits}))"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as server:
         try:
             next(said for said in server.stdout if "Open http" in said)

@@ -67,11 +67,12 @@ def made_quickly(candidate):
 @contextmanager
 def first_values():
     """Models are made quickly, where it does not matter how good they are."""
-    from studperf import model
+    from studperf.models import candidates, predictor, selection, storage
 
-    known = model.candidate_models
+    known = candidates.candidate_models
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "candidate_models", lambda seed=0: {name: made_quickly(one) for name, one in known(seed).items()})
+        for module in (candidates, predictor, selection, storage):
+            patch.setattr(module, "candidate_models", lambda seed=0: {name: made_quickly(one) for name, one in known(seed).items()})
         yield
 
 

@@ -14,14 +14,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBRegressor
 
-from studperf import registry
 from studperf.models.boosted import storable, trees_of_catboost, trees_of_xgboost
 from studperf.rows.reading import load_students
 from studperf.rows.simulation import simulate_students
 from studperf.models.candidates import candidates
 from studperf.models.predictor import fit_predictor, load_predictor
 from studperf.models.storage import BOOSTED
-from studperf.prediction.formula_file import PredictorFileError
+from studperf.prediction.formula_file import PredictorFileError, record_hash
 from studperf.rows.schema import STUDENTS
 
 BY_NAME = {"XGBoost": trees_of_xgboost, "CatBoost": trees_of_catboost}
@@ -43,7 +42,7 @@ def forged(path, predictor, source):
         record, model = json.loads(archive.read("predictor.json")), skops.io.dumps(predictor.pipeline)
     record = {key: value for key, value in record.items() if key != "sha256"} | {"model_sha256": hashlib.sha256(model).hexdigest()}
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("predictor.json", json.dumps(record | {"sha256": registry.record_hash(record)}))
+        archive.writestr("predictor.json", json.dumps(record | {"sha256": record_hash(record)}))
         archive.writestr("model.skops", model)
     return path
 

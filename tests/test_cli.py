@@ -56,11 +56,11 @@ def test_every_command_explains_itself(studperf, command):
 
 @pytest.fixture
 def few_models(monkeypatch):
-    """Four models are compared, where it does not matter how many: all of them are in nbs/11_cli.ipynb."""
-    from studperf import model, selection
+    """Four models are compared, where it does not matter how many: all of them are in nbs/9_cli/cli.ipynb."""
+    from studperf.models import candidates, predictor, selection
 
-    known = model.candidate_models
-    for module in (model, selection):
+    known = candidates.candidate_models
+    for module in (candidates, predictor, selection):
         monkeypatch.setattr(module, "candidate_models", lambda seed=0: dict(list(known(seed).items())[:4]))
 
 

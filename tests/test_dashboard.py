@@ -103,7 +103,7 @@ def test_scripts_come_in_few_requests(opened):
     with opened(WIDE) as page:
         asked = page.evaluate("performance.getEntriesByType('resource').map(one => new URL(one.name).pathname).filter(path => path.endsWith('.js'))")
     assert sum(path.endswith("/voila/parts.js") for path in asked) == 1
-    assert len(asked) < 15, f"{len(asked)} scripts, of which parts.js should hold nearly all (nbs/10eb_parts.ipynb): {asked}"
+    assert len(asked) < 15, f"{len(asked)} scripts, of which parts.js should hold nearly all (nbs/7_dashboard/server/scripts.ipynb): {asked}"
 
 
 def test_each_control_changes_the_answer(opened, predictor):

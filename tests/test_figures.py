@@ -20,7 +20,8 @@ from matplotlib.testing.compare import compare_images
 from PIL import Image
 
 import studperf
-from studperf import Cohort, Schema, explore, figures
+from studperf import Cohort, Schema
+from studperf.reporting import canvas, figures_of_groups, figures_of_scores
 from studperf.reporting.canvas import alt_of, caption_of
 
 BASELINE = Path(__file__).with_name("baseline")
@@ -167,7 +168,7 @@ def figures_seen(kind, width):
     """Every figure of a table, by name: drawn once, for all that is asked about it."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        for module in (explore, figures):
+        for module in (canvas, figures_of_groups, figures_of_scores):
             patch.setattr(module, "WIDTH", width)
         for name, draw in figures_of(TABLES[kind]()):
             ax = draw()
@@ -178,7 +179,7 @@ def figures_seen(kind, width):
     return found
 
 
-@pytest.mark.parametrize("kind, width", [*((kind, PHONE) for kind in TABLES), ("hard", explore.WIDTH)])
+@pytest.mark.parametrize("kind, width", [*((kind, PHONE) for kind in TABLES), ("hard", canvas.WIDTH)])
 def test_no_text_is_cut_off_or_covers_another(kind, width):
     faults = []
     for name, (_, _, texts, page) in figures_seen(kind, width).items():
@@ -206,7 +207,7 @@ def test_texts_of_the_data_stand_as_they_are():
 
 
 def test_no_small_group_is_drawn_or_told():
-    for name, (caption, alt, texts, _) in figures_seen("hard", explore.WIDTH).items():
+    for name, (caption, alt, texts, _) in figures_seen("hard", canvas.WIDTH).items():
         assert "of three" not in " ".join([caption, alt, *(text for text, _ in texts)]), name
         if name in ("means", "gaps", "distribution form", "trend form"):
             assert "1 group of fewer than 10 students is not shown." in caption, name

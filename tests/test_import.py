@@ -48,7 +48,7 @@ def test_who_names_a_model_does_not_wait_for_the_libraries_of_others():
 def test_who_fits_a_predictor_does_not_wait_for_what_files_need():
     fit = "import studperf; predictor = studperf.fit_predictor(studperf.load_students(), 'math', model='least squares', folds=2)"
     assert not imported_by(fit) & {"skops", "fsspec", "matplotlib"}
-    assert "skops" in imported_by(f"{fit}; from studperf.registry import predictor_to_bytes; predictor_to_bytes(predictor, 'math')")
+    assert "skops" in imported_by(f"{fit}; from studperf.models.storage import predictor_to_bytes; predictor_to_bytes(predictor, 'math')")
 
 
 def test_a_package_that_is_no_extra_keeps_its_error():

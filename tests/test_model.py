@@ -24,7 +24,9 @@ from sklearn.svm import NuSVR
 from sklearn.tree import DecisionTreeRegressor
 from xgboost import XGBRegressor
 
-from studperf import registry
+from studperf.models import storage
+from studperf.prediction import formula_file
+from studperf.prediction.formula_file import record_hash
 from studperf.rows.reading import load_students
 from studperf.rows.simulation import GENERATOR, simulate_students
 from studperf.models.fitted import step_of
@@ -441,7 +443,7 @@ def forge(path, record, model):
     record = record | {"model_sha256": hashlib.sha256(model).hexdigest()}
     record.pop("sha256", None)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("predictor.json", json.dumps(record | {"sha256": registry.record_hash(record)}))
+        archive.writestr("predictor.json", json.dumps(record | {"sha256": record_hash(record)}))
         archive.writestr("model.skops", model)
     return path
 
@@ -550,23 +552,25 @@ def test_a_description_that_is_none_is_refused(tmp_path, saved, text):
 def test_descriptions_that_would_fill_the_memory_are_not_read(tmp_path, saved, monkeypatch):
     record, model = members(saved())
     path = forge(tmp_path / "forged", record | {"more": [[]] * 1000}, model)
-    monkeypatch.setattr(registry, "MOST_RECORD", 1000)
-    monkeypatch.setattr(registry.json, "loads", lambda text: pytest.fail("it was read"))
+    for module in (storage, formula_file):
+        monkeypatch.setattr(module, "MOST_RECORD", 1000)
+    monkeypatch.setattr(storage.json, "loads", lambda text: pytest.fail("it was read"))
     with pytest.raises(PredictorFileError, match="its predictor.json would unpack to .* of the longest description"):
         load_predictor(path)
     with pytest.raises(PredictorFileError, match="its schema.json would unpack to"):
-        registry._read_pipeline(model, path)
+        storage._read_pipeline(model, path)
 
 
 def test_a_description_that_could_not_be_read_again_is_not_written(tmp_path, linear, monkeypatch):
-    monkeypatch.setattr(registry, "MOST_RECORD", 1000)
+    for module in (storage, formula_file):
+        monkeypatch.setattr(module, "MOST_RECORD", 1000)
     with pytest.raises(ValueError, match="not saved, since the description takes .* very many levels: leave it out"):
         linear.save(tmp_path / "math.studperf")
     assert not list(tmp_path.iterdir())
 
 
 def test_what_would_unpack_to_too_much_is_refused(tmp_path, saved, monkeypatch):
-    monkeypatch.setattr(registry, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(storage, "MOST_BYTES", 2**20)
     record, _ = members(saved())
     large = tmp_path / "large"
     large.write_bytes(np.random.default_rng(0).bytes(2**20 + 1))
@@ -635,7 +639,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, saved, monkeypatch):
     predictor = load_predictor(saved())
     predictor.save(path)
     before = path.read_bytes()
-    monkeypatch.setattr(registry.zipfile.ZipFile, "writestr", lambda *args, **options: 1 / 0)
+    monkeypatch.setattr(storage.zipfile.ZipFile, "writestr", lambda *args, **options: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         predictor.save(path)
     assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["predictor"]

@@ -116,7 +116,7 @@ def test_wrong_questions_are_refused(change, message):
     asked = {"score": "math", "mark": 60} | change
     score, mark = asked.pop("score"), asked.pop("mark")
     with pytest.raises(ValueError, match=message):
-        odds(Cohort.summarize(), score, mark, **asked).comparisons
+        assert odds(Cohort.summarize(), score, mark, **asked).comparisons is None
 
 
 def test_weights_and_continuous_scores_are_refused():
@@ -128,10 +128,10 @@ def test_weights_and_continuous_scores_are_refused():
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
-    """400 tables of 400 students from a logistic truth: the coverage of odds ratio and marginal effect lies near 95%."""
+    """200 tables of 400 students from a logistic truth: the coverage of odds ratio and marginal effect lies near 95%."""
     random, hits = np.random.default_rng(12), np.zeros(2)
     log_odds = {"a": 0.0, "b": .8}
-    for _ in range(400):
+    for _ in range(200):
         group, house = random.choice(["a", "b"], 400), random.choice(["x", "y"], 400)
         chance = 1 / (1 + np.exp(-(np.vectorize(log_odds.get)(group) - .3 + .5 * (house == "y"))))
         frame = pd.DataFrame({"group": group, "house": house, "test": np.where(random.random(400) < chance, 1, 0)})
@@ -139,4 +139,4 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
         share = (house == "y").mean()
         truth = sum(weight * (1 / (1 + np.exp(-(.8 + own))) - 1 / (1 + np.exp(-own))) for weight, own in ((share, .2), (1 - share, -.3)))
         hits += [row["effect_low"] <= np.exp(.8) <= row["effect_high"], row["ci_low"] <= 100 * truth <= row["ci_high"]]
-    assert (hits / 400 > .92).all() and (hits / 400 < .98).all()
+    assert (hits / 200 > .91).all() and (hits / 200 < .985).all()

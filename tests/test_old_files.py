@@ -13,12 +13,11 @@ import skops.io
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from studperf import registry
-from studperf.data import load_students
-from studperf.model import Encoder
-from studperf.prediction import load_predictor
-from studperf.registry import PredictorFileError, with_new_names
-from studperf.schema import DataWarning
+from studperf import DataWarning, load_predictor, load_students
+from studperf.models import storage
+from studperf.models.encoding import Encoder
+from studperf.models.storage import with_new_names
+from studperf.prediction.formula_file import FORMAT_VERSION, PredictorFileError, record_hash
 
 FOLDER = Path(__file__).parent / "old_predictors"  # saved with version 3 of the format
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())  # for every fiftieth student of the sample: prediction, low, high
@@ -43,7 +42,7 @@ def test_a_file_of_version_3_predicts_what_it_did(name):
 def test_an_old_predictor_saved_again_has_the_new_version(tmp_path, name):
     load_quietly(FOLDER / name).save(tmp_path / "again")
     with zipfile.ZipFile(tmp_path / "again") as archive:
-        assert json.loads(archive.read("predictor.json"))["version"] == registry.FORMAT_VERSION
+        assert json.loads(archive.read("predictor.json"))["version"] == FORMAT_VERSION
     predicted = load_predictor(tmp_path / "again").predict(load_students().iloc[::50])
     np.testing.assert_allclose(predicted, EXPECTED[name], rtol=0, atol=1e-9)
 
@@ -54,7 +53,7 @@ def forged(path, model, number=3):
         record = json.loads(archive.read("predictor.json"))
     record = record | {"version": number, "model_sha256": hashlib.sha256(model).hexdigest()}
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("predictor.json", json.dumps(record | {"sha256": registry.record_hash(record)}))
+        archive.writestr("predictor.json", json.dumps(record | {"sha256": record_hash(record)}))
         archive.writestr("model.skops", model)
     return path
 
@@ -95,8 +94,8 @@ def test_a_name_that_is_no_text_or_lies_deep_is_refused(tmp_path):
 def test_old_names_are_translated_in_old_files_alone(tmp_path, monkeypatch):
     """As if `Encoder` had been in another module at the time."""
     elsewhere = with_name(with_new_names(old_model()), f'"{Encoder.__module__}"'.encode(), b'"studperf.elsewhere"')
-    monkeypatch.setattr(registry, "RENAMED_TYPES", {("studperf.elsewhere", kind.__name__): kind for kind in registry.RENAMED_TYPES.values()})
+    monkeypatch.setattr(storage, "RENAMED_TYPES", {("studperf.elsewhere", kind.__name__): kind for kind in storage.RENAMED_TYPES.values()})
     predicted = load_quietly(forged(tmp_path / "old", elsewhere)).predict(load_students().iloc[::50])
     np.testing.assert_allclose(predicted, EXPECTED["partial_pooling.studperf"], rtol=0, atol=1e-9)
     with pytest.raises(PredictorFileError, match=r"model.skops holds .*studperf\.elsewhere\.Encoder"):
-        load_quietly(forged(tmp_path / "new", elsewhere, registry.FORMAT_VERSION))
+        load_quietly(forged(tmp_path / "new", elsewhere, FORMAT_VERSION))

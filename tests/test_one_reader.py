@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studperf import STUDENTS, Cohort, DataError, DataWarning, fit_predictor, load_students, report, scoring, simulate_students
+from studperf import STUDENTS, Cohort, DataError, DataWarning, fit_predictor, load_students, report, simulate_students
+from studperf.prediction import files
 from studperf import cohort as cohort_module
 from studperf.dashboard.class_list import LIMITS, predict_class, read_class_list
 from studperf.dashboard.preparing import facts_of
@@ -270,7 +271,7 @@ def predicted(predictor, path, out):
 def fast(monkeypatch):
     """Small files, too, take the fast path."""
     monkeypatch.setattr(cohort_module, "SMALL", 0)
-    monkeypatch.setattr(scoring, "SMALL", 0)
+    monkeypatch.setattr(files, "SMALL", 0)
 
 
 def regrouped(problems):
@@ -351,14 +352,14 @@ def test_a_good_file_is_reported(tmp_path):
 
 def test_a_large_text_is_split_by_another_engine_with_the_same_result(tmp_path, monkeypatch):
     """Arrow splits what is larger than a megabyte."""
-    from studperf import data
+    from studperf.rows import reading
 
     schema = STUDENTS.only(["gender", "lunch", "reading"])
     for name, file in FILES.items():
         if file.name.endswith((".csv", ".tsv")) and len(file.content) < 100_000:
             answers = []
             for bound in (10**9, 0):
-                monkeypatch.setattr(data, "LARGE_TEXT", bound)
+                monkeypatch.setattr(reading, "LARGE_TEXT", bound)
                 (tmp_path / file.name).write_bytes(file.content)
                 answers.append(asked(load_students, tmp_path / file.name, schema=schema))
             first, second = answers

@@ -13,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from studperf import versions
+from studperf.models import entries, versions
 from studperf.rows.reading import load_students
 from studperf.rows.simulation import simulate_students
 from studperf.models.predictor import fit_predictor
@@ -536,7 +536,7 @@ def test_a_folder_that_may_not_be_written_or_a_bucket_that_is_not_there(tmp_path
 
 def test_storages_refuse_what_is_there(registry):
     path = f"{registry.root}/object"
-    versions.create(registry.storage, path, b"first")
+    entries.create(registry.storage, path, b"first")
     with pytest.raises(FileExistsError):
-        versions.create(registry.storage, path, b"second")
+        entries.create(registry.storage, path, b"second")
     assert registry.storage.cat_file(path) == b"first"

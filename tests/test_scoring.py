@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from studperf import STUDENTS, DataError, DataWarning, Schema, fit_predictor, load_students, scoring, simulate_students
+from studperf import STUDENTS, DataError, DataWarning, Schema, fit_predictor, load_students, simulate_students
+from studperf.prediction import files
 from studperf.models.candidates import candidate_models
 from studperf.prediction.tables import PREDICTED, predict_partitions
 from studperf.prediction.files import predict_file
@@ -55,14 +56,14 @@ def with_numbers():
 @pytest.fixture(params=["database", "batches", "memory"])
 def way(request, monkeypatch):
     """Each way, though the rule would choose another."""
-    monkeypatch.setattr(scoring, "SMALL", 10**9 if request.param == "memory" else 0)
+    monkeypatch.setattr(files, "SMALL", 10**9 if request.param == "memory" else 0)
     if request.param == "batches":
-        monkeypatch.setattr(scoring, "MOST_COMBINATIONS", 0)
-        monkeypatch.setattr(scoring, "BATCH", 150)
+        monkeypatch.setattr(files, "MOST_COMBINATIONS", 0)
+        monkeypatch.setattr(files, "BATCH", 150)
     if request.param == "memory":
-        monkeypatch.setattr(scoring, "_is_for_loader", lambda source: True)
+        monkeypatch.setattr(files, "_is_for_loader", lambda source: True)
     else:
-        monkeypatch.setattr(scoring, "predicted_in_memory", None)
+        monkeypatch.setattr(files, "predicted_in_memory", None)
     return request.param
 
 
@@ -130,7 +131,7 @@ def test_rows_of_many_groups_and_batches_stay_in_order(additive, tmp_path, monke
         expected = additive.predict(rows)
     count, = re.findall(r"and ([\d,]+) more", str(told[0].message))
     for most in (10_000, 0):
-        monkeypatch.setattr(scoring, "MOST_COMBINATIONS", most)
+        monkeypatch.setattr(files, "MOST_COMBINATIONS", most)
         with pytest.warns(DataWarning, match=f"and {count} more: no student of the training rows"):
             assert predict_file(additive, tmp_path / "many.parquet", tmp_path / "out.parquet") == len(rows)
         found = read(tmp_path / "out.parquet")
@@ -266,7 +267,7 @@ def test_predictions_are_clipped_to_the_scores_limits(tmp_path):
 
 
 def test_what_duckdb_cannot_read_is_loaded(additive, students, tmp_path, monkeypatch):
-    monkeypatch.setattr(scoring, "SMALL", 0)
+    monkeypatch.setattr(files, "SMALL", 0)
     rows = students.assign(name="Zoë")
     (tmp_path / "latin.csv").write_bytes(rows.to_csv(index=False).encode("cp1252"))
     with pytest.warns(DataWarning, match="read as Windows-1252"):

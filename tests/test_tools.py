@@ -137,8 +137,8 @@ def test_readme_shows_what_a_reader_needs(tool, tools_on_path, monkeypatch):
 
 def test_readme_links_from_the_top(tools_on_path):
     from build_readme import from_top
-    assert from_top("[a](00_schema.ipynb#b) ![p](images/p.png) [l](../LICENSE)") == \
-        "[a](nbs/00_schema.ipynb#b) ![p](nbs/images/p.png) [l](LICENSE)"
+    assert from_top("[a](1_rows/schema.ipynb#b) ![p](images/p.png) [l](../LICENSE)") == \
+        "[a](nbs/1_rows/schema.ipynb#b) ![p](nbs/images/p.png) [l](LICENSE)"
     same = "[a](https://example.org/x) [b](#there) `[c](d)`\n```\n[e](f)\n```\n"
     assert from_top(same) == same
 

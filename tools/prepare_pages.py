@@ -204,22 +204,6 @@ def write_as_lines(page):
                 output["text"] = lines_of(output["text"])
 
 
-def lines_of(text):
-    """A text as Jupyter writes it to a file: a list of lines with their ends. Of one string Quarto drops the line ends."""
-    return "".join(text).splitlines(keepends=True)
-
-
-def write_as_lines(page):
-    """Make every source of a page, and every text that its cells show, a list of lines."""
-    for cell in page["cells"]:
-        cell["source"] = lines_of(cell["source"])
-        for output in cell.get("outputs", []):
-            shown = output.get("data", {})
-            shown |= {kind: lines_of(text) for kind, text in shown.items() if kind.startswith("text/")}
-            if "text" in output:
-                output["text"] = lines_of(output["text"])
-
-
 def finish(page, path, module, change):
     """Change the texts of one page, and say where it can be run."""
     for cell in page["cells"]:

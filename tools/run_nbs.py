@@ -1,7 +1,7 @@
 """Run the notebooks and write their outputs, or check that the outputs there are what a run gives.
 
     python tools/run_nbs.py                        every notebook under nbs/
-    python tools/run_nbs.py nbs/02_cohort.ipynb    this one
+    python tools/run_nbs.py nbs/2_cohort/cohort.ipynb    this one
     python tools/run_nbs.py --changed              those that a change since the last commit can have touched
     python tools/run_nbs.py --check                writes nothing; a diff and exit code 1 if an output is stale
 

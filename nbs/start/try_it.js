@@ -1,4 +1,4 @@
-// The arithmetic of a fitted predictor, as studperf.formula has it in Python, and a form around it. Asks no host for anything.
+// The arithmetic of a fitted predictor, as studperf.prediction.formula has it in Python, and a form around it. Asks no host for anything.
 "use strict";
 window.studperf = (() => {
   const clip = (value, limits) => limits ? Math.min(Math.max(value, limits[0]), limits[1]) : value;

@@ -115,7 +115,7 @@ class Forker:
     "The process that is copied."
 
     def __init__(self):
-        program = "from studperf.forking import fork_on_request; fork_on_request()"
+        program = "from studperf.dashboard.server.forking import fork_on_request; fork_on_request()"
         self.process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True, start_new_session=True)
 
