@@ -10,8 +10,8 @@ import lazy_loader
 _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 # What only the dashboard and notebooks need is not installed by `pip install studperf` alone: the extra that brings it.
-_EXTRAS = dict.fromkeys(("ipywidgets", "jupyter_client", "jupyter_server", "tornado", "traitlets", "voila"), "dashboard") | {
-    "nbclient": "lab", "nbformat": "lab"}
+_DASHBOARD = ("ipywidgets", "jupyter_client", "jupyter_server", "tornado", "traitlets", "voila")
+_EXTRAS = dict.fromkeys(_DASHBOARD, "dashboard") | {"nbclient": "lab", "nbformat": "lab"}
 
 
 def with_remedy(error):
@@ -19,7 +19,8 @@ def with_remedy(error):
     package = (error.name or "").partition(".")[0]
     if package not in _EXTRAS:
         return error
-    return ModuleNotFoundError(f'{package} is not installed; install it with: pip install "studperf[{_EXTRAS[package]}]"', name=package)
+    remedy = f'pip install "studperf[{_EXTRAS[package]}]"'
+    return ModuleNotFoundError(f"{package} is not installed; install it with: {remedy}", name=package)
 
 
 # Names that were public in version 0.1, and where they are now. They go with version 0.3.
