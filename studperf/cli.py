@@ -278,7 +278,11 @@ def predict(predictor: PredictorName, file: StudentsFile, out: PredictionsOut = 
     check_output(out, predictor, file, kinds=(".csv", ".parquet"))
     from studperf.prediction.files import formula_predictor
 
-    loaded = (formula_predictor(predictor) if Path(predictor).is_file() else None) or studperf.load_named(predictor)
+    loaded = formula_predictor(predictor) if Path(predictor).is_file() else None
+    if loaded is None:
+        from studperf.models.registry import load_named  # here, since it imports what remote storage needs
+
+        loaded = load_named(predictor)
     count = studperf.predict_file(loaded, file, out, level=level, memory_limit=memory_limit,
                                   progress=sys.stderr.isatty())
     typer.echo(f"wrote {count:,} rows to {out}")
