@@ -16,6 +16,7 @@ from typing import Annotated
 import studperf
 import typer
 
+from .cohort.bounds import LEAST_SHOWN
 from .files import whole_file
 from .rows.schema import STUDENTS, Schema
 from .rows.values import DataError, DataWarning
@@ -65,7 +66,7 @@ def report_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("report.html"),
     schema: SchemaFile = None,
     scores: Scores = None,
-    min_n: Annotated[int, typer.Option(help="Smallest number of students in a group that is shown.")] = 10,
+    min_n: Annotated[int, typer.Option(help="Smallest number of students in a group that is shown.")] = LEAST_SHOWN,
     notebook: Annotated[
         bool,
         typer.Option("--notebook", help="Also write the report as a notebook, with its outputs, for you to continue."),
@@ -75,7 +76,7 @@ def report_command(
     check_output(out, file, schema, kinds=(".html", ".htm"))
     if notebook:
         check_output(out.with_suffix(".ipynb"), file, schema, kinds=())
-    options = {"--schema": schema, "--scores": scores, "--min-n": min_n if min_n != 10 else None}
+    options = {"--schema": schema, "--scores": scores, "--min-n": min_n if min_n != LEAST_SHOWN else None}
     call = [
         "studperf",
         "report",
@@ -158,7 +159,7 @@ def summarize(
         "cohort.parquet"
     ),
     schema: SchemaFile = None,
-    min_n: Annotated[int, typer.Option(help="Leave out cells of fewer students; 1 keeps all.")] = 10,
+    min_n: Annotated[int, typer.Option(help="Leave out cells of fewer students; 1 keeps all.")] = LEAST_SHOWN,
     database: Annotated[
         str | None,
         typer.Option(
@@ -329,9 +330,10 @@ def predict(
 ) -> None:
     "Predict scores: the file's columns, then prediction, low, high."
     check_output(out, predictor, file, kinds=(".csv", ".parquet"))
+    from studperf.models.registry import load_named
     from studperf.prediction.files import formula_predictor
 
-    loaded = (formula_predictor(predictor) if Path(predictor).is_file() else None) or studperf.load_named(predictor)
+    loaded = (formula_predictor(predictor) if Path(predictor).is_file() else None) or load_named(predictor)
     count = studperf.predict_file(
         loaded, file, out, level=level, memory_limit=memory_limit, progress=sys.stderr.isatty()
     )
