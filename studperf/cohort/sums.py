@@ -89,9 +89,8 @@ def _restored(found: pd.DataFrame, columns: Sequence[Column], cells: pd.DataFram
         return reduce(add, (_python_numbers(found[f"total {name}"], kind) * 2 ** shift for name, shift in parts))
 
     n, above, sums = cells["n"].to_numpy(object), {}, {}
-    present = {
-        column.name: ((cells["missing"].to_numpy() >> i) & 1 == 0).astype(object) for i, column in enumerate(columns)
-    }
+    present = {column.name: ((cells["missing"].to_numpy() >> i) & 1 == 0).astype(object)
+               for i, column in enumerate(columns)}
     for a in columns:
         above[a.name] = total(((digit, i * a.bits) for i, digit in enumerate(a.digits)), a)
         sums[sum_of(a.name)] = above[a.name] + a.low * n * present[a.name]
@@ -131,21 +130,10 @@ def pair_counts(table: RowTable,  # from `with_units`
         units = [f"units of {column.name}" for column in (first, second)]
         found = table.totals([*(["missing"] if has_missing else []), *units], {})
         missing = _integers(found["missing"]) if has_missing else np.zeros(len(found), "int64")
-        counts = pd.DataFrame(
-            dict(
-                zip(
-                    JOINT_COLUMNS,
-                    (
-                        first.name,
-                        second.name,
-                        _integers(found[units[0]]) + first.low,
-                        _integers(found[units[1]]) + second.low,
-                        _integers(found["n"]),
-                    ),
-                    strict=True,
-                )
-            )
-        )
+        counts = pd.DataFrame(dict(zip(JOINT_COLUMNS,
+                                       (first.name, second.name, _integers(found[units[0]]) + first.low,
+                                        _integers(found[units[1]]) + second.low, _integers(found["n"])),
+                                       strict=True)))
         yield joint_added_up(counts[missing & (1 << i | 1 << j) == 0])
 
 # %% ../../nbs/2_cohort/sums.ipynb #d7795bd8
@@ -174,20 +162,15 @@ def _levels(keys: pd.DataFrame, n: np.ndarray, schema: Schema) -> pd.DataFrame:
     return pd.DataFrame(levels, index=keys.index)
 
 # %% ../../nbs/2_cohort/sums.ipynb #684dcb24
-def _joined(
-    keys: pd.DataFrame, cells: pd.DataFrame, counts: Sequence[pd.DataFrame], scales: Mapping[str, Scale], schema: Schema
-) -> Sums:
+def _joined(keys: pd.DataFrame, cells: pd.DataFrame, counts: Sequence[pd.DataFrame], scales: Mapping[str, Scale],
+            schema: Schema) -> Sums:
     "Return the sums of numbered parts, from the keys as levels."
     names = list(keys)
     places, first = group_places(keys, names)
-    cells = added_up(
-        cells.assign(cell=places[cells["cell"]])[["cell", "missing", "n", *sum_columns(schema)]], ["cell", "missing"]
-    )
-    counts = (
-        pd.concat([pd.DataFrame(columns=["cell", "missing", "score", "units", "count"]), *counts])
-        if not counts
-        else pd.concat(counts)
-    )
+    cells = added_up(cells.assign(cell=places[cells["cell"]])[["cell", "missing", "n", *sum_columns(schema)]],
+                     ["cell", "missing"])
+    counts = (pd.concat([pd.DataFrame(columns=["cell", "missing", "score", "units", "count"]), *counts]) if not counts
+              else pd.concat(counts))
     counts = counts.assign(cell=places[counts["cell"].to_numpy("int64")]).astype({"missing": "int64"})
     codes, own = np.split(group_places(pd.concat([cells, counts]), ["cell", "missing"])[0], [len(cells)])
     place = np.searchsorted(codes, own)
@@ -216,10 +199,8 @@ def sums_of_table(
         bar.update()
         columns = _summed_columns(*summaries, schema, counts)
         table = with_units(table, columns, schema.weight)
-        by, has_missing = (
-            ["cell"] if keys is not None else key_columns(schema)[:-1],
-            any(column.has_missing for column in columns),
-        )
+        by, has_missing = (["cell"] if keys is not None else key_columns(schema)[:-1],
+                           any(column.has_missing for column in columns))
         parts = [cell_sums(table, columns, by, schema)]
         bar.update()
         for place, column in enumerate(columns):
@@ -234,9 +215,8 @@ def sums_of_table(
         parts, found = _numbered(parts, by)
         keys = _levels(found, np.bincount(parts[0]["cell"], parts[0]["n"], len(found)), schema)
     scales = {column.name: column.scale for column in columns}
-    return replace(
-        _joined(keys, parts[0], parts[1:], scales, schema), joint=joint_added_up(pd.concat(together)) if joint else None
-    )
+    return replace(_joined(keys, parts[0], parts[1:], scales, schema),
+                   joint=joint_added_up(pd.concat(together)) if joint else None)
 
 # %% ../../nbs/2_cohort/sums.ipynb #b2de336d
 def _with_numbers(table: RowTable, schema: Schema) -> RowTable:

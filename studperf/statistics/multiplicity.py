@@ -28,7 +28,7 @@ def adjusted(p_values: np.ndarray,  # (m,) NaN where nothing was tested
     tested = np.isfinite(p_values)
     result = np.where(tested, p_values, np.nan)
     if method != "none" and tested.sum() > 1:
-        from statsmodels.stats.multitest import multipletests  # here, since importing it takes a second
+        from statsmodels.stats.multitest import multipletests
 
         with _quick_collection():
             result[tested] = multipletests(p_values[tested], method=method)[1]
