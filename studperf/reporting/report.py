@@ -100,9 +100,8 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
 def _call(source: Any, out: str | Path, schema: Schema, min_n: int, notebook: bool) -> str:
     "Return the Python call that makes the report again."
     argument = repr(Path(source).name) if isinstance(source, (str, Path)) else "None" if source is None else "rows"
-    options = (
-        ["schema=schema"] * (schema != STUDENTS) + [f"min_n={min_n}"] * (min_n != LEAST_SHOWN) + ["notebook=True"] * notebook
-    )
+    options = (["schema=schema"] * (schema != STUDENTS) + [f"min_n={min_n}"] * (min_n != LEAST_SHOWN)
+               + ["notebook=True"] * notebook)
     return f"studperf.report({', '.join([argument, repr(Path(out).name), *options])})"
 
 # %% ../../nbs/6_reporting/report.ipynb #6cdee51e
