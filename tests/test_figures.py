@@ -37,13 +37,13 @@ PICTURES = {
     "means": lambda: studperf.plot_means(SAMPLE, "math", ["lunch", "ethnicity"]),
     "gaps": lambda: studperf.plot_gaps(SAMPLE, "math"),
     "pairs": lambda: studperf.plot_pairs(SAMPLE, "math", "ethnicity"),
-    "cells": lambda: studperf.plot_cells(SAMPLE, "math", "parental_education", "ethnicity", min_n=20),
+    "cells": lambda: figures_of_groups.plot_cells(SAMPLE, "math", "parental_education", "ethnicity", min_n=20),
     "interaction": lambda: studperf.plot_interaction(SAMPLE, "math", "parental_education", "lunch"),
     "trend": lambda: studperf.plot_trend(SAMPLE, "writing", "parental_education"),
     "ceiling": lambda: studperf.plot_ceiling(SAMPLE, "math", COMPARED),
     "correlations": lambda: studperf.plot_correlations(SAMPLE),
-    "scores": lambda: studperf.plot_scores(SAMPLE, "reading", "math"),
-    "missing": lambda: studperf.plot_missing(table_with_holes()),
+    "scores": lambda: figures_of_scores.plot_scores(SAMPLE, "reading", "math"),
+    "missing": lambda: figures_of_scores.plot_missing(table_with_holes()),
 }
 
 
@@ -111,11 +111,11 @@ def figures_of(cohort):
     yield "overall", lambda: studperf.plot_distribution(cohort, score)
     yield "means", lambda: studperf.plot_means(cohort, score)
     yield "gaps", lambda: studperf.plot_gaps(cohort, score)
-    yield "missing", lambda: studperf.plot_missing(cohort)
+    yield "missing", lambda: figures_of_scores.plot_missing(cohort)
     yield "ceiling", lambda: studperf.plot_ceiling(cohort)
     if several:
         yield "correlations", lambda: studperf.plot_correlations(cohort)
-        yield "scores", lambda: studperf.plot_scores(cohort, *list(cohort.schema.scores)[:2])
+        yield "scores", lambda: figures_of_scores.plot_scores(cohort, *list(cohort.schema.scores)[:2])
     for factor in factors:
         yield f"distribution {factor}", lambda factor=factor: studperf.plot_distribution(cohort, score, factor)
         yield f"pairs {factor}", lambda factor=factor: studperf.plot_pairs(cohort, score, factor)
@@ -123,7 +123,7 @@ def figures_of(cohort):
             yield f"trend {factor}", lambda factor=factor: studperf.plot_trend(cohort, score, factor)
     for first, second in itertools.permutations(factors, 2):
         if len(cohort.levels(second)) <= 6:
-            yield f"cells {first} {second}", lambda first=first, second=second: studperf.plot_cells(cohort, score, first, second)
+            yield f"cells {first} {second}", lambda first=first, second=second: figures_of_groups.plot_cells(cohort, score, first, second)
             yield f"interaction {first} {second}", lambda first=first, second=second: studperf.plot_interaction(cohort, score, first, second)
 
 
@@ -250,7 +250,7 @@ def test_survey_weights_count_where_they_can():
     rows = studperf.load_students().assign(weight=np.arange(1000) % 5 + 1.0)
     cohort = Cohort.summarize(rows, Schema(studperf.STUDENTS.factors, studperf.STUDENTS.scores, weight="weight"))
     expected = np.average(rows["math"][rows["lunch"] == "standard"], weights=rows["weight"][rows["lunch"] == "standard"])
-    for ax in (studperf.plot_means(cohort, "math"), studperf.plot_gaps(cohort, "math"), studperf.plot_cells(cohort, "math", "lunch", "gender")):
+    for ax in (studperf.plot_means(cohort, "math"), studperf.plot_gaps(cohort, "math"), figures_of_groups.plot_cells(cohort, "math", "lunch", "gender")):
         assert ax.get_figure() is not None
     assert f"standard {expected:.1f} (adjusted" in alt_of(studperf.plot_gaps(cohort, "math"))
     with pytest.raises(ValueError, match="survey weights"):
