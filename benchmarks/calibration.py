@@ -48,7 +48,7 @@ from studperf.cohort.moments import Moments
 from studperf.cohort.units import Scale
 from studperf.statistics.comparison import weighted_row
 from studperf.statistics.groups import cannot_compare, score_groups
-from studperf.statistics.mean_tests import hedges_g, linear_trend, omega_squared, one_way_anova, welch_anova, welch_t
+from studperf.statistics.mean_tests import hedges_g, linear_trend, omega_squares, one_way_anova, welch_anova, welch_t
 from studperf.statistics.multiplicity import adjusted
 from studperf.statistics.ranks import kruskal_wallis, mann_whitney, median_distances, rank_biserial
 from studperf.statistics.decomposition import gap_parts
@@ -431,7 +431,7 @@ def effect_sizes(sample, setting):
             continue  # with a level less another value would be true
         truth = true_omega_squared(setting, score, factor)
         quantity = "coverage" if truth else "coverage at zero"
-        yield f"omega squared, {factor}", quantity, (*omega_squared(groups)[1:], truth)
+        yield f"omega squared, {factor}", quantity, (*omega_squares([groups], .95)[0, 1:], truth)
         yield f"omega squared from F itself, {factor}", quantity, (*limits_from_f(groups), truth)
 
 

@@ -16,6 +16,7 @@ from typing import Annotated
 import studperf
 import typer
 
+from .cohort.bounds import LEAST_SHOWN
 from .files import whole_file
 from .rows.schema import STUDENTS, Schema
 from .rows.values import DataError, DataWarning
@@ -66,12 +67,12 @@ WithNotebook = Annotated[bool, typer.Option(
 # %% ../nbs/9_cli/cli.ipynb #b76f9090
 @app.command("report")
 def report_command(file: TableOrCohort = None, out: ReportOut = Path("report.html"), schema: SchemaFile = None,
-                   scores: Scores = None, min_n: LeastShown = 10, notebook: WithNotebook = False) -> None:
+                   scores: Scores = None, min_n: LeastShown = LEAST_SHOWN, notebook: WithNotebook = False) -> None:
     "Write a report: an HTML page with words, figures, tables."
     check_output(out, file, schema, kinds=(".html", ".htm"))
     if notebook:
         check_output(out.with_suffix(".ipynb"), file, schema, kinds=())
-    options = {"--schema": schema, "--scores": scores, "--min-n": min_n if min_n != 10 else None}
+    options = {"--schema": schema, "--scores": scores, "--min-n": min_n if min_n != LEAST_SHOWN else None}
     call = ["studperf", "report", *([Path(file).name] if file else []),
             *(word for name, value in options.items() if value for word in (name, str(value))),
             *(["--notebook"] if notebook else [])]
@@ -138,7 +139,7 @@ KeepCounts = Annotated[bool, typer.Option(
 # %% ../nbs/9_cli/cli.ipynb #ba9c6323
 @app.command()
 def summarize(files: RowFiles, out: CohortOut = Path("cohort.parquet"), schema: SchemaFile = None,
-              min_n: LeastKept = 10, database: DatabaseAddress = None, counts: KeepCounts = True,
+              min_n: LeastKept = LEAST_SHOWN, database: DatabaseAddress = None, counts: KeepCounts = True,
               memory_limit: MemoryLimit = "1GB") -> None:
     "Reduce tables to sums by group, which you can share instead of the rows."
     if database and len(files) > 1:

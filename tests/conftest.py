@@ -52,7 +52,7 @@ def shared_file(folder, name):
 def files_by_duckdb():
     """Small files are summarised by DuckDB, too, which is else left to large ones."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("studperf.cohort.summarizing.SMALL", 0)
+        patch.setattr("studperf.cohort.summarizing.SMALL_FILE", 0)
         yield
 
 

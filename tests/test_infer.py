@@ -130,7 +130,7 @@ def test_a_messy_file_is_read_as_its_draft_says(tmp_path, encoding, separator, m
     assert read["Attendance"].tolist() == content["Attendance"].str.rstrip("%").astype(int).tolist()
     assert sorted(read["Language"].dropna().unique()) == ["English", "Français", "Português"]
     expected = Cohort.summarize(read, draft)
-    monkeypatch.setattr("studperf.cohort.summarizing.SMALL", 0)  # by DuckDB, too
+    monkeypatch.setattr("studperf.cohort.summarizing.SMALL_FILE", 0)  # by DuckDB, too
     monkeypatch.setattr("studperf.cohort.summarizing._summarize_loaded", lambda *_: pytest.fail("DuckDB did not read it") if encoding.startswith("utf-8")
                         else expected)
     assert Cohort.summarize(path, draft) == expected == quietly(Cohort.summarize, content, draft)
@@ -147,7 +147,7 @@ def test_what_numbers_mean_is_read_alike_everywhere(tmp_path, monkeypatch):
     cohort = Cohort.summarize(expected, draft)
     table.to_csv(tmp_path / "a.csv", index=False)
     table.to_parquet(tmp_path / "a.parquet")
-    monkeypatch.setattr("studperf.cohort.summarizing.SMALL", 0)
+    monkeypatch.setattr("studperf.cohort.summarizing.SMALL_FILE", 0)
     monkeypatch.setattr("studperf.cohort.summarizing._summarize_loaded", lambda *_: pytest.fail("DuckDB did not read it"))
     for path in ("a.csv", "a.parquet"):
         assert Cohort.summarize(tmp_path / path, draft) == cohort

@@ -20,7 +20,7 @@ from studperf import (Cohort, Schema, ceiling, compare, correlations, describe, 
 from studperf.statistics.estimates import COVARIANCES
 from studperf.cohort.counts import level_counts
 from studperf.statistics.groups import score_groups
-from studperf.statistics.mean_tests import omega_squared, one_way_anova, welch_anova
+from studperf.statistics.mean_tests import omega_squares, one_way_anova, welch_anova
 from studperf.statistics.ranks import kruskal_wallis
 
 FOLDER = Path(__file__).parent / "reference"
@@ -81,7 +81,7 @@ def compared(data, cohort):
         yield from named(*at, "eta_squared", "", estimate=anova[-1])
         if groups.n.min() > 1:
             yield from named(*at, "welch_anova", "", **dict(zip(("F", "df1", "df2", "p"), welch_anova(groups), strict=True)))
-        omega = omega_squared(groups)
+        omega = omega_squares([groups], .95)[0]
         yield from named(*at, "omega_squared", "", estimate=omega[0])
         yield from named(*at, "omega_squared limits", "", ci_low=omega[1], ci_high=omega[2])
         for pair in pairs(cohort, *at).itertuples():

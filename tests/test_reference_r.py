@@ -19,7 +19,7 @@ from studperf.cohort.cohort import Cohort
 from studperf.cohort.counts import level_counts
 from studperf.statistics.comparison import compare, pairs, trend
 from studperf.statistics.groups import score_groups
-from studperf.statistics.mean_tests import omega_squared, one_way_anova, welch_anova
+from studperf.statistics.mean_tests import omega_squares, one_way_anova, welch_anova
 from studperf.statistics.ranks import kruskal_wallis, ranks, spread
 from studperf.statistics.correlations import correlations
 from studperf.statistics.description import describe
@@ -52,7 +52,7 @@ def compared(cohort):
         anova = welch_anova(groups)
         if np.isnan(row.n_a):
             assert row.method == "Welch's ANOVA" and (row.statistic, row.df1, row.df2, row.p_value) == anova
-            assert (row.effect, row.effect_low, row.effect_high) == omega_squared(groups)
+            assert (row.effect, row.effect_low, row.effect_high) == tuple(omega_squares([groups], .95)[0])
         else:
             values = zip(("t", "df", "p", "diff", "ci_low", "ci_high"),
                          (row.statistic, row.df2, row.p_value, row.estimate, row.ci_low, row.ci_high), strict=True)
@@ -62,7 +62,7 @@ def compared(cohort):
         yield from (("welch_anova", row.score, row.factor, "", *value)
                     for value in zip(("F", "df1", "df2", "p"), anova, strict=True))
         yield from (("omega_squared", row.score, row.factor, "", *value)
-                    for value in zip(("estimate", "ci_low", "ci_high"), omega_squared(groups), strict=True))
+                    for value in zip(("estimate", "ci_low", "ci_high"), omega_squares([groups], .95)[0], strict=True))
         for pair in pairs(cohort, row.score, row.factor).itertuples():  # rstatix subtracts the first group from the second
             values = {"diff": -pair.estimate, "ci_low": -pair.ci_high, "ci_high": -pair.ci_low, "p": pair.p_value,
                       "df": pair.df2}

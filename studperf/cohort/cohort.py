@@ -123,8 +123,7 @@ class Cohort(CohortData):
         factors, numbers = ", ".join(self.schema.factors), ", ".join(self.schema.numeric)
         return f"Cohort of {self.n:,} students in {len(self.cells):,} cells: {numbers} by {factors}"
 
-    def _repr_html_(self) -> str:
-        return cohort_html(self)
+    _repr_html_ = cohort_html
 
 # %% ../../nbs/2_cohort/cohort.ipynb #8ddd3f43
 def as_cohort(source: Any = None,  # a Cohort, the path of a saved one, or the rows: whatever `Cohort.summarize` takes

@@ -17,10 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from .cell_sums import JOINT_COLUMNS
-from .cells import CohortData, assembled, cells_with_levels
+from .cells import JOINT_COLUMNS, CohortData, Sums, assembled, cells_with_levels
 from .columns import key_columns, sum_columns
-from .sums import Sums
 from .units import Scale
 from ..files import whole_file
 from ..rows.schema import schema_from_dict, schema_to_dict

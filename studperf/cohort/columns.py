@@ -8,9 +8,7 @@ __all__ = []
 # %% ../../nbs/2_cohort/columns.ipynb #aab2d87a
 from itertools import combinations_with_replacement
 
-from ..rows.meaning import recoded_numbers
 from ..rows.schema import Schema
-from ..text import listed
 
 # %% ../../nbs/2_cohort/columns.ipynb #e740db0e
 def sum_of(*columns: str  # one column, or several for their product
@@ -40,12 +38,3 @@ def sum_columns(schema: Schema) -> list[str]:
     return [
         sum_of(*weights, *product) for weights in weight_powers(schema) for product in products if weights or product
     ]
-
-# %% ../../nbs/2_cohort/columns.ipynb #a3d9992a
-def no_recoded_numbers(schema: Schema) -> None:
-    "Raise ValueError where an engine that only adds up would have to recode numbers."
-    if found := [name for name in (*schema.numeric, *weight_columns(schema)) if recoded_numbers(name, schema)]:
-        raise ValueError(
-            f"Schema: recode names numbers of {listed(found)}, which can be done in files and in frames "
-            "in memory; for this source recode them in its own query, and take them out of the Schema's recode"
-        )

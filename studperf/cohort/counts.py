@@ -12,11 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .cell_sums import MOST_JOINT
-from .cells import CohortData, in_schema_order, require_names
+from .cells import MOST_JOINT, CohortData, in_schema_order, require_names
 from .columns import key_columns
 from .grouping import added_up
-from .moments import moments
 from .units import MOST_VALUES
 
 # %% ../../nbs/2_cohort/counts.ipynb #162a1279
@@ -142,7 +140,7 @@ def joint_counts(cohort: CohortData,  # made with joint=True
                          "keeps them), or cells were left out of it, whose students they would show")
     pair = in_schema_order(cohort.schema, [first, second])
     part = cohort.joint[(cohort.joint["score_a"] == pair[0]) & (cohort.joint["score_b"] == pair[1])]
-    if part.empty and moments(cohort, pair).n.sum():
+    if part.empty and cohort.cells["n"][cohort.has(first) & cohort.has(second)].sum():
         raise ValueError(f"no joint counts of {pair[0]!r} and {pair[1]!r}: one of them has more than {MOST_JOINT:,} "
                          "possible values, or each pair of values is too rare to be shown")
     values = {name: part[f"units_{side}"] / 10 ** cohort.scales[name].decimals

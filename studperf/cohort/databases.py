@@ -16,7 +16,7 @@ from typing import Any
 import lazy_loader
 import pandas as pd
 
-from .columns import no_recoded_numbers
+from ..rows.meaning import no_recoded_numbers
 from ..rows.schema import Schema, match_columns
 from ..rows.values import DataError
 

@@ -14,12 +14,11 @@ from itertools import combinations_with_replacement
 import numpy as np
 import pandas as pd
 
-from .cells import CohortData, assembled, cells_with_levels, in_schema_order
+from .cells import CohortData, Sums, assembled, cells_with_levels, in_schema_order
 from .columns import key_columns, sum_of, weight_powers
 from .counts import value_counts
 from .grouping import added_up, group_places
 from .moments import moments
-from .sums import Sums
 from .units import MOST_VALUES, Scale
 
 # %% ../../nbs/2_cohort/merging.ipynb #77da5d53

@@ -149,3 +149,12 @@ def _exact(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     if whole and len(first) and int(np.abs(first).max()) * int(np.abs(second).max()) >= 2**62:
         first = first.astype(object)
     return first * second
+
+# %% ../../nbs/2_cohort/moments.ipynb #420a8232
+def rounding_variance(cohort: CohortData,
+                      score: str,  # a score or covariate
+                      mean: np.ndarray,  # points
+                      ) -> np.ndarray:  # points squared
+    "Return the variance that rounding may leave of a constant score; 0 for scores that are summed as whole numbers."
+    scale = cohort.scales[score]
+    return 1e-12 * (mean - scale.origin) ** 2 if scale.decimals is None else np.zeros_like(mean)

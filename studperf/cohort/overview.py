@@ -14,6 +14,7 @@ import numpy as np
 from .bounds import LEAST_SHOWN, shown_count, too_few
 from .cells import CohortData
 from .columns import key_columns
+from .means import group_means
 from .moments import moments
 from ..display import summary_html, table_html
 from ..text import number_format
@@ -54,7 +55,6 @@ def _some(names: Sequence[str], what: str) -> str:
 # %% ../../nbs/2_cohort/overview.ipynb #3c913826
 def _number_row(cohort: CohortData, name: str) -> tuple[str, ...]:
     "Return name, students, students without a value, mean and standard deviation, weighted if there are weights."
-    from studperf.cohort.means import group_means
     means = group_means(cohort, name)
     n, lacking = int(means.n.sum()), int(cohort.cells["n"][~cohort.has(name)].sum())
     if n < LEAST_SHOWN:

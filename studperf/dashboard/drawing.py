@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from html import escape
 from math import ceil, floor
 
+from ..cohort.bounds import LEAST_SHOWN
 from .answers import (
     Contribution, Difference, ExpectedScore, Question, chance_of_mark,
     contributions_to, expected_score, formula_for, one_thing_different)
-from .facts import LEAST_ALIKE, Facts, GroupMean, ModelFacts
+from .facts import Facts, GroupMean, ModelFacts
 from .wording import (
     LEVEL_WORDS, chance_sentence, interval_sentence, label_of,
     place_sentence, shown, why_sentence, width_sentence, words_of)
@@ -83,7 +84,7 @@ def score_picture(answer: ExpectedScore,
     edges = bar_edges(answer.limits, everyone)
     scale = AxisScale(edges[0], edges[-1], MARGIN, PICTURE_WIDTH - MARGIN)
     upper = _bars(everyone, edges, scale, LINE_Y - INTERVAL_Y - 14, lambda middle: _grey(answer, middle))
-    enough = sum(alike.values()) >= LEAST_ALIKE
+    enough = sum(alike.values()) >= LEAST_SHOWN
     orange = f'class="sp-alike" fill="{ALIKE_COLOUR}"'
     lower = _bars(alike, edges, scale, LINE_Y - BOTTOM_Y, lambda middle: orange) if enough else ""
     left, right = scale.at(answer.low), scale.at(answer.high)
@@ -179,7 +180,7 @@ def headline_html(facts: Facts,
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #5b85d50e
 def alike_of(facts: Facts, target: str, factors: Mapping[str, str | None]) -> Mapping[float, float]:
-    "Return the scores of the students with these levels; empty where they are fewer than LEAST_ALIKE."
+    "Return the scores of the students with these levels; empty where they are fewer than LEAST_SHOWN."
     return facts.alike.get(target, {}).get(tuple(factors[name] for name in facts.factors), {})
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #82a9ebf1
@@ -206,7 +207,7 @@ def _notes(facts: Facts, question: Question, answer: ExpectedScore) -> Iterable[
 # %% ../../nbs/7_dashboard/drawing.ipynb #819fa66c
 def _legend(facts: Facts, n_alike: float, level: float) -> str:
     alike = (f"the {n_alike:,.0f} with the same background" if n_alike
-             else f"not shown, fewer than {LEAST_ALIKE} share this background")
+             else f"not shown, fewer than {LEAST_SHOWN} share this background")
     entries = {"sp-in": f"above: all {facts.n:,} {facts.people}", "sp-alike": f"below: {alike}",
                "sp-mark": f"expected score, with the range for {LEVEL_WORDS.get(level, f'{100 * level:g} in 100')}"}
     items = "".join(f'<li><i class="{look}"></i>{escape(text)}</li>' for look, text in entries.items())
@@ -349,7 +350,7 @@ def groups_html(facts: Facts,
     mean = _mean_of_counts(facts.counts[target])
     sentence, tables = escape(gap_sentence(groups, facts.people, target)), "".join(_group_tables(groups, mean))
     return (f'<p class="sp-lead">{sentence}</p>{tables}<p>The thin line is the mean of all students, {mean:.1f}. '
-            f"Groups of fewer than {LEAST_ALIKE} are not shown. A group's mean says little about one student: "
+            f"Groups of fewer than {LEAST_SHOWN} are not shown. A group's mean says little about one student: "
             "scores differ far more within each group than between groups.</p>")
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #31b41dc3

@@ -12,8 +12,7 @@ from typing import Any
 
 from .answers import (
     Contribution, ExpectedScore, Question, chance_of_mark, contributions_to, expected_score, formula_for)
-from .facts import Facts
-from .served_facts import FACTS_VARIABLE, served_facts
+from .facts import FACTS_VARIABLE, Facts, served_facts
 from ..prediction.formula import Formula
 
 # %% ../../nbs/7_dashboard/predictor.ipynb #d91cdc04

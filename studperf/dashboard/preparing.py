@@ -16,9 +16,10 @@ from typing import Any
 import pandas as pd
 
 from .. import __version__
+from ..cohort.bounds import LEAST_SHOWN
 from ..cohort.cohort import Cohort
 from ..cohort.small_groups import shown_combinations, shown_levels
-from .facts import LEAST_ALIKE, Facts, GroupErrors, GroupMean, ModelFacts, Number
+from .facts import Facts, GroupErrors, GroupMean, ModelFacts, Number
 from ..models.arithmetic import plain_formula_of
 from ..models.audit import audit
 from ..models.encoding import with_levels
@@ -69,7 +70,7 @@ def groups_of(cohort: Cohort, score: str) -> tuple[GroupMean, ...]:
     "Return the mean score of each group, unless that would show a small group, directly or by subtraction."
     shown = {(factor, level) for factor in cohort.schema.factors for level in shown_levels(cohort, score, factor)}
     try:
-        table = mean_intervals(cohort, score, list(cohort.schema.factors), min_n=LEAST_ALIKE)
+        table = mean_intervals(cohort, score, list(cohort.schema.factors), min_n=LEAST_SHOWN)
     except ValueError:  # no group is large enough
         return ()
     return tuple(
@@ -147,7 +148,7 @@ def _audited(predictor: ScorePredictor, rows: pd.DataFrame | None) -> Any:  # Au
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # the fit has warned of rows that were left out
-            return audit(predictor, rows, least=LEAST_ALIKE, left_out=(), pairs=False)
+            return audit(predictor, rows, least=LEAST_SHOWN, left_out=(), pairs=False)
     except DataError:  # too few rows
         return None
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MEASURES', 'SENSITIVE', 'GROUP_COLUMNS', 'ACCURACY', 'COST_COLUMNS', 'BIAS_GAP_COLUMNS', 'SAME_ROWS',
-           'OTHER_ROWS', 'AUDIT_CAVEATS', 'AuditedGroup', 'ErrorCells', 'Audit', 'audit']
+           'OTHER_ROWS', 'AUDIT_CAVEATS', 'AuditedGroup', 'Audit', 'audit']
 
 # %% ../../nbs/5_models/audit.ipynb #187e6b78
 import math
@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.stats
-from fairlearn.metrics import MetricFrame
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from sklearn.model_selection import cross_val_predict
 
@@ -136,61 +135,14 @@ def by_student(judged: pd.DataFrame,  # columns score, prediction, low, high
         {"bias": error, "mae": error.abs(), "coverage": held.astype(float), "width": judged["high"] - judged["low"]}
     )
 
-# %% ../../nbs/5_models/audit.ipynb #0906900a
-@dataclass(frozen=True, eq=False)
-class ErrorCells:
-    """Means by combination of levels.
-
-    Attributes
-    ----------
-    labels : pd.DataFrame
-        (cells, factors) levels
-    n : np.ndarray
-        (cells,) students
-    means : pd.DataFrame
-        (cells, columns) score, prediction and the MEASURES
-    """
-    labels: pd.DataFrame  # (cells, factors) levels
-    n: np.ndarray  # (cells,) students
-    means: pd.DataFrame  # (cells, columns) score, prediction and the MEASURES
-
-# %% ../../nbs/5_models/audit.ipynb #46c5871e
-def error_cells_of(judged: pd.DataFrame, labels: pd.DataFrame) -> ErrorCells:
-    "Return means over students of the same levels."
-    places = labels.groupby(list(labels), observed=True, dropna=False, sort=False).ngroup().to_numpy()
-    first = np.unique(places, return_index=True)[1]
-    means = pd.concat([judged[["score", "prediction"]], by_student(judged)], axis=1).groupby(places).mean()
-    return ErrorCells(labels.iloc[first].astype(object).reset_index(drop=True), np.bincount(places), means)
-
-# %% ../../nbs/5_models/audit.ipynb #6a0cd883
-def mean_error(y_true: np.ndarray, y_pred: np.ndarray, n: np.ndarray) -> float:
-    "Return the mean of score minus prediction."
-    return float(np.average(y_true - y_pred, weights=n))
-
-# %% ../../nbs/5_models/audit.ipynb #bac24de2
-def mean_value(y_true: np.ndarray, y_pred: np.ndarray, values: np.ndarray, n: np.ndarray) -> float:
-    "Return the mean of values computed before: the form that Fairlearn asks for."
-    return float(np.average(values, weights=n))
-
 # %% ../../nbs/5_models/audit.ipynb #49f89f01
-def measure_groups(cells: ErrorCells,
+def measure_groups(values: pd.DataFrame,  # from `by_student`
+                   table: pd.DataFrame,  # the factors of the same students
                    factors: Sequence[str],  # one or two
                    ) -> pd.DataFrame:  # a row per group, indexed by its level or levels, with the MEASURES
     "Return the measures by group; a student with a missing level is in none."
-    known = cells.labels[list(factors)].notna().all(axis=1).to_numpy()
-    means, n = cells.means[known], cells.n[known]
-    labels = cells.labels.loc[known, list(factors)].reset_index(drop=True)
-    # A factor may be called y_pred, as a column of Fairlearn's own is.
-    labels.columns = [f"factor {place}" for place in range(len(factors))]
-    others = {measure: {"values": means[measure].to_numpy(), "n": n} for measure in MEASURES if measure != "bias"}
-    frame = MetricFrame(
-        metrics={"bias": mean_error, **dict.fromkeys(others, mean_value)},
-        y_true=means["score"].to_numpy(),
-        y_pred=means["prediction"].to_numpy(),
-        sensitive_features=labels,
-        sample_params={"bias": {"n": n}, **others},
-    )
-    return frame.by_group.rename_axis(index=list(factors))
+    by = [table[name].array for name in factors]
+    return values.groupby(by, observed=True).mean().rename_axis(list(factors))
 
 # %% ../../nbs/5_models/audit.ipynb #f117ea61
 def mean_with_error(values: np.ndarray,  # (n,)
@@ -312,7 +264,8 @@ def judge(judged: pd.DataFrame,  # columns score, prediction, low, high
           ) -> tuple[pd.DataFrame, pd.DataFrame]:  # everyone: a row per measure; groups: a row per group and measure
     "Return the measures with intervals and tests, of everyone and of each group."
     everyone = AuditedGroup((), (), np.ones(len(judged), bool))
-    values, measured, rows = by_student(judged), _measured_groups(judged, table, groups), []
+    values, rows = by_student(judged), []
+    measured = {names: measure_groups(values, table, names) for names in {group.factors for group in groups}}
     for group in (everyone, *groups):
         key = group.levels if len(group.levels) > 1 else "".join(group.levels)
         own = measured[group.factors].loc[key] if group.factors else values.mean()
@@ -330,17 +283,6 @@ def judge(judged: pd.DataFrame,  # columns score, prediction, low, high
     by_group["p_adjusted"] = holm.astype(float)
     by_group["flagged"] = by_group["p_adjusted"] < 1 - conf_level
     return overall[["measure", "n", "value", "ci_low", "ci_high", "conf_level", "p_value"]], by_group
-
-# %% ../../nbs/5_models/audit.ipynb #6012179d
-def _measured_groups(
-    judged: pd.DataFrame, table: pd.DataFrame, groups: Sequence[AuditedGroup]
-) -> dict[tuple, pd.DataFrame]:
-    "Return the measures of all groups, by their factors."
-    kinds = list(dict.fromkeys(group.factors for group in groups))
-    if not kinds:
-        return {}
-    cells = error_cells_of(judged, table[list(dict.fromkeys(name for names in kinds for name in names))])
-    return {names: measure_groups(cells, names) for names in kinds}
 
 # %% ../../nbs/5_models/audit.ipynb #ff63d2f8
 def _columns_of(group: AuditedGroup) -> tuple:

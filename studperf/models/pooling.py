@@ -12,9 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from ..cohort.cohort import Cohort
 from ..cohort.grouping import dense_ranks
-from .encoding import Encoder
 
 # %% ../../nbs/5_models/pooling.ipynb #b7ff074c
 @dataclass(frozen=True)
@@ -127,22 +125,3 @@ def _cell_places(columns: np.ndarray) -> np.ndarray:  # (n,) numbers from 0, in 
         codes, values = pd.factorize(column, sort=True)
         places = dense_ranks(places * len(values) + codes)
     return places
-
-# %% ../../nbs/5_models/pooling.ipynb #6aebe033
-def pooled_means(cohort: Cohort,
-                 score: str,  # one of its scores
-                 ) -> pd.DataFrame:  # a row per cell: factors, n, mean, additive (the sum of its levels), pooled, kept
-    "Return the mean of each cell as it is and partially pooled, computed from the Cohort."
-    moments, factors = cohort.moments([score], list(cohort.schema.factors)), list(cohort.schema.factors)
-    present = {name: [level for level in cohort.levels(name) if (moments.keys[name] == level).any()]
-               for name in factors}
-    encoded = Encoder(present, cohort.schema.ordered).fit_transform(moments.keys)
-    columns = np.hstack([np.ones((len(moments.n), 1)), encoded])
-    middle = moments.n @ moments.mean[:, 0] / moments.n.sum()
-    rows = np.column_stack([columns, moments.mean[:, 0] - middle])
-    products = (rows * moments.n[:, None]).T @ rows
-    products[-1, -1] += moments.ss.sum()
-    pooled = pool_cells(moments.n, columns * moments.n[:, None], rows[:, -1] * moments.n, products)
-    additive = columns @ pooled.coefficients + middle
-    return moments.keys.assign(n=moments.n, mean=moments.mean[:, 0], additive=additive,
-                               pooled=additive + pooled.deviations, kept=pooled.kept)

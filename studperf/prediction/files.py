@@ -25,7 +25,7 @@ import pyarrow.parquet
 from tqdm.auto import tqdm
 
 from ..cohort.duckdb_files import FileForm, NotForDuckDB, duckdb_session, literal, partial_form, quoted
-from ..cohort.summarizing import SMALL
+from ..cohort.summarizing import SMALL_FILE
 from ..files import whole_file
 from .formula_file import first_line, formula_from_record, read_description, refuse
 from .sql import clipped_sql, double_sql, formula_sql
@@ -515,7 +515,7 @@ def predict_file(predictor: PredictionMethods,  # from `fit_predictor` or `load_
 def _is_for_loader(source: str) -> bool:
     "Return whether the loader should read the file: it is small, or missing."
     path = Path(source)
-    return not path.is_file() or (path.suffix.lower() not in (".parquet", ".pq") and path.stat().st_size < SMALL)
+    return not path.is_file() or (path.suffix.lower() not in (".parquet", ".pq") and path.stat().st_size < SMALL_FILE)
 
 # %% ../../nbs/4_prediction/files.ipynb #db925ffe
 def _predict_by_duckdb(

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy.special import stdtrit
 
-from ..cohort.bounds import small_note, too_few
+from ..cohort.bounds import LEAST_SHOWN, small_note, too_few
 from ..cohort.cohort import Cohort
 from ..cohort.means import group_means
 from ..cohort.merging import select_cells
@@ -33,7 +33,7 @@ def plot_means(cohort: Cohort,  # the students, from `Cohort.summarize`
                factors: Sequence[str] | None = None,  # default: all
                *,
                conf_level: float = .95,  # of the intervals, between 0 and 1
-               min_n: int = 10,  # leave out groups with fewer students
+               min_n: int = LEAST_SHOWN,  # leave out groups with fewer students
                ax: Axes | None = None,  # matplotlib Axes to draw into; None: make a new figure
                ) -> Axes:  # the Axes drawn into
     """Draw the mean of a score with its interval for every group.
@@ -48,7 +48,7 @@ def plot_means(cohort: Cohort,  # the students, from `Cohort.summarize`
         default: all
     conf_level : float = 0.95
         of the intervals, between 0 and 1
-    min_n : int = 10
+    min_n : int = LEAST_SHOWN
         leave out groups with fewer students
     ax : Axes | None = None
         matplotlib Axes to draw into; None: make a new figure
@@ -109,7 +109,7 @@ def adjusted_beside(
     regression: Regression | None,  # of the same score; None: the new columns are NaN
     *,
     conf_level: float = 0.95,  # of the intervals, between 0 and 1
-    min_n: int = 10,  # groups with fewer students have no adjusted mean
+    min_n: int = LEAST_SHOWN,  # groups with fewer students have no adjusted mean
 ) -> pd.DataFrame:  # the means, and columns adjusted, adjusted_low, adjusted_high: NaN where there is none
     "Add the adjusted means of a regression, with their intervals, to a table of means."
     names = ["adjusted", "adjusted_low", "adjusted_high"]
@@ -130,7 +130,7 @@ def plot_gaps(cohort: Cohort,  # the students, from `Cohort.summarize`
               *,
               regression: Regression | None = None,  # of the score; None: `regress` on all factors
               conf_level: float = .95,  # of the intervals, between 0 and 1
-              min_n: int = 10,  # leave out groups with fewer students
+              min_n: int = LEAST_SHOWN,  # leave out groups with fewer students
               ax: Axes | None = None,  # matplotlib Axes to draw into; None: make a new figure
               ) -> Axes:  # the Axes drawn into
     """Draw the raw and the adjusted mean of a score, with intervals, for every level of every factor.
@@ -147,7 +147,7 @@ def plot_gaps(cohort: Cohort,  # the students, from `Cohort.summarize`
         of the score; None: `regress` on all factors
     conf_level : float = 0.95
         of the intervals, between 0 and 1
-    min_n : int = 10
+    min_n : int = LEAST_SHOWN
         leave out groups with fewer students
     ax : Axes | None = None
         matplotlib Axes to draw into; None: make a new figure
@@ -173,7 +173,7 @@ def mean_rows(cohort: Cohort,
               *,
               regression: Regression | None = None,
               conf_level: float = .95,
-              min_n: int = 10,
+              min_n: int = LEAST_SHOWN,
               ) -> IntervalRows:
     "Return what `plot_gaps` draws; the parameters are the same."
     factors = list(cohort.schema.factors if factors is None else factors)
@@ -243,7 +243,7 @@ def plot_pairs(cohort: Cohort,  # the students, from `Cohort.summarize`
                factor: str,  # whose levels are compared
                *,
                conf_level: float = .95,  # of all intervals together, between 0 and 1
-               min_n: int = 10,  # leave out groups with fewer students
+               min_n: int = LEAST_SHOWN,  # leave out groups with fewer students
                ax: Axes | None = None,  # matplotlib Axes to draw into; None: make a new figure
                ) -> Axes:  # the Axes drawn into
     """Draw the difference of every two groups with its interval, the widest first.
@@ -258,7 +258,7 @@ def plot_pairs(cohort: Cohort,  # the students, from `Cohort.summarize`
         whose levels are compared
     conf_level : float = 0.95
         of all intervals together, between 0 and 1
-    min_n : int = 10
+    min_n : int = LEAST_SHOWN
         leave out groups with fewer students
     ax : Axes | None = None
         matplotlib Axes to draw into; None: make a new figure
@@ -323,7 +323,7 @@ def plot_cells(cohort: Cohort,  # the students, from `Cohort.summarize`
                rows: str,  # a factor, from above
                columns: str,  # another factor, from left to right
                *,
-               min_n: int = 10,  # leave out combinations with fewer students
+               min_n: int = LEAST_SHOWN,  # leave out combinations with fewer students
                ax: Axes | None = None,  # matplotlib Axes to draw into; None: make a new figure
                ) -> Axes:  # the Axes drawn into
     """Draw a heat map of the mean score, with the number of students, in every combination of two factors.
@@ -338,7 +338,7 @@ def plot_cells(cohort: Cohort,  # the students, from `Cohort.summarize`
         a factor, from above
     columns : str
         another factor, from left to right
-    min_n : int = 10
+    min_n : int = LEAST_SHOWN
         leave out combinations with fewer students
     ax : Axes | None = None
         matplotlib Axes to draw into; None: make a new figure
@@ -425,7 +425,7 @@ def plot_interaction(cohort: Cohort,  # the students, from `Cohort.summarize`
                      by: str,  # another factor with up to six levels: a line for each
                      *,
                      conf_level: float = .95,  # of the intervals, between 0 and 1
-                     min_n: int = 10,  # leave out combinations with fewer students
+                     min_n: int = LEAST_SHOWN,  # leave out combinations with fewer students
                      ax: Axes | None = None,  # matplotlib Axes to draw into; None: make a new figure
                      ) -> Axes:  # the Axes drawn into
     """Draw the means of a score by the levels of a factor, with a line for each level of another.
@@ -442,7 +442,7 @@ def plot_interaction(cohort: Cohort,  # the students, from `Cohort.summarize`
         another factor with up to six levels: a line for each
     conf_level : float = 0.95
         of the intervals, between 0 and 1
-    min_n : int = 10
+    min_n : int = LEAST_SHOWN
         leave out combinations with fewer students
     ax : Axes | None = None
         matplotlib Axes to draw into; None: make a new figure
@@ -501,7 +501,7 @@ def interaction_rows(cohort: Cohort,
                      by: str,  # its levels are the rows under each
                      *,
                      conf_level: float = .95,
-                     min_n: int = 10,
+                     min_n: int = LEAST_SHOWN,
                      ) -> IntervalRows:
     "Return the means that `plot_interaction` draws, level by level; the parameters are the same."
     table = cell_intervals(cohort, score, factor, by, conf_level, min_n).sort_values([factor, by], kind="stable")
@@ -526,7 +526,7 @@ def plot_trend(cohort: Cohort,  # the students, from `Cohort.summarize`
                factor: str,  # an ordered factor
                *,
                conf_level: float = .95,  # of the intervals, between 0 and 1
-               min_n: int = 10,  # leave out groups with fewer students
+               min_n: int = LEAST_SHOWN,  # leave out groups with fewer students
                ax: Axes | None = None,  # matplotlib Axes to draw into; None: make a new figure
                ) -> Axes:  # the Axes drawn into
     """Draw the means of an ordered factor's levels with their intervals, and their linear trend.
@@ -541,7 +541,7 @@ def plot_trend(cohort: Cohort,  # the students, from `Cohort.summarize`
         an ordered factor
     conf_level : float = 0.95
         of the intervals, between 0 and 1
-    min_n : int = 10
+    min_n : int = LEAST_SHOWN
         leave out groups with fewer students
     ax : Axes | None = None
         matplotlib Axes to draw into; None: make a new figure

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,9 +19,9 @@ from matplotlib.axes import Axes
 from ..cohort.cohort import Cohort
 from ..models.audit import MEASURES, Audit, group_name
 from ..models.explanation import LIMIT, MODEL_CAUTION
-from .canvas import IntervalRows, draw_interval_rows
+from .canvas import BLUE, GREY, ORANGE, IntervalRows, described, draw_interval_rows
 from ..statistics.ceiling import ceiling
-from ..text import heading, listed, with_n, words
+from ..text import heading, listed, signed, with_n, words
 
 # %% ../../nbs/6_reporting/figures_of_models.ipynb #569e959c
 def plot_ceiling(
@@ -155,10 +156,6 @@ def plot_models(comparison: pd.DataFrame,  # from `compare_models`
     Any
         the Axes
     """
-    import matplotlib.pyplot as plt  # here, since the dashboard's kernels fit models but draw nothing
-
-    from studperf.reporting.canvas import BLUE, GREY, ORANGE, described
-
     if ax is None:
         ax = plt.subplots(figsize=(6.4, 1 + .32 * len(comparison)), layout="constrained")[1]
     rows = comparison.iloc[::-1].reset_index(drop=True)
@@ -179,8 +176,6 @@ def plot_models(comparison: pd.DataFrame,  # from `compare_models`
 # %% ../../nbs/6_reporting/figures_of_models.ipynb #8ea45d3b
 def _models_texts(comparison: pd.DataFrame) -> tuple[str, str]:
     "Return the caption and the text alternative of `plot_models`."
-    from studperf.text import signed
-
     def told(value: float, low: float, high: float) -> str:
         return f"{signed(value, 3)} ({signed(low, 3)} to {signed(high, 3)})"
 
@@ -213,8 +208,6 @@ def plot_explanation(table: pd.DataFrame,  # from `explain`
     Any
         the Axes
     """
-    from studperf.reporting.canvas import BLUE, GREY, ORANGE, described  # here: the dashboard's kernels draw no figure
-
     average, steps = table["points"].iloc[0], table.iloc[1:]
     is_limit = steps["input"] == LIMIT
     steps = pd.concat(
@@ -252,8 +245,6 @@ def _step_label(step: Any) -> str:
 def _axes(ax: Any, height: float) -> Any:
     "Return the Axes to draw into, narrow enough for a telephone."
     if ax is None:
-        import matplotlib.pyplot as plt
-
         ax = plt.subplots(figsize=(4.6, height + .9), layout="constrained")[1]
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
@@ -285,9 +276,6 @@ def plot_importance(table: pd.DataFrame,  # from `importance`
     Any
         the Axes
     """
-    from studperf.reporting.canvas import BLUE, GREY, described
-    from studperf.text import signed
-
     ax = _axes(ax, .5 + .34 * len(table))
     rows = np.arange(len(table))
     ax.axvline(0, color=GREY, linewidth=1)
@@ -323,8 +311,6 @@ def plot_dependence(table: pd.DataFrame,  # from `dependence`
     Any
         the Axes
     """
-    from studperf.reporting.canvas import BLUE, described
-
     name, is_number = table["input"].iloc[0], pd.api.types.is_numeric_dtype(table["value"])
     ax = _axes(ax, 2.4 if is_number else .5 + .34 * len(table))
     if is_number:

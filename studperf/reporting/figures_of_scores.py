@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..cohort.bounds import small_note, too_few
+from ..cohort.bounds import LEAST_SHOWN, small_note, too_few
 from ..cohort.cells import unweighted
 from ..cohort.cohort import Cohort
 from .canvas import (
@@ -27,7 +27,7 @@ def plot_distribution(cohort: Cohort,  # the students, from `Cohort.summarize`
                       score: str,  # a discrete score
                       factor: str | None = None,  # one histogram per level; default: all students in one
                       *,
-                      min_n: int = 10,  # leave out groups with fewer students
+                      min_n: int = LEAST_SHOWN,  # leave out groups with fewer students
                       ax: Axes | None = None,  # matplotlib Axes to draw into; None: make a new figure
                       ) -> Axes:  # the Axes drawn into
     """Draw a histogram of a score for each level of a factor, one above the other, with a dot at each mean.
@@ -40,7 +40,7 @@ def plot_distribution(cohort: Cohort,  # the students, from `Cohort.summarize`
         a discrete score
     factor : str | None = None
         one histogram per level; default: all students in one
-    min_n : int = 10
+    min_n : int = LEAST_SHOWN
         leave out groups with fewer students
     ax : Axes | None = None
         matplotlib Axes to draw into; None: make a new figure
@@ -113,7 +113,7 @@ def distribution_texts(found: Histograms, min_n: int) -> tuple[str, str]:  # cap
 def plot_correlations(cohort: Cohort,  # the students, from `Cohort.summarize`
                       columns: Sequence[str] | None = None,  # default: all scores
                       *,
-                      min_n: int = 10,  # leave out pairs that fewer students have
+                      min_n: int = LEAST_SHOWN,  # leave out pairs that fewer students have
                       ax: Axes | None = None,  # matplotlib Axes to draw into; None: make a new figure
                       ) -> Axes:  # the Axes drawn into
     """Draw the correlations of the scores as a heat map, a lower triangle with a number in each square.
@@ -124,7 +124,7 @@ def plot_correlations(cohort: Cohort,  # the students, from `Cohort.summarize`
         the students, from `Cohort.summarize`
     columns : Sequence[str] | None = None
         default: all scores
-    min_n : int = 10
+    min_n : int = LEAST_SHOWN
         leave out pairs that fewer students have
     ax : Axes | None = None
         matplotlib Axes to draw into; None: make a new figure
@@ -178,7 +178,7 @@ def plot_scores(cohort: Cohort,  # made with joint=True
                 first: str,  # a discrete score, from left to right
                 second: str,  # another one, upwards
                 *,
-                min_n: int = 10,  # leave out squares with fewer students
+                min_n: int = LEAST_SHOWN,  # leave out squares with fewer students
                 ax: Axes | None = None,  # matplotlib Axes to draw into; None: make a new figure
                 ) -> Axes:  # the Axes drawn into
     """Draw one score against another: squares, darker where more students are, and the mean of the second score.
@@ -191,7 +191,7 @@ def plot_scores(cohort: Cohort,  # made with joint=True
         a discrete score, from left to right
     second : str
         another one, upwards
-    min_n : int = 10
+    min_n : int = LEAST_SHOWN
         leave out squares with fewer students
     ax : Axes | None = None
         matplotlib Axes to draw into; None: make a new figure

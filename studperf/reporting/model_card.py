@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..cohort.bounds import LEAST_AUDITED
+from ..cohort.bounds import LEAST_AUDITED, too_few
 from ..models.audit import AUDIT_CAVEATS, MEASURES, SENSITIVE, Audit
 from ..models.candidates import HOLDS_ROWS
 from ..models.explanation import MODEL_CAUTION
@@ -145,7 +145,7 @@ def card_of_training(predictor: ScorePredictor, stated: Mapping[str, str], least
         profile = predictor.profile[name]
         if name in predictor.schema.factors:
             rows += [(heading(name), level,
-                      f"{share:.0%}" if share * predictor.n >= least else f"fewer than {least} students")
+                      f"{share:.0%}" if share * predictor.n >= least else too_few(least))
                      for level, share in profile.items()]
         else:
             middle = np.interp([.25, .75], QUANTILE_SHARES, profile["quantiles"])

@@ -15,6 +15,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 from matplotlib.ticker import MaxNLocator
 
+from ..cohort.bounds import LEAST_SHOWN
 from ..cohort.cohort import Cohort
 from ..display import table_html
 from .canvas import IntervalRows
@@ -43,7 +44,7 @@ def strips_part(
     cohort: Cohort,  # the students
     score: str,  # a discrete score
     factor: str | None = None,  # a strip for each level; None: one of all students
-    min_n: int = 10,  # leave out groups with fewer students
+    min_n: int = LEAST_SHOWN,  # leave out groups with fewer students
 ) -> dict[
     str, Any
 ]:  # title, beneath, caption, alt, ticks, rows (label, n, path, mean): places in percent from the left

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..cohort.bounds import check_min_n
+from ..cohort.bounds import LEAST_SHOWN, check_min_n
 from ..cohort.cells import unweighted
 from ..cohort.cohort import Cohort, as_cohort
 from ..cohort.small_groups import reported_scores, without_small_groups
@@ -22,6 +22,7 @@ from .figures_of_groups import forest_rows, mean_rows
 from .figures_of_scores import missing_rows
 from .page_parts import filled, intervals_part, table_part
 from .prediction_part import prediction_parts
+from .report_notebook import write_notebook
 from .report_parts import (
     GROUPS_CAUTION, METHODS, REFERENCES, above_ceiling, answer_words, covariates_part,
     data_sentences, factor_part, fitted, gaps_part, interaction_parts, manova_part,
@@ -43,7 +44,7 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
            *,
            schema: Schema = STUDENTS,  # what the columns are
            title: str = "How do test scores differ between groups?",  # of the page
-           min_n: int = 10,  # leave out groups with fewer students; at least 1
+           min_n: int = LEAST_SHOWN,  # leave out groups with fewer students; at least 1
            notebook: bool = False,  # True: also write the executed notebook, under the same name with .ipynb
            call: str | None = None,  # the command to show for making the report again; None: this call in Python
            ) -> Path:  # the file written
@@ -60,7 +61,7 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
         what the columns are
     title : str = 'How do test scores differ between groups?'
         of the page
-    min_n : int = 10
+    min_n : int = LEAST_SHOWN
         leave out groups with fewer students; at least 1
     notebook : bool = False
         True: also write the executed notebook, under the same name with .ipynb
@@ -92,8 +93,6 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
     with whole_file(out) as temporary:
         temporary.write_text(filled("report.html", content), encoding="utf-8")
         if notebook:  # an error in it leaves no report either
-            from studperf.reporting.report_notebook import write_notebook
-
             write_notebook(source, cohort, Path(out).with_suffix(".ipynb"), title=title, min_n=min_n)
     return Path(out)
 
@@ -101,9 +100,8 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
 def _call(source: Any, out: str | Path, schema: Schema, min_n: int, notebook: bool) -> str:
     "Return the Python call that makes the report again."
     argument = repr(Path(source).name) if isinstance(source, (str, Path)) else "None" if source is None else "rows"
-    options = (
-        ["schema=schema"] * (schema != STUDENTS) + [f"min_n={min_n}"] * (min_n != 10) + ["notebook=True"] * notebook
-    )
+    options = (["schema=schema"] * (schema != STUDENTS) + [f"min_n={min_n}"] * (min_n != LEAST_SHOWN)
+               + ["notebook=True"] * notebook)
     return f"studperf.report({', '.join([argument, repr(Path(out).name), *options])})"
 
 # %% ../../nbs/6_reporting/report.ipynb #6cdee51e

@@ -119,6 +119,15 @@ def recoded_numbers(name: str, schema: Schema) -> list[tuple[float, float]]:  # 
     texts = schema.recode.get(name, {}).items()
     return [(number_of(text), number_of(meant)) for text, meant in texts if not math.isnan(number_of(text))]
 
+# %% ../../nbs/1_rows/meaning.ipynb #a3d9992a
+def no_recoded_numbers(schema: Schema) -> None:
+    "Raise ValueError where an engine that only adds up would have to recode numbers."
+    if found := [name for name in (*schema.numeric, *filter(None, [schema.weight])) if recoded_numbers(name, schema)]:
+        raise ValueError(
+            f"Schema: recode names numbers of {listed(found)}, which can be done in files and in frames "
+            "in memory; for this source recode them in its own query, and take them out of the Schema's recode"
+        )
+
 # %% ../../nbs/1_rows/meaning.ipynb #1b41fa13
 MOST_READINGS = 5  # spellings of a column that a note lists
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from ..cohort.bounds import LEAST_SHOWN
 from ..cohort.cells import unweighted
 from ..cohort.cohort import Cohort, as_cohort, names_or_all
 from ..cohort.counts import level_counts
@@ -206,7 +207,7 @@ class Histograms:
 def histograms(cohort: Cohort,  # the students
                score: str,  # a discrete score
                factor: str | None = None,  # one histogram per level; None: all students in one
-               min_n: int = 10,  # leave out groups with fewer students
+               min_n: int = LEAST_SHOWN,  # leave out groups with fewer students
                ) -> Histograms:  # of each level that is large enough
     "Count a score in bins; raise ValueError for a score without value counts, or if no group is large enough."
     unweighted(cohort, "histograms")
@@ -250,7 +251,7 @@ def mean_intervals(cohort: Cohort,  # the students
                    factors: Sequence[str],  # whose levels are the groups
                    *,
                    conf_level: float = .95,  # of the intervals, between 0 and 1
-                   min_n: int = 10,  # leave out groups with fewer students
+                   min_n: int = LEAST_SHOWN,  # leave out groups with fewer students
                    ) -> pd.DataFrame:  # factor, level, n, sd, estimate, ci_low, ci_high
     "Return the mean of a score with its interval for every level that is large enough; raise ValueError if none is."
     check_conf_level(conf_level)
@@ -272,7 +273,7 @@ def cell_means(cohort: Cohort,  # the students
                rows: str,  # a factor
                columns: str,  # another factor
                *,
-               min_n: int = 10,  # leave out combinations with fewer students
+               min_n: int = LEAST_SHOWN,  # leave out combinations with fewer students
                ) -> pd.DataFrame:  # rows' factor, columns' factor, n, estimate, sd, std_error
     "Return the mean of a score in each combination of two factors that is large enough; raise ValueError if none is."
     if rows == columns:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from ..cohort.cohort import Cohort, names_or_all
 from ..cohort.means import GroupMeans, means_of
+from ..cohort.moments import rounding_variance
 from ..text import listed
 
 # %% ../../nbs/3_statistics/groups.ipynb #f53258ee
@@ -58,15 +59,6 @@ def _without_rounding(cohort: Cohort, means: GroupMeans) -> GroupMeans:
     "Set variances to 0 that are no more than what rounding leaves of a constant score."
     var = np.where(means.var <= rounding_variance(cohort, means.column, means.mean), 0, means.var)
     return replace(means, var=var, mean_var=var / means.n)
-
-# %% ../../nbs/3_statistics/groups.ipynb #420a8232
-def rounding_variance(cohort: Cohort,
-                      score: str,  # a score or covariate
-                      mean: np.ndarray,  # points
-                      ) -> np.ndarray:  # points squared
-    "Return the variance that rounding may leave of a constant score; 0 for scores that are summed as whole numbers."
-    scale = cohort.scales[score]
-    return 1e-12 * (mean - scale.origin) ** 2 if scale.decimals is None else np.zeros_like(mean)
 
 # %% ../../nbs/3_statistics/groups.ipynb #6dc48c28
 def all_groups(cohort: Cohort,

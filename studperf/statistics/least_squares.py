@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..cohort.cohort import Cohort
-from ..cohort.moments import Moments
-from .groups import rounding_variance
+from ..cohort.moments import Moments, rounding_variance
 from ..text import listed
 
 # %% ../../nbs/3_statistics/least_squares.ipynb #b9fb6610

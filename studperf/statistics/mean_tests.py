@@ -59,13 +59,6 @@ def welch_anova(groups: GroupMeans,  # each with two students or more, and with 
     f, df1, df2 = between / (1 + 2 * (k - 2) * uncertainty), k - 1, 1 / (3 * uncertainty)
     return float(f), float(df1), float(df2), float(fdtrc(df1, df2, f))
 
-# %% ../../nbs/3_statistics/mean_tests.ipynb #05869585
-def omega_squared(groups: GroupMeans,
-                  conf_level: float = .95,  # of the interval
-                  ) -> tuple[float, float, float]:  # estimate, lower and upper limit
-    "Return omega squared with its noncentral interval; NaN where scores do not vary within groups. Hays (1963)."
-    return tuple(omega_squares([groups], conf_level)[0].tolist())
-
 # %% ../../nbs/3_statistics/mean_tests.ipynb #b7a216b4
 def omega_squares(several: Sequence[GroupMeans], conf_level: float) -> np.ndarray:  # (R, 3)
     "Return omega squared with its limits, for several comparisons at once. Steiger (2004)."

@@ -9,6 +9,8 @@ __all__ = ['PROVISIONER', 'ForkedProcess', 'Forker', 'ForkingProvisioner']
 import gc
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,11 +22,11 @@ from typing import Any
 
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
+from ..facts import FACTS_VARIABLE, served_facts
+
 # %% ../../../nbs/7_dashboard/server/forking.ipynb #52740140
 def fork_on_request() -> None:
     "Import what a page needs, then make a copy for each request, until standard input ends."
-    import signal
-
     kernelapp = _import_for_kernels()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system itself clears away copies that have ended
@@ -41,11 +43,10 @@ def fork_on_request() -> None:
 # %% ../../../nbs/7_dashboard/server/forking.ipynb #64900b62
 def _import_for_kernels() -> ModuleType:  # ipykernel's application
     "Import what each copy would import, the page included, and read the facts."
-    import comm
+    import comm  # these here, since the server itself needs none of them
     import ipykernel.kernelapp
     from ipywidgets import Widget
 
-    from studperf.dashboard.served_facts import FACTS_VARIABLE, served_facts  # noqa: F401
     from studperf.dashboard.page import PredictorPage  # noqa: F401
     from studperf.dashboard.predictor import served_predictor  # noqa: F401
 
@@ -61,9 +62,6 @@ def _import_for_kernels() -> ModuleType:  # ipykernel's application
 # %% ../../../nbs/7_dashboard/server/forking.ipynb #665b408f
 def _become_kernel(request: Mapping[str, Any]) -> None:
     "Leave behind what belongs to the process that was copied."
-    import random
-    import signal
-
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

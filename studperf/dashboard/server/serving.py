@@ -19,8 +19,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..facts import Facts
-from ..served_facts import FACTS_VARIABLE, write_facts
+from tornado.ioloop import IOLoop
+
+from ..facts import FACTS_VARIABLE, Facts
 from .forking import can_fork, use_forking
 from .limits import USUAL_LIMITS, Limits
 from .logs import json_log, log_event
@@ -44,6 +45,21 @@ def prepare(path: str | Path,  # the file of facts to write
         warnings.warn(text, DataWarning, stacklevel=2)
     if problems:
         raise DataError(*problems)
+
+# %% ../../../nbs/7_dashboard/server/serving.ipynb #8ef736de
+def write_facts(path: str,  # the file to write
+                source: Any, predictor: str | None, schema: Any, model: str,  # see `serve`
+                ) -> tuple[list[str], tuple | None]:  # warnings; source and problems of a DataError
+    "Prepare the facts and write them, in a process of its own, so that the one that serves stays small."
+    from studperf.dashboard.preparing import prepared_facts  # here, since only the other process needs it
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        try:
+            prepared_facts(source, predictor, schema, model).save(path)
+        except DataError as error:
+            return [], (error.source, error.problems)
+    return [str(warning.message) for warning in caught if issubclass(warning.category, DataWarning)], None
 
 # %% ../../../nbs/7_dashboard/server/serving.ipynb #31be195d
 def checked_facts(path: str | Path,  # a file that `prepare` wrote
@@ -130,8 +146,6 @@ def _scratch_folder() -> Iterator[str]:
 # %% ../../../nbs/7_dashboard/server/serving.ipynb #fa789eea
 def _run(settings: dict, limits: Limits, check: PasswordCheck | None, handler: logging.Handler, address: str) -> None:
     "Serve until a signal comes."
-    from tornado.ioloop import IOLoop
-
     from studperf.dashboard.server.app import dashboard_app  # here, since it imports Voila
 
     _leave_out_news()
@@ -153,7 +167,7 @@ def _run(settings: dict, limits: Limits, check: PasswordCheck | None, handler: l
 # %% ../../../nbs/7_dashboard/server/serving.ipynb #9e9a8da5
 def _leave_out_news() -> None:
     "Leave out of the log what is no news: unknown addresses, and pages that are closed before a message arrives."
-    from tornado.websocket import WebSocketClosedError
+    from tornado.websocket import WebSocketClosedError  # here, since Voila loads it
 
     logging.getLogger("tornado").setLevel(logging.ERROR)
     logging.getLogger("asyncio").addFilter(

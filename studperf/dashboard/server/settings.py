@@ -12,7 +12,9 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
-from ..served_facts import FACTS_VARIABLE
+from tornado.netutil import bind_sockets
+
+from ..facts import FACTS_VARIABLE
 from .limits import (
     FILL_SECONDS, OUTPUT_SECONDS, PING_SECONDS, SILENCE_SECONDS, USUAL_LIMITS, Limits)
 from .scripts import EXTENSIONS
@@ -60,8 +62,6 @@ def port_problem(port: int,
                  ip: str,  # address to listen on
                  ) -> str | None:
     "Say why this port cannot be served on; None if it can."
-    from tornado.netutil import bind_sockets
-
     if not 1 <= port <= 65535:
         return f"port {port}: expected a number from 1 to 65535"
     try:
