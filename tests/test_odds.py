@@ -38,7 +38,7 @@ def theirs():
 @pytest.mark.parametrize("name", MODELS)
 def test_agrees_with_r(students, theirs, name):
     schema, score, mark, factors = MODELS[name]
-    model, r = odds(Cohort.summarize(students, schema), score, mark, factors=factors, conf_level=.9), theirs[name]
+    model, r = odds(Cohort.summarize(students, schema), score, mark, factors, conf_level=.9), theirs[name]
     assert (model.n, model.counts.reached.sum()) == (r["fit", "", "n"], r["fit", "", "reached"])
     z = 1.6448536269514722
     for (factor, level), coef, error in zip(model.counts.labels, model.coef, np.sqrt(np.diag(model.cov)), strict=True):
