@@ -247,7 +247,8 @@ def test_the_notebook_reaches_the_same_mark(portuguese, tmp_path):
     code = {cell.source: cell.outputs for cell in nbformat.read(path.with_suffix(".ipynb"), as_version=4).cells if cell.cell_type == "code"}
     model = odds(rows, "G3", 10, schema=schema)
     assert code["reached = odds(cohort, 'G3', 10)\nreached"][0].data["text/html"] == model._repr_html_()
-    assert code["reached.widest(10)"][0].data["text/plain"] == repr(model.widest())
+    table = code["reached.widest(10)"][0].data["text/plain"]
+    assert all(f"{row.estimate:.6f}" in table and f"{row.ci_low:.6f}" in table for row in model.widest().itertuples())
     assert "image/png" in code["plot_odds(cohort, 'G3', 10, model=reached, min_n=10);"][-1].data
     row = model.widest().sort_values("estimate").iloc[-1]
     assert f"{row['estimate']:.1f} percentage points more often than the “{row['group_b']}” group" in section_on_marks(path.read_text())[0]
@@ -287,7 +288,7 @@ def test_infinite_odds_name_no_small_group(tmp_path):
     rows.loc[:11, "class"], rows.loc[:11, "essay"] = "the twelve", 20
     text, _ = section_on_marks(report(rows, tmp_path / "one.html", schema=PUPILS, mark=10).read_text())
     assert "infinite for class 'the twelve' (all of them)" in text and "percentage points more" not in text
-    rows.loc[:4, "sex"] = np.nan  # now seven have all factors
+    rows.loc[[*range(5), *range(100, 120)], "sex"] = np.nan  # now seven have all factors
     text, _ = section_on_marks(report(rows, tmp_path / "two.html", schema=PUPILS, mark=10).read_text())
     assert "some odds ratios are infinite" in text and "the twelve" not in text
 

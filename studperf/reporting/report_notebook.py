@@ -17,6 +17,7 @@ from .. import with_remedy
 from ..cohort.cohort import Cohort, as_cohort
 from ..cohort.small_groups import reported_scores, without_small_groups
 from ..files import whole_file
+from .figures_of_groups import plot_forest
 from .mark_part import odds_or_reason, plot_odds
 from .prediction_part import MOST_PREDICTED, students_of, too_little_to_model
 from .report_parts import GROUPS_CAUTION, fitted, manova_part
@@ -48,6 +49,7 @@ def notebook_cells(cohort: Cohort,  # of the report's source
 IMPORTS = f"""%matplotlib inline
 from studperf import *
 from {students_of.__module__} import QUICK_MODELS, students_of
+from {plot_forest.__module__} import plot_forest
 from {plot_odds.__module__} import plot_odds
 from {without_small_groups.__module__} import without_small_groups
 from {schema_from_dict.__module__} import schema_from_dict"""

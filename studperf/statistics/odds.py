@@ -214,9 +214,10 @@ def odds_html(model: OddsModel) -> str:
     references = ", ".join(f"{words(factor)}: {levels[0]}" for factor, levels in model.counts.levels.items())
     about = [f"{_how_many(model)}.",
              f"Differences in percentage points from {references}, among students who are alike in the other factors: "
-             f"average marginal effects with {model.conf_level:.0%} intervals. {model.method.capitalize()} errors."]
+             f"average marginal effects with {model.conf_level:.0%} intervals ({model.method}). "
+             f"p: of the odds ratio, adjusted for the number of rows ({model.adjust})."]
     rows = [_comparison_texts(row) for row in model.comparisons.itertuples()]
-    headings = ["factor", "group", "difference", "interval", "odds ratio", "interval", "p (adjusted)"]
+    headings = ["factor", "group", "difference", "interval", "odds ratio", "interval", "p"]
     return summary_html(f"Odds of reaching {model.mark:g} in {words(model.score)}", about,
                         table_html("Each group compared with the first", headings, rows, grouped=True))
 
