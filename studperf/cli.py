@@ -26,6 +26,7 @@ app = typer.Typer(name="studperf", no_args_is_help=True, add_completion=False, r
                   pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
                   help="How students' test scores differ by group, how certain that is, and what score to expect.")
 
+
 # %% ../nbs/9_cli/cli.ipynb #5c1a0e31
 Table = Annotated[str | None, typer.Argument(
     metavar="FILE", help="CSV, TSV, Excel or Parquet file or address; default: the embedded sample.")]
@@ -36,6 +37,8 @@ SchemaFile = Annotated[Path | None, typer.Option(
 Scores = Annotated[str | None, typer.Option(
     "--scores", metavar="A,B", help="Score columns; drafts a Schema from the file.")]
 MemoryLimit = Annotated[str, typer.Option(help="For reading files; what does not fit goes to temporary files.")]
+Marks = Annotated[list[str] | None, typer.Option(
+    "--mark", metavar="POINTS", help="Say who reaches so many points; or SCORE=POINTS, for each score.")]
 
 # %% ../nbs/9_cli/cli.ipynb #c03b0fd5
 def chosen_schema(file: str | None, schema: Path | None, scores: str | None) -> Schema:
@@ -58,6 +61,20 @@ def chosen_schema(file: str | None, schema: Path | None, scores: str | None) -> 
         typer.echo(f"left out: {column} ({reason})", err=True)
     return draft
 
+# %% ../nbs/9_cli/cli.ipynb #c03b0fd6
+def chosen_marks(words: list[str] | None) -> float | dict[str, float] | None:
+    "Return the marks that `--mark 60` or `--mark math=60 --mark reading=50` name."
+    marks = {}
+    for word in words or []:
+        score, _, points = word.rpartition("=")
+        try:
+            marks[score] = float(points)
+        except ValueError:
+            raise ValueError(f"--mark: found {word!r}, expected points, such as 60, or a score's, as math=60") from None
+    if len(marks) < len(words or []) or (len(marks) > 1 and "" in marks):
+        raise ValueError(f"--mark: found {', '.join(words)}, expected one number, or one for each score: math=60")
+    return marks.get("", marks) if marks else None
+
 # %% ../nbs/9_cli/cli.ipynb #5c1a0e32
 ReportOut = Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")]
 LeastShown = Annotated[int, typer.Option(help="Smallest number of students in a group that is shown.")]
@@ -67,17 +84,20 @@ WithNotebook = Annotated[bool, typer.Option(
 # %% ../nbs/9_cli/cli.ipynb #b76f9090
 @app.command("report")
 def report_command(file: TableOrCohort = None, out: ReportOut = Path("report.html"), schema: SchemaFile = None,
-                   scores: Scores = None, min_n: LeastShown = LEAST_SHOWN, notebook: WithNotebook = False) -> None:
+                   scores: Scores = None, min_n: LeastShown = LEAST_SHOWN, mark: Marks = None,
+                   notebook: WithNotebook = False) -> None:
     "Write a report: an HTML page with words, figures, tables."
     check_output(out, file, schema, kinds=(".html", ".htm"))
     if notebook:
         check_output(out.with_suffix(".ipynb"), file, schema, kinds=())
+    marks = chosen_marks(mark)
     options = {"--schema": schema, "--scores": scores, "--min-n": min_n if min_n != LEAST_SHOWN else None}
     call = ["studperf", "report", *([Path(file).name] if file else []),
             *(word for name, value in options.items() if value for word in (name, str(value))),
+            *(word for value in mark or [] for word in ("--mark", value)),
             *(["--notebook"] if notebook else [])]
-    written = studperf.report(file, out, schema=chosen_schema(file, schema, scores), min_n=min_n, notebook=notebook,
-                              call=shlex.join(call))
+    written = studperf.report(file, out, schema=chosen_schema(file, schema, scores), min_n=min_n, mark=marks,
+                              notebook=notebook, call=shlex.join(call))
     typer.echo(f"wrote {written}" + (f" and {written.with_suffix('.ipynb')}" if notebook else ""))
 
 # %% ../nbs/9_cli/cli.ipynb #5c1a0e33

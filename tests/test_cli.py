@@ -158,6 +158,9 @@ MISTAKES = {
     "scores that are no list": (["compare", "--schema", "letters.toml"], "letters.toml: Schema: scores: found 'math', expected names"),
     "a truncated archive": (["compare", "cut.csv.gz"], "cut.csv.gz"),
     "a group size below one": (["report", "--min-n", "0"], "expected at least 1"),
+    "a mark that is no number": (["report", "--mark", "math=sixty"], "--mark: found 'math=sixty', expected points"),
+    "a mark for all and one for math": (["report", "--mark", "60", "--mark", "math=50"], "expected one number, or one for each score"),
+    "a mark in a score that is none": (["report", "--mark", "music=60"], "mark: found 'music', expected scores of the table"),
 }
 
 
@@ -204,6 +207,16 @@ def test_a_shared_cohort_can_be_compared_and_reported(studperf, tmp_path):
     assert studperf("compare", "cohort.parquet").stdout == studperf("compare", "students.csv").stdout
     studperf("report", "cohort.parquet")
     assert "3,000 students, from cohort.parquet" in (tmp_path / "report.html").read_text()
+
+
+def test_a_report_says_who_reaches_a_mark(studperf, tmp_path):
+    studperf("report", "--mark", "60")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("60 or more</h3>") == 3 and "studperf report --mark 60<" in page
+    studperf("report", "--mark", "math=60", "--mark", "reading=50.5")
+    page = (tmp_path / "report.html").read_text()
+    assert "Math: 60 or more</h3>" in page and "Reading: 50.5 or more</h3>" in page and "Writing: 60" not in page
+    assert "studperf report --mark math=60 --mark reading=50.5<" in page
 
 
 def test_faults_are_all_told(process, tmp_path):

@@ -1,4 +1,5 @@
 """The report of the real file and of odd tables, in a real browser."""
+import html
 import re
 import warnings
 from functools import cache
@@ -8,14 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from conftest import shared_file
+from scipy.stats import studentized_range
 
-from studperf import Cohort, Schema, gaps, report
+from studperf import Cohort, Schema, gaps, odds, report
 from studperf.rows.values import DataWarning
 
 
 @pytest.fixture(scope="module")
 def sample_report(tmp_path_factory):
-    return report(None, tmp_path_factory.mktemp("sample") / "report.html")
+    return report(None, tmp_path_factory.mktemp("sample") / "report.html", mark=60)
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +179,126 @@ def test_a_cohort_can_be_reported_without_the_rows(tmp_path):
     by_rows = report(rows, tmp_path / "rows.html", schema=PUPILS, call="x").read_text()
     by_cohort = report(Cohort.summarize(rows, PUPILS), tmp_path / "cohort.html", call="x").read_text()
     assert by_rows == by_cohort
+
+
+def words_of(page):
+    """The text of a page, its tables' cells and its figures' alternatives."""
+    alternatives = re.findall(r'aria-label="([^"]*)"', page)
+    text = re.sub(r"<style.*?</style>", " ", page, flags=re.DOTALL)
+    return html.unescape(" ".join(re.sub(r"<[^>]*>", " ", text).split())), [html.unescape(text) for text in alternatives]
+
+
+def section_on_marks(page):
+    return words_of(re.search(r'<section id="mark".*?</section>', page, re.DOTALL)[0])
+
+
+@pytest.fixture(scope="module")
+def portuguese():
+    """A stranger's table, and its Schema."""
+    keys = ["school", "sex", "Mjob", "higher"]
+    rows = pd.read_csv(shared_file("wild", "student-por.csv"), sep=";", keep_default_na=False)[[*keys, "G1", "G3"]]
+    return rows, Schema(keys, {"G1": (0, 20), "G3": (0, 20)})
+
+
+def test_reaching_a_mark_is_what_a_fit_of_the_rows_says(portuguese, tmp_path):
+    rows, schema = portuguese
+    page = report(rows, tmp_path / "report.html", schema=schema, mark={"G3": 10}).read_text()
+    text, alternatives = section_on_marks(page)
+    fit = smf.logit("reached ~ school + sex + C(Mjob) + higher", rows.assign(reached=(rows["G3"] >= 10).astype(int))).fit(disp=False)
+    chances, gradients = {}, {}
+    for factor in schema.factors:
+        for level in sorted(rows[factor].unique()):
+            moved = fit.model.data.orig_exog.copy()
+            own = [name for name in moved if name.removeprefix("C(").startswith(factor)]
+            moved[own] = [float(name.endswith(f"[T.{level}]")) for name in own]
+            chance = 1 / (1 + np.exp(-moved @ fit.params))
+            chances[factor, level] = chance.mean()
+            gradients[factor, level] = (moved.T @ (chance * (1 - chance))) / len(rows)
+    widest = {}
+    for factor in schema.factors:
+        own = {level: chance for (name, level), chance in chances.items() if name == factor}
+        high, low = max(own, key=own.get), min(own, key=own.get)
+        change = gradients[factor, high] - gradients[factor, low]
+        margin = studentized_range.isf(.05, len(own), np.inf) / np.sqrt(2) * np.sqrt(change @ fit.cov_params() @ change)
+        widest[factor] = (100 * (own[high] - own[low]), 100 * margin, high, low)
+    factor = max(widest, key=lambda name: widest[name][0])
+    estimate, margin, high, low = widest[factor]
+    share = (rows["G3"] >= 10).mean()
+    assert f"Of {len(rows)} students, {(rows['G3'] >= 10).sum()} ({share:.1%}) reach 10 or more in G3." in text
+    headline = (f"the widest difference is by {factor}: the “{high}” group reaches 10 in G3 {estimate:.1f} percentage points more often "
+                f"than the “{low}” group (95% interval {estimate - margin:.1f} to {estimate + margin:.1f}; odds ratio ")
+    assert headline in text and headline in words_of(page)[0].split("The gap of each factor")[0], "section and answer"
+    for name, (estimate, margin, high, low) in widest.items():
+        cells = f"{name} {high} {low} {estimate:.1f} {estimate - margin:.1f} {estimate + margin:.1f}".replace("-", "−")
+        assert cells in text, "the table"
+    figure = next(text for text in alternatives if text.startswith("Share of students who reach 10 or more in G3"))
+    for (name, level), chance in chances.items():
+        group = rows.loc[rows[name] == level, "G3"]
+        assert f"{level} {(group >= 10).mean():.1%} (adjusted {chance:.1%}, " in figure
+        assert f"{name} {level} {len(group)} {100 * (group >= 10).mean():.1f} {100 * chance:.1f} " in text
+    assert "G1: 10 or more" not in text and "mark={'G3': 10}" in page.replace("&#39;", "'")
+    assert 'id="mark"' not in report(rows, tmp_path / "plain.html", schema=schema).read_text()
+
+
+def test_the_notebook_reaches_the_same_mark(portuguese, tmp_path):
+    rows, schema = portuguese
+    with pytest.warns(DataWarning, match="the notebook reads it"):
+        path = report(rows, tmp_path / "report.html", schema=schema, mark={"G3": 10}, notebook=True)
+    code = {cell.source: cell.outputs for cell in nbformat.read(path.with_suffix(".ipynb"), as_version=4).cells if cell.cell_type == "code"}
+    model = odds(rows, "G3", 10, schema=schema)
+    assert code["reached = odds(cohort, 'G3', 10)\nreached"][0].data["text/html"] == model._repr_html_()
+    table = code["reached.widest(10)"][0].data["text/plain"]
+    assert all(f"{row.estimate:.6f}" in table and f"{row.ci_low:.6f}" in table for row in model.widest().itertuples())
+    assert "image/png" in code["plot_odds(cohort, 'G3', 10, model=reached, min_n=10);"][-1].data
+    row = model.widest().sort_values("estimate").iloc[-1]
+    assert f"{row['estimate']:.1f} percentage points more often than the “{row['group_b']}” group" in section_on_marks(path.read_text())[0]
+
+
+@pytest.mark.parametrize("kind", ODD_TABLES)
+def test_an_odd_table_says_who_reaches_a_mark_or_why_not(kind, tmp_path):
+    rows, schema = ODD_TABLES[kind]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        text, alternatives = section_on_marks(report(rows, tmp_path / "report.html", schema=schema, mark=7).read_text())
+    assert not re.search(r"\bnan\b|\bNone\b(?! of)|\binf\b", text + " ".join(alternatives))
+    assert any(start in text for start in ("the widest difference is by", "percentage points more often than", "cannot be estimated",
+                                           "So the groups do not differ")), text
+    reason = {"a constant score": "All 60 students reach 7 or more in essay. So the groups do not differ",
+              "decimals and negative scores": "too many different values", "a factor under two names": "says the same as others",
+              "a factor that another gives": "says the same as others"}
+    assert reason.get(kind, "") in text
+
+
+@pytest.mark.parametrize("missing", [0, .12])
+def test_no_small_group_is_shown_beside_a_mark(missing, tmp_path):
+    random = np.random.default_rng(7)
+    rows = table(300, seed=3)
+    rows.loc[:3, "class"], rows.loc[:3, "essay"] = "the four", 20
+    rows.loc[4:14, "class"], rows.loc[4:14, "essay"] = "the eleven", [20, 0, 20, 0, 20, 0, 20, 0, 20, 0, 20]
+    rows.loc[random.random(300) < missing, "sex"] = np.nan
+    rows.loc[4:7, "sex"] = np.nan if missing else rows.loc[4:7, "sex"]  # seven of the eleven have all factors
+    text, alternatives = section_on_marks(report(rows, tmp_path / "report.html", schema=PUPILS, mark=10).read_text())
+    assert "the four" not in text + str(alternatives)
+    assert "class the eleven 11 54.5 – – –" in text if missing else "class the eleven 11 54.5 " in text and "11 54.5 –" not in text
+    assert not (missing and "the “the eleven” group" in text)
+
+
+def test_infinite_odds_name_no_small_group(tmp_path):
+    rows = table(200, seed=4)
+    rows.loc[:11, "class"], rows.loc[:11, "essay"] = "the twelve", 20
+    text, _ = section_on_marks(report(rows, tmp_path / "one.html", schema=PUPILS, mark=10).read_text())
+    assert "infinite for class 'the twelve' (all of them)" in text and "percentage points more" not in text
+    rows.loc[[*range(5), *range(100, 120)], "sex"] = np.nan  # now seven have all factors
+    text, _ = section_on_marks(report(rows, tmp_path / "two.html", schema=PUPILS, mark=10).read_text())
+    assert "some odds ratios are infinite" in text and "the twelve" not in text
+
+
+@pytest.mark.parametrize("mark, message", [({"maths": 60}, "expected scores of the table"), ({"math": "60"}, "mark of 'math': found '60'"),
+                                           (float("inf"), "found inf"), (True, "found True")])
+def test_a_mark_that_is_none_is_refused(mark, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        report(None, tmp_path / "report.html", mark=mark)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_small_group_is_shown(tmp_path):

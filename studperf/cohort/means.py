@@ -8,6 +8,7 @@ __all__ = ['GroupMeans']
 # %% ../../nbs/2_cohort/means.ipynb #7a0019df
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -88,7 +89,7 @@ class GroupMeans:
         "Return the name of the factor that makes the groups, or of the first one; empty for a single group of all."
         return str(self.keys.columns[0]) if len(self.keys.columns) else ""
 
-    @property
+    @cached_property  # asked for every pair of levels
     def levels(self) -> tuple[str, ...]:
         "Return the groups' levels of that factor."
         return tuple(map(str, self.keys[self.factor])) if self.factor else ()

@@ -32,7 +32,6 @@ from sklearn.tree._tree import Tree
 
 from .. import __version__
 from ..files import whole_file
-from .arithmetic import formula_of
 from .boosted import AddedTrees, storable
 from .candidates import NearestNeighbours, candidate_models, candidates
 from .encoding import Encoder
@@ -209,15 +208,15 @@ MOST_PREDICTOR_BYTES = 256 * 2**20  # a file that would unpack to more than this
 LIBRARIES = ("scikit-learn", "numpy", "skops")  # those that a stored model depends on
 
 # %% ../../nbs/5_models/storage.ipynb #fb3de275
-def save_predictor(fitted: FittedModel,  # a ScorePredictor, for instance
+def save_predictor(fitted: Any,  # a ScorePredictor
                    path: str | Path,  # the file to write, such as math.studperf; replaced if it exists
                    ) -> None:
     """Write the predictor to one file, whole or not at all.
 
     Parameters
     ----------
-    fitted : FittedModel
-        a ScorePredictor, for instance
+    fitted : Any
+        a ScorePredictor
     path : str | Path
         the file to write, such as math.studperf; replaced if it exists
 
@@ -233,12 +232,12 @@ def save_predictor(fitted: FittedModel,  # a ScorePredictor, for instance
         temporary.write_bytes(content)
 
 # %% ../../nbs/5_models/storage.ipynb #6bfb42be
-def predictor_to_bytes(fitted: FittedModel,
+def predictor_to_bytes(fitted: Any,  # a ScorePredictor: a FittedModel that knows its formula
                        path: str | Path,  # what messages call the file
                        ) -> bytes:
     "Return the content of a predictor's file; raises ValueError for a model that could not be loaded again."
     model = _model_to_bytes(fitted, path)
-    formula = formula_of(fitted)
+    formula = fitted.formula  # which it finds once
     record = predictor_to_dict(fitted) | {"formula": None if formula is None else formula_to_dict(formula),
                                           "model_sha256": hashlib.sha256(model).hexdigest()}
     record["sha256"] = record_hash(record)

@@ -8,7 +8,7 @@ __all__ = ['IMPORTS']
 # %% ../../nbs/6_reporting/report_notebook.ipynb #723cbccc
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from .. import with_remedy
 from ..cohort.cohort import Cohort, as_cohort
 from ..cohort.small_groups import reported_scores, without_small_groups
 from ..files import whole_file
+from .figures_of_groups import plot_forest
+from .mark_part import odds_or_reason, plot_odds
 from .prediction_part import MOST_PREDICTED, students_of, too_little_to_model
 from .report_parts import GROUPS_CAUTION, fitted, manova_part
 from ..rows.schema import STUDENTS, schema_from_dict, schema_to_dict
@@ -30,6 +32,7 @@ def notebook_cells(cohort: Cohort,  # of the report's source
                    *,
                    title: str,  # of the report
                    min_n: int,  # leave out groups with fewer students
+                   marks: Mapping[str, float] | None = None,  # score: points to reach
                    ) -> list[tuple[str, str]]:  # kind, "markdown" or "code", and text of each cell
     "Return the report's steps as cells, each a call of a public function that a reader can change."
     shown, scores = without_small_groups(cohort, min_n), reported_scores(cohort, min_n)
@@ -39,12 +42,15 @@ def notebook_cells(cohort: Cohort,  # of the report's source
         cells += _answer_cells(list(regressions), "cluster" if cohort.schema.cluster else "HC3", min_n)
     for factor in cohort.schema.factors:
         cells += _factor_cells(shown, factor, scores, min_n)
+    cells += _mark_cells(shown, {score: (marks or {})[score] for score in scores if score in (marks or {})}, min_n)
     return cells + (_together_cells(shown, list(regressions)) if regressions else [])
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #3384419c
 IMPORTS = f"""%matplotlib inline
 from studperf import *
 from {students_of.__module__} import QUICK_MODELS, students_of
+from {plot_forest.__module__} import plot_forest
+from {plot_odds.__module__} import plot_odds
 from {without_small_groups.__module__} import without_small_groups
 from {schema_from_dict.__module__} import schema_from_dict"""
 
@@ -97,6 +103,21 @@ def _factor_cells(cohort: Cohort, factor: str, scores: list[str], min_n: int) ->
         if cohort.scales[score].discrete and (describe(cohort, score, [factor])["n"].iloc[1:] >= min_n).any()
     ]
 
+# %% ../../nbs/6_reporting/report_notebook.ipynb #5194419d
+def _mark_cells(cohort: Cohort, marks: Mapping[str, float], min_n: int) -> list[tuple[str, str]]:
+    "Return the cells on reaching a mark in each score."
+    cells = [("markdown", "## Reaching the mark")] * bool(marks)
+    for score, mark in marks.items():
+        model, reason = odds_or_reason(cohort, score, mark, min_n)
+        if model is None:
+            cells.append(("markdown", f"{heading(score)}: {reason}"))
+            continue
+        every = list(model.counts.levels) == list(cohort.schema.factors)
+        call = f"odds(cohort, {score!r}, {mark!r}{'' if every else f', {list(model.counts.levels)!r}'})"
+        cells += [("code", f"reached = {call}\nreached"), ("code", f"reached.widest({min_n})"),
+                  ("code", f"plot_odds(cohort, {score!r}, {mark!r}, model=reached, min_n={min_n});")]
+    return cells
+
 # %% ../../nbs/6_reporting/report_notebook.ipynb #09915053
 def _together_cells(cohort: Cohort, scores: list[str]) -> list[tuple[str, str]]:
     "Return the cells of all factors together, and of predictions."
@@ -128,6 +149,7 @@ def write_notebook(source: Any,  # as for `report`
                    *,
                    title: str,  # of the report
                    min_n: int,  # leave out groups with fewer students
+                   marks: Mapping[str, float] | None = None,  # score: points to reach
                    ) -> None:
     "Run the report's steps as a notebook in a fresh kernel, and write it, whole or not at all."
     try:
@@ -141,8 +163,8 @@ def write_notebook(source: Any,  # as for `report`
     notebook = nbformat.v4.new_notebook(
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     )
-    notebook.cells = [make[kind](text, id=f"step-{i}")
-                      for i, (kind, text) in enumerate(notebook_cells(cohort, read, title=title, min_n=min_n), 1)]
+    steps = notebook_cells(cohort, read, title=title, min_n=min_n, marks=marks)
+    notebook.cells = [make[kind](text, id=f"step-{i}") for i, (kind, text) in enumerate(steps, 1)]
     with whole_file(out) as temporary, _saved_beside(source, cohort, out):
         NotebookClient(notebook, timeout=None, record_timing=False,
                        resources={"metadata": {"path": str(out.resolve().parent)}}).execute()

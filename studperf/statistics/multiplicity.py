@@ -6,6 +6,10 @@
 __all__ = ['ADJUSTMENTS']
 
 # %% ../../nbs/3_statistics/multiplicity.ipynb #1a460360
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 # %% ../../nbs/3_statistics/multiplicity.ipynb #6ca3177f
@@ -21,17 +25,24 @@ def adjusted(p_values: np.ndarray,  # (m,) NaN where nothing was tested
     if method not in ADJUSTMENTS:
         raise ValueError(f"adjust: found {method!r}, expected 'holm', 'bonferroni', 'fdr_bh' or 'none'")
     p_values = np.asarray(p_values, float)
-    order = np.argsort(p_values)[:np.isfinite(p_values).sum()]  # NaN is sorted last
-    result = np.full_like(p_values, np.nan)
-    result[order] = np.minimum(_adjusted_ascending(p_values[order], method), 1)
+    tested = np.isfinite(p_values)
+    result = np.where(tested, p_values, np.nan)
+    if method != "none" and tested.sum() > 1:
+        from statsmodels.stats.multitest import multipletests
+
+        with _quick_collection():
+            result[tested] = multipletests(p_values[tested], method=method)[1]
     return result
 
 # %% ../../nbs/3_statistics/multiplicity.ipynb #dccc2b16
-def _adjusted_ascending(p_values: np.ndarray, method: str) -> np.ndarray:
-    "Adjust p-values that ascend; the results may exceed 1."
-    m, rank = len(p_values), np.arange(1, len(p_values) + 1)
-    if method == "holm":
-        return np.maximum.accumulate(p_values * (m + 1 - rank))
-    if method == "fdr_bh":
-        return np.minimum.accumulate((p_values / (rank / m))[::-1])[::-1]
-    return p_values * m if method == "bonferroni" else p_values
+@contextmanager
+def _quick_collection() -> Iterator[None]:
+    "Let a garbage collection pass over all objects there are: `multipletests` asks for one with Holm's method."
+    frozen = gc.get_freeze_count() > 0  # by the caller, who wants it to stay so
+    if not frozen:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if not frozen:
+            gc.unfreeze()
