@@ -220,6 +220,12 @@ def lines_of(text):
     return "".join(text).splitlines(keepends=True)
 
 
+def contents(names):
+    """What readers come to a page for, though Python wants what a class is made of above the class."""
+    links = ", ".join(f"[`{name}`](#{name.lower()})" for name in names)
+    return {"cell_type": "markdown", "id": "on-this-page", "metadata": {}, "source": f"**On this page:** {links}"}
+
+
 def write_as_lines(page):
     """Make every source of a page, and every text that its cells show, a list of lines."""
     for cell in page["cells"]:
@@ -268,6 +274,8 @@ def prepare():
         module = layout.module_of(REPO / "nbs" / path)
         finish(page, path, module, partial(site_links, folder=posixpath.dirname(path), defined=defined, here=documented[path],
                                              known=(imported | set(public)) & everywhere, notebooks=notebooks, public=public, site=site))
+        if names := [name for name, notebook in public.items() if notebook == path and name in documented[path]]:
+            page["cells"].insert(1, contents(names))
         (folder / path).write_text(json.dumps(page, ensure_ascii=False, indent=1), encoding="utf-8")
     return folder
 
