@@ -223,7 +223,7 @@ def lines_of(text):
 def contents(names):
     """What readers come to a page for, though Python wants what a class is made of above the class."""
     links = ", ".join(f"[`{name}`](#{name.lower()})" for name in names)
-    return {"cell_type": "markdown", "id": "on-this-page", "metadata": {}, "source": f"**On this page:** {links}"}
+    return {"cell_type": "markdown", "id": "on-this-page", "metadata": {}, "source": lines_of(f"**On this page:** {links}")}
 
 
 def write_as_lines(page):
