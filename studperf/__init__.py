@@ -2,6 +2,8 @@
 __version__ = "0.1.0"
 
 import importlib
+import importlib.machinery
+import sys
 import warnings
 
 import lazy_loader
@@ -10,8 +12,8 @@ import lazy_loader
 _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 # What only the dashboard and notebooks need is not installed by `pip install studperf` alone: the extra that brings it.
-_EXTRAS = dict.fromkeys(("ipywidgets", "jupyter_client", "jupyter_server", "tornado", "traitlets", "voila"), "dashboard") | {
-    "nbclient": "lab", "nbformat": "lab"}
+_DASHBOARD = ("ipywidgets", "jupyter_client", "jupyter_server", "tornado", "traitlets", "voila")
+_EXTRAS = dict.fromkeys(_DASHBOARD, "dashboard") | {"nbclient": "lab", "nbformat": "lab"}
 
 
 def with_remedy(error):
@@ -19,7 +21,8 @@ def with_remedy(error):
     package = (error.name or "").partition(".")[0]
     if package not in _EXTRAS:
         return error
-    return ModuleNotFoundError(f'{package} is not installed; install it with: pip install "studperf[{_EXTRAS[package]}]"', name=package)
+    remedy = f'pip install "studperf[{_EXTRAS[package]}]"'
+    return ModuleNotFoundError(f"{package} is not installed; install it with: {remedy}", name=package)
 
 
 # Names that were public in version 0.1, and where they are now. They go with version 0.3.
@@ -60,3 +63,38 @@ def __getattr__(name):
         return getattr(importlib.import_module(f"studperf.{module}"), now)
     except ModuleNotFoundError as error:
         raise with_remedy(error) from None
+
+
+# The modules of version 0.1, which lay side by side: what was public in them is in studperf. They go with version 0.3.
+_FORMER_MODULES = """adjust auditing boosted card class_list comparison contrasts data decomposition distributions
+encoded explanation explore facts figures forking formula formula_file logs model one_student page parts pictures
+planning predicting prediction_part predictor private registry report_notebook reporting schema scoring selection
+sentences serving strips sums variation versions weights""".split()
+
+
+def former_names_of(module):
+    """Return the `__getattr__` of a module of version 0.1: it finds the names that were public, and warns."""
+    def find(name):
+        if name not in __all__ and name not in _FORMER:
+            raise AttributeError(f"studperf has other modules since version 0.2, and studperf.{module}.{name} was not "
+                                 "public; the page of the house says where things are now")
+        warnings.warn(f"import {name} from studperf: studperf.{module} goes with version 0.3",
+                      DeprecationWarning, stacklevel=2)
+        return getattr(sys.modules[__name__], name)
+    return find
+
+
+class _FormerModules:
+    """Finds the modules of version 0.1 after everything else was looked for."""
+    def find_spec(self, name, path=None, target=None):
+        package, _, module = name.partition(".")
+        return importlib.machinery.ModuleSpec(name, self) if package == __name__ and module in _FORMER_MODULES else None
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        module.__getattr__ = former_names_of(module.__name__.partition(".")[2])
+
+
+sys.meta_path.append(_FormerModules())

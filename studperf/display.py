@@ -43,11 +43,8 @@ def table_html(caption: str,  # shown above the table
                ) -> Html:
     "Return a table in HTML: a caption, a heading for each column, a heading for each row."
     start, words = int(grouped), {int(grouped), *texts}
-    head = "".join(
-        _cell("th", text, place in words, "col") if text else "<td></td>"
-        for place, text in enumerate(headings)
-        if place >= start
-    )
+    head = "".join(_cell("th", text, place in words, "col") if text else "<td></td>"
+                   for place, text in enumerate(headings) if place >= start)
     body, group = [], None
     for row in rows:
         if grouped and row[0] != group:
@@ -57,7 +54,8 @@ def table_html(caption: str,  # shown above the table
         cells = (_cell("td", text, place in words) for place, text in enumerate(row) if place > start)
         body.append(f"<tr>{_cell('th', row[start], True, 'row')}{''.join(cells)}</tr>")
     kind = f' class="{look}"' if look else ""
-    return Html(f"<table{kind}><caption>{_escaped(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>")
+    return Html(f"<table{kind}><caption>{_escaped(caption)}</caption><thead><tr>{head}</tr></thead>"
+                f"<tbody>{''.join(body)}</tbody></table>")
 
 # %% ../nbs/0_base/display.ipynb #f1fe9101
 def _cell(tag: str, text: str, is_text: bool, scope: str = "") -> str:

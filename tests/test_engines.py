@@ -317,8 +317,19 @@ def test_levels_that_engines_write_in_their_own_ways(levels, expected, given):
     assert cohort == Cohort.summarize(table, schema)
 
 
-@pytest.mark.parametrize("text", ["NAN", "Nan", "-nan"])
-def test_a_text_that_is_no_number_is_told_whoever_reads_it(text, tmp_path):
+@pytest.mark.parametrize("text", ["NAN", "Nan", "nan", "n/a", "-"])
+def test_a_text_for_no_value_is_missing_at_every_door(text, tmp_path):
+    (tmp_path / "exams.csv").write_text(f"class,exam\n7a,{text}\n7b,5\n")
+    schema = Schema(["class"], ["exam"])
+    small = Cohort.summarize(tmp_path / "exams.csv", schema)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("studperf.cohort.summarizing.SMALL", 0)  # by DuckDB, too
+        assert Cohort.summarize(tmp_path / "exams.csv", schema) == small
+    assert (small.n, small.moments(["exam"]).n.tolist()) == (2, [1])
+
+
+@pytest.mark.parametrize("text", ["-nan", "Nano", "N A N"])
+def test_a_text_that_is_no_number_is_a_fault_at_every_door(text, tmp_path):
     (tmp_path / "exams.csv").write_text(f"class,exam\n7a,{text}\n7b,5\n")
     with pytest.raises(DataError, match=f"row 2, column 'exam': found '{text}', expected a number"):
         Cohort.summarize(tmp_path / "exams.csv", Schema(["class"], ["exam"]))
@@ -338,7 +349,7 @@ def test_suppressed_students_leave_no_trace_in_the_scales():
 @pytest.mark.parametrize("name", ["N", "Missing", "weight as number", "units of exam", "centred exam", "Decimals of exam", "values of exam",
                                   "total units of exam", "units of exam * units of exam", "digit 0 of exam"])
 def test_columns_that_the_sums_would_overwrite_are_refused(name):
-    with pytest.raises(ValueError, match=f"{name.replace('*', '[*]')!r} is a name that result tables need"):
+    with pytest.raises(ValueError, match=f"result tables need the name {name.replace('*', '[*]')!r} for themselves"):
         Schema([name], ["exam"])
 
 

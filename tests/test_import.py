@@ -1,4 +1,5 @@
 """`import studperf` costs next to nothing: everything heavy is loaded when it is first used."""
+import importlib
 import inspect
 import re
 import subprocess
@@ -78,3 +79,23 @@ def test_help_does_not_repeat_itself():
     text = inspect.getdoc(studperf.compare)
     assert [text.count(f"\n{title}\n{'-' * len(title)}\n") for title in ("Parameters", "Returns")] == [1, 1]
     assert text.splitlines()[0].endswith(".") and '"holm"' in text
+
+
+@pytest.mark.parametrize("code", [
+    "from studperf import Predictor, plot_forest, alt_of", "import studperf; studperf.GENERATOR", "from studperf.schema import Schema, DataError",
+    "from studperf.cohort import Cohort", "from studperf.prediction import fit_predictor", "import studperf.data; studperf.data.load_students",
+    "from studperf.predictor import Predictor"])
+def test_what_was_public_in_version_0_1_works_and_warns(code):
+    run = [sys.executable, "-W", "error::DeprecationWarning", "-c", code]
+    assert subprocess.run([*run[:1], "-W", "ignore", *run[3:]], capture_output=True).returncode == 0
+    warned = subprocess.run(run, capture_output=True, text=True)
+    assert warned.returncode and "goes with version 0.3" in warned.stderr
+
+
+def test_what_was_never_public_says_where_to_look():
+    with pytest.raises(ImportError):
+        from studperf.schema import words  # noqa: F401
+    with pytest.raises(AttributeError, match="was not public"):
+        assert studperf.cohort.Sums is None
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("studperf.nonsense")

@@ -570,7 +570,7 @@ def test_a_description_that_could_not_be_read_again_is_not_written(tmp_path, lin
 
 
 def test_what_would_unpack_to_too_much_is_refused(tmp_path, saved, monkeypatch):
-    monkeypatch.setattr(storage, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(storage, "MOST_PREDICTOR_BYTES", 2**20)
     record, _ = members(saved())
     large = tmp_path / "large"
     large.write_bytes(np.random.default_rng(0).bytes(2**20 + 1))

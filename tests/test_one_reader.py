@@ -15,7 +15,7 @@ import pytest
 from studperf import STUDENTS, Cohort, DataError, DataWarning, fit_predictor, load_students, report, simulate_students
 from studperf.prediction import files
 from studperf import cohort as cohort_module
-from studperf.dashboard.class_list import LIMITS, predict_class, read_class_list
+from studperf.dashboard.class_list import CLASS_LIST_LIMITS, predict_class, read_class_list
 from studperf.dashboard.preparing import facts_of
 from studperf.dashboard.predictor import PredictorWidget
 from studperf.prediction.files import PREDICTED, predict_file
@@ -373,4 +373,4 @@ def test_the_page_has_its_own_limits_and_words_for_what_is_beyond(page):
                            (b"\xd0\xcf\x11\xe0" + b"\0" * 600, r"of the old form \(.xls\) cannot be read here"), (gzip.compress(b"a,b\n" + b"1,2\n" * 20_000_000), "would unpack to more than 50 MB")):
         with pytest.raises(DataError, match=words):
             read_class_list(content, page.facts)
-    assert LIMITS.bytes == 5_000_000
+    assert CLASS_LIST_LIMITS.bytes == 5_000_000

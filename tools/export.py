@@ -150,10 +150,15 @@ class Docstrings:
         self.tree = ast.parse(source)
 
     def names(self):
-        """The names of `__all__`."""
+        """The names of `__all__`, whose lines are wrapped where nbdev leaves them too long."""
         for one in self.tree.body:
             if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "__all__":
-                return set(ast.literal_eval(one.value))
+                names, head = ast.literal_eval(one.value), "__all__ = ["
+                if max(map(len, self.lines[one.lineno - 1:one.end_lineno])) > LONGEST_LINE:
+                    text = textwrap.fill(f"{', '.join(map(repr, names))}]", LONGEST_LINE, initial_indent=head,
+                                         subsequent_indent=" " * len(head), break_long_words=False)
+                    self.changes.append((one.lineno, one.end_lineno, text))
+                return set(names)
         return set()
 
     def extend(self, one, first, last=()):
@@ -188,8 +193,9 @@ class Docstrings:
 
     def source(self):
         """The module with its docstrings in full."""
+        names = self.names()
         for one in self.tree.body:
-            if getattr(one, "name", None) in self.names():
+            if getattr(one, "name", None) in names:
                 self.klass(one) if isinstance(one, ast.ClassDef) else self.function(one)
         for first, last, text in sorted(self.changes, reverse=True):
             self.lines[first - 1:last] = text.splitlines()

@@ -78,9 +78,8 @@ def _restored(found: pd.DataFrame, columns: Sequence[Column], cells: pd.DataFram
         return reduce(add, (_python_numbers(found[f"total {name}"], kind) * 2 ** shift for name, shift in parts))
 
     n, above, sums = cells["n"].to_numpy(object), {}, {}
-    present = {
-        column.name: ((cells["missing"].to_numpy() >> i) & 1 == 0).astype(object) for i, column in enumerate(columns)
-    }
+    present = {column.name: ((cells["missing"].to_numpy() >> i) & 1 == 0).astype(object)
+               for i, column in enumerate(columns)}
     for a in columns:
         above[a.name] = total(((digit, i * a.bits) for i, digit in enumerate(a.digits)), a)
         sums[sum_of(a.name)] = above[a.name] + a.low * n * present[a.name]
@@ -124,21 +123,10 @@ def pair_counts(table: RowTable,  # from `with_units`
         units = [f"units of {column.name}" for column in (first, second)]
         found = table.totals([*(["missing"] if has_missing else []), *units], {})
         missing = _integers(found["missing"]) if has_missing else np.zeros(len(found), "int64")
-        counts = pd.DataFrame(
-            dict(
-                zip(
-                    JOINT_COLUMNS,
-                    (
-                        first.name,
-                        second.name,
-                        _integers(found[units[0]]) + first.low,
-                        _integers(found[units[1]]) + second.low,
-                        _integers(found["n"]),
-                    ),
-                    strict=True,
-                )
-            )
-        )
+        counts = pd.DataFrame(dict(zip(JOINT_COLUMNS,
+                                       (first.name, second.name, _integers(found[units[0]]) + first.low,
+                                        _integers(found[units[1]]) + second.low, _integers(found["n"])),
+                                       strict=True)))
         yield joint_added_up(counts[missing & (1 << i | 1 << j) == 0])
 
 # %% ../../nbs/2_cohort/cell_sums.ipynb #6a720cf2

@@ -33,11 +33,11 @@ class Cohort(CohortData):
     @classmethod
     def summarize(
         cls,
-        source: Any = None,  # a frame, file, list or glob of files, address, or iterator of chunks; None: the embedded sample
+        source: Any = None,  # a frame, file, glob or list of files, address or iterator of chunks; None: the sample
         schema: Schema = STUDENTS,  # what the columns are
         *,
         database: Any = None,  # an SQLAlchemy Engine, Connection or address; then source is a table's name or a query
-        counts: bool = True,  # keep value counts, for quantiles, rank tests and histograms; without: a third of the time
+        counts: bool = True,  # keep value counts, for quantiles, rank tests, histograms; without: a third of the time
         joint: bool = False,  # keep how often values of two scores occur together, for `plot_scores`
         memory_limit: str = "1GB",  # for reading files; what does not fit goes to temporary files
         progress: bool = True,  # a bar after two seconds, on a terminal only
@@ -50,15 +50,13 @@ class Cohort(CohortData):
         Parameters
         ----------
         source : Any = None
-            a frame, file, list or glob of files, address, or iterator of chunks; None: the embedded
-            sample
+            a frame, file, glob or list of files, address or iterator of chunks; None: the sample
         schema : Schema = STUDENTS
             what the columns are
         database : Any = None
             an SQLAlchemy Engine, Connection or address; then source is a table's name or a query
         counts : bool = True
-            keep value counts, for quantiles, rank tests and histograms; without: a third of the
-            time
+            keep value counts, for quantiles, rank tests, histograms; without: a third of the time
         joint : bool = False
             keep how often values of two scores occur together, for `plot_scores`
         memory_limit : str = '1GB'
@@ -162,10 +160,8 @@ def schema_for(
 ) -> Schema:  # STUDENTS if the table and the names fit it, otherwise a draft: see `Schema.infer`
     "Find the Schema of a table by its columns. Raises ValueError with what to do if there is none."
     rows = _rows_at_hand(source)
-    named = {
-        role: names_or_all(names, ())
-        for role, names in (("scores", scores), ("factors", factors), ("covariates", covariates))
-    }
+    named = {role: names_or_all(names, ())
+             for role, names in (("scores", scores), ("factors", factors), ("covariates", covariates))}
     fitting = not match_columns(list(rows.columns), STUDENTS)[1]
     if fitting and {name for names in named.values() for name in names} <= set(STUDENTS.columns):
         return STUDENTS

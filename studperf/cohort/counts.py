@@ -145,8 +145,7 @@ def joint_counts(cohort: CohortData,  # made with joint=True
     if part.empty and moments(cohort, pair).n.sum():
         raise ValueError(f"no joint counts of {pair[0]!r} and {pair[1]!r}: one of them has more than {MOST_JOINT:,} "
                          "possible values, or each pair of values is too rare to be shown")
-    values = {
-        name: part[f"units_{side}"] / 10 ** cohort.scales[name].decimals for side, name in zip("ab", pair, strict=True)
-    }
+    values = {name: part[f"units_{side}"] / 10 ** cohort.scales[name].decimals
+              for side, name in zip("ab", pair, strict=True)}
     table = pd.DataFrame({"value_a": values[first], "value_b": values[second], "count": part["count"]})
     return table.sort_values(["value_a", "value_b"], ignore_index=True)

@@ -55,9 +55,8 @@ class QueryTable:
 
     def plus(self, columns: Mapping[str, Any]) -> "QueryTable":
         kept = [column for column in self.rows.c if column.name not in columns]
-        return QueryTable(
-            self.connection, sa.select(*kept, *(value.label(name) for name, value in columns.items())).subquery()
-        )
+        return QueryTable(self.connection,
+                          sa.select(*kept, *(value.label(name) for name, value in columns.items())).subquery())
 
     def totals(self, by: Sequence[str], wanted: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
         groups = [self.rows.c[name] for name in by]
@@ -91,9 +90,8 @@ def table_of_database(
             found, problems = match_columns(list(rows.c.keys()), schema)
             if problems:
                 raise DataError("the query", problems)
-            yield QueryTable(
-                connection, sa.select(*(rows.c[column].label(name) for name, column in found.items())).subquery()
-            )
+            yield QueryTable(connection,
+                             sa.select(*(rows.c[column].label(name) for name, column in found.items())).subquery())
     except sa.exc.DBAPIError as error:
         raise DataError("the database", [f"it refused: {str(error.orig).strip()}"]) from error
     finally:

@@ -118,6 +118,7 @@ class FileForm:
     headings : tuple[str, ...]
         as in the file; DuckDB may rename columns
     headings : tuple[str, ...]
+        as in the file; DuckDB may call a column otherwise
     commas : tuple[str, ...] = ()
         columns of the Schema that were found to write decimals with a comma
     """
@@ -127,9 +128,7 @@ class FileForm:
     kinds: tuple[tuple[str, str], ...]  # column: SQL type
     found: tuple[tuple[str, str], ...]  # column of the Schema: column of the file
     headings: tuple[str, ...] = field(default=(), compare=False)  # as in the file; DuckDB may rename columns
-    headings: tuple[str, ...] = field(
-        default=(), compare=False
-    )  # as in the file, where DuckDB may call a column otherwise
+    headings: tuple[str, ...] = field(default=(), compare=False)  # as in the file; DuckDB may call a column otherwise
     commas: tuple[str, ...] = ()  # columns of the Schema that were found to write decimals with a comma
 
     def expressions(self, schema: Schema) -> dict[str, str]:  # column of the Schema: SQL
@@ -161,7 +160,7 @@ class FileForm:
 
 # %% ../../nbs/2_cohort/duckdb_files.ipynb #a4815659
 def file_form(path: str, schema: Schema, connection: duckdb.DuckDBPyConnection) -> FileForm:
-    "Return how to read one file; raise DataError if a column is missing, NotForDuckDB if the loader must read the file."
+    "Return how to read one file; raise DataError if a column is missing, NotForDuckDB if the loader must read it."
     form, problems = partial_form(path, schema, connection)
     if problems:
         raise DataError(path, problems)

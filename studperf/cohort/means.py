@@ -146,10 +146,8 @@ def group_means(cohort: CohortData,
     means = linearised(_those_of(plain, weighted), weighted, squared, cohort.n)
     if not by_cluster:
         return means
-    between, clusters = (
-        clustered_covariance(cohort, column, by, weighted),
-        cohort.cells[cohort.schema.cluster].nunique(),
-    )
+    between, clusters = (clustered_covariance(cohort, column, by, weighted),
+                         cohort.cells[cohort.schema.cluster].nunique())
     return replace(means, mean_var=np.diagonal(between), between=between, clusters=clusters)
 
 # %% ../../nbs/2_cohort/means.ipynb #18373413

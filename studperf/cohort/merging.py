@@ -85,10 +85,8 @@ def rescaled(cohort: CohortData,
         if scale.decimals is None:
             floats = [sum_of(name), *(sum_of(*in_schema_order(cohort.schema, (name, other))) for other in scales)]
             cells[floats] = cells[floats].astype(float)
-    steps = {
-        name: 10 ** ((scales[name].decimals or 0) - (cohort.scales[name].decimals or 0))
-        for name in cohort.schema.scores
-    }
+    steps = {name: 10 ** ((scales[name].decimals or 0) - (cohort.scales[name].decimals or 0))
+             for name in cohort.schema.scores}
     counts = cohort.counts.assign(
         units=cohort.counts["units"] * cohort.counts["score"].map(steps).astype(float)
     ).astype({"units": "int64"})
@@ -136,7 +134,7 @@ def select_cells(cohort: CohortData,
                  ) -> CohortData:
     """Return the Cohort of some of the cells alone.
 
-    Where a cell is left out it has no joint counts: they are of all students, and would show those who were left out."""
+    If a cell is left out, so are the joint counts: they are of all students, and would show those who were left out."""
     place = np.cumsum(keep) - 1
     counts = cohort.counts[keep[cohort.counts["cell"]]]
     kept = replace(cohort, joint=cohort.joint if keep.all() else None)

@@ -114,9 +114,8 @@ def _moments(cohort: CohortData, columns: list[str], by: list[str], power: int) 
 
     n, totals = summed(), [summed(name) for name in columns]
     there = np.flatnonzero(n > 0)  # a group whose weights are all 0 represents nobody
-    products = {
-        pair: summed(*in_schema_order(cohort.schema, pair))[there] for pair in combinations_with_replacement(columns, 2)
-    }
+    products = {pair: summed(*in_schema_order(cohort.schema, pair))[there]
+                for pair in combinations_with_replacement(columns, 2)}
     scales, keys = [cohort.scales[name] for name in columns], keys.take(first[there]).reset_index(drop=True)
     mean, ss = _centred(columns, scales, n[there], [values[there] for values in totals], products, bool(power))
     return Moments(tuple(columns), keys, n[there] if power else n[there].astype("int64"), mean, ss)

@@ -40,11 +40,8 @@ def cohort_html(cohort: CohortData) -> str:
     return summary_html(
         "Cohort",
         about,
-        table_html(
-            "Scores and other numbers",
-            ["column", "students", "no value", "mean", "standard deviation"],
-            [_number_row(cohort, name) for name in schema.numeric],
-        ),
+        table_html("Scores and other numbers", ["column", "students", "no value", "mean", "standard deviation"],
+                   [_number_row(cohort, name) for name in schema.numeric]),
         table_html("Groups", ["column", "levels and their students"], groups, texts=[1]),
     )
 

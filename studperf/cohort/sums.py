@@ -73,20 +73,15 @@ def _levels(keys: pd.DataFrame, n: np.ndarray, schema: Schema) -> pd.DataFrame:
     return pd.DataFrame(levels, index=keys.index)
 
 # %% ../../nbs/2_cohort/sums.ipynb #684dcb24
-def _joined(
-    keys: pd.DataFrame, cells: pd.DataFrame, counts: Sequence[pd.DataFrame], scales: Mapping[str, Scale], schema: Schema
-) -> Sums:
+def _joined(keys: pd.DataFrame, cells: pd.DataFrame, counts: Sequence[pd.DataFrame], scales: Mapping[str, Scale],
+            schema: Schema) -> Sums:
     "Return the sums of numbered parts, from the keys as levels."
     names = list(keys)
     places, first = group_places(keys, names)
-    cells = added_up(
-        cells.assign(cell=places[cells["cell"]])[["cell", "missing", "n", *sum_columns(schema)]], ["cell", "missing"]
-    )
-    counts = (
-        pd.concat([pd.DataFrame(columns=["cell", "missing", "score", "units", "count"]), *counts])
-        if not counts
-        else pd.concat(counts)
-    )
+    cells = added_up(cells.assign(cell=places[cells["cell"]])[["cell", "missing", "n", *sum_columns(schema)]],
+                     ["cell", "missing"])
+    counts = (pd.concat([pd.DataFrame(columns=["cell", "missing", "score", "units", "count"]), *counts]) if not counts
+              else pd.concat(counts))
     counts = counts.assign(cell=places[counts["cell"].to_numpy("int64")]).astype({"missing": "int64"})
     codes, own = np.split(group_places(pd.concat([cells, counts]), ["cell", "missing"])[0], [len(cells)])
     place = np.searchsorted(codes, own)
@@ -115,10 +110,8 @@ def sums_of_table(
         bar.update()
         columns = _summed_columns(*summaries, schema, counts)
         table = with_units(table, columns, schema.weight)
-        by, has_missing = (
-            ["cell"] if keys is not None else key_columns(schema)[:-1],
-            any(column.has_missing for column in columns),
-        )
+        by, has_missing = (["cell"] if keys is not None else key_columns(schema)[:-1],
+                           any(column.has_missing for column in columns))
         parts = [cell_sums(table, columns, by, schema)]
         bar.update()
         for place, column in enumerate(columns):
@@ -133,9 +126,8 @@ def sums_of_table(
         parts, found = _numbered(parts, by)
         keys = _levels(found, np.bincount(parts[0]["cell"], parts[0]["n"], len(found)), schema)
     scales = {column.name: column.scale for column in columns}
-    return replace(
-        _joined(keys, parts[0], parts[1:], scales, schema), joint=joint_added_up(pd.concat(together)) if joint else None
-    )
+    return replace(_joined(keys, parts[0], parts[1:], scales, schema),
+                   joint=joint_added_up(pd.concat(together)) if joint else None)
 
 # %% ../../nbs/2_cohort/sums.ipynb #b2de336d
 def _with_numbers(table: RowTable, schema: Schema) -> RowTable:

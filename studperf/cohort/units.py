@@ -108,7 +108,7 @@ class ColumnSummary:
         return bool(np.isfinite(float(self.low)) and np.isfinite(float(self.high)))
 
 # %% ../../nbs/2_cohort/units.ipynb #69105dc0
-def _decimals(table: RowTable, value: Any) -> Any:
+def _decimal_places(table: RowTable, value: Any) -> Any:
     "Return the expression of the number of decimals of a value."
     value = table.filled(value, 0)
     # A comparison with a quotient would be inexact: some engines divide by multiplying with the inverse.
@@ -123,7 +123,7 @@ def column_summaries(table: RowTable, schema: Schema) -> tuple[int, dict[str, Co
     "Summarise the numeric columns and the weight, in one query."
     names = [*schema.numeric, *weight_columns(schema)]
     floats = [name for name in names if not table.is_whole(name)]
-    table = table.plus({f"decimals of {name}": _decimals(table, table.column(name)) for name in floats})
+    table = table.plus({f"decimals of {name}": _decimal_places(table, table.column(name)) for name in floats})
     wanted = {f"{function} {name}": (function, name) for name in names for function in ("count", "min", "max")}
     wanted |= {f"mean {name}": ("mean", name) for name in (names if schema.weight else floats)}
     wanted |= {f"decimals {name}": ("max", f"decimals of {name}") for name in floats}
@@ -199,11 +199,8 @@ def with_units(table: RowTable, columns: Sequence[Column], weight: str | None) -
         if scale.decimals is None:
             new[f"units of {column.name}"] = table.real(value) - scale.origin
         else:
-            units = (
-                table.nearest(table.real(value) * 10**scale.decimals)
-                if not table.is_whole(column.name) or column.has_missing
-                else value
-            )
+            units = (table.nearest(table.real(value) * 10**scale.decimals)
+                     if not table.is_whole(column.name) or column.has_missing else value)
             new[f"units of {column.name}"] = table.whole(units) - column.low
         if weight:
             new[f"centred {column.name}"] = table.real(table.filled(given, scale.center)) - scale.center

@@ -197,7 +197,7 @@ def contributions(formula: Formula,
                   background: Background,  # how each input is spread among the students
                   student: Mapping[str, Any],  # input: level or number
                   ) -> list[Contribution]:
-    "Return the average, then each input's points, adding up to the formula's prediction before it is cut off at the score's limits."
+    "Return the average, then each input's points; they add up to the prediction before the score's limits cut it off."
     average, points = shapley_points(formula, background, student)
     return [
         Contribution(None, None, average),

@@ -28,15 +28,12 @@ class Form:
     def __init__(self, facts: Facts):
         self.facts = facts
         self.target = choice("Score to predict", {label_of(name): name for name in facts.scores}, facts.scores[0])
-        self.factors = {
-            name: factor_choice(name, facts, max(levels, key=levels.get)) for name, levels in facts.factors.items()
-        }
+        self.factors = {name: factor_choice(name, facts, max(levels, key=levels.get))
+                        for name, levels in facts.factors.items()}
         self.others = other_scores(facts)
         self.level = choice("How sure the range should be", LEVELS, .9)
-        self.marks = {
-            name: number_control("Mark to reach", facts.numbers[name], usual_mark(facts.numbers[name]))
-            for name in facts.scores
-        }
+        self.marks = {name: number_control("Mark to reach", facts.numbers[name], usual_mark(facts.numbers[name]))
+                      for name in facts.scores}
         self.target.observe(self._fit_target, "value")
         self._fit_target()
 
@@ -50,9 +47,8 @@ class Form:
         "Return what is chosen."
         target, usable = self.target.value, self.facts.others(self.target.value)
         factors = {name: control.value for name, control in self.factors.items()}
-        others = {
-            name: score.number.value for name, score in self.others.items() if score.known.value and name in usable
-        }
+        others = {name: score.number.value
+                  for name, score in self.others.items() if score.known.value and name in usable}
         return Question(target, factors, others, self.level.value, self.marks[target].value)
 
     def controls(self) -> list[widgets.Widget]:

@@ -33,7 +33,7 @@ from ..statistics.description import mean_intervals
 from ..text import listed
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #6d223281
-def number_of(values: pd.Series,  # a column
+def number_settings(values: pd.Series,  # a column
               declared: tuple[float, float] | None,  # the ends of its scale, if it has one
               ) -> Number:
     "Return what a control for a column of numbers needs to know."
@@ -233,7 +233,7 @@ def _numbers_of(schema: Schema, table: pd.DataFrame | None, fitted: Mapping) -> 
     "Return each number that is an input or a target; from the profile of a model if there are no rows."
     names = [name for name in schema.numeric if any(name == target or name in known for target, known in fitted)]
     if table is not None:
-        return {name: number_of(table[name], schema.scores.get(name)) for name in names}
+        return {name: number_settings(table[name], schema.scores.get(name)) for name in names}
     return {name: _number_without_rows(name, schema, next(iter(fitted.values()))) for name in names}
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #9c95f4e1

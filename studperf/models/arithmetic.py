@@ -184,9 +184,8 @@ def exported(model: Any,  # the last step of a fitted pipeline
             return trees_of("mean", (nodes_of(tree.tree_) for tree in model.estimators_))
         case AdaBoostRegressor():
             trees = model.estimators_
-            return trees_of(
-                "median", (nodes_of(tree.tree_) for tree in trees), weights=model.estimator_weights_[: len(trees)]
-            )
+            return trees_of("median", (nodes_of(tree.tree_) for tree in trees),
+                            weights=model.estimator_weights_[: len(trees)])
         case HistGradientBoostingRegressor():
             trees = (nodes_of_histogram_tree(tree.nodes) for (tree,) in model._predictors)
             return trees_of("sum", trees, base=model._baseline_prediction.item(), short=False)
@@ -215,23 +214,14 @@ def encoded_formula_of(fitted: Any,  # with pipeline, schema, target, step, erro
     "Return the form of a model for one student; raise TypeError for a model that is not a candidate or that adds up."
     encoder: Encoder = fitted.pipeline["encoder"]
     columns, scales, scores = encoded_columns(encoder, fitted.learned_missing), scales_of(encoder), fitted.schema.scores
-    return EncodedFormula(
-        target=fitted.target,
-        constant=0.0,
-        points={name: dict.fromkeys(known, 0.0) for name, known in columns.items()},
-        slopes={name: (0.0, scale[0]) for name, scale in scales.items()},
-        missing={name: 0.0 for name in scales if name in fitted.learned_missing},
-        table=None,
-        ranges={name: scores.get(name) for name in scales},
-        limits=scores[fitted.target],
-        step=fitted.step,
-        errors=fitted.errors,
-        combinations=fitted.combinations,
-        columns=columns,
-        scales=scales,
-        absent=encoder.missing_,
-        learned=learned_by(storable(fitted.pipeline)["model"]),
-    )
+    return EncodedFormula(target=fitted.target, constant=0.0,
+                          points={name: dict.fromkeys(known, 0.0) for name, known in columns.items()},
+                          slopes={name: (0.0, scale[0]) for name, scale in scales.items()},
+                          missing={name: 0.0 for name in scales if name in fitted.learned_missing}, table=None,
+                          ranges={name: scores.get(name) for name in scales}, limits=scores[fitted.target],
+                          step=fitted.step, errors=fitted.errors, combinations=fitted.combinations, columns=columns,
+                          scales=scales, absent=encoder.missing_,
+                          learned=learned_by(storable(fitted.pipeline)["model"]))
 
 # %% ../../nbs/5_models/arithmetic.ipynb #b547c43d
 def plain_formula_of(fitted: Any,  # as for `encoded_formula_of`

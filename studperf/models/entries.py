@@ -134,11 +134,8 @@ def append_entry(log: Log,
                  facts: Mapping[str, Any],  # what JSON can hold
                  ) -> int:  # the number of the entry
     "Add an entry with the time, under the first free number; raises ValueError if it is too long."
-    entry = dict(facts) | {
-        "time": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"),
-        "word": token_hex(8),
-        "log": log.kind,
-    }
+    entry = dict(facts) | {"time": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), "word": token_hex(8),
+                           "log": log.kind}
     for number in count(max(log.numbers(), default=0) + 1):
         content = _entry_to_bytes(entry | {"number": number})
         if len(content) > MOST_ENTRY:

@@ -52,10 +52,8 @@ def pool_cells(n: np.ndarray,  # (G,) students of each cell
     inside = products - (between_cells / n[:, None]).T @ between_cells
     inverse = np.linalg.pinv(products[:p, :p], hermitian=True)
     about_sums = products[p, p] - products[p, :p] @ inverse @ products[:p, p]
-    rank, numbers = (
-        np.linalg.matrix_rank(products[:p, :p], hermitian=True),
-        _rank_within(inside[:p, :p], products[:p, :p]),
-    )
+    rank, numbers = (np.linalg.matrix_rank(products[:p, :p], hermitian=True),
+                     _rank_within(inside[:p, :p], products[:p, :p]))
     about_cells = (
         inside[p, p] - inside[p, :p] @ np.linalg.pinv(inside[:p, :p], rcond=1e-10, hermitian=True) @ inside[:p, p]
     )

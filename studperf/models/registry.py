@@ -36,9 +36,8 @@ class Registry(RegistryLocation):
         storage, root = url_to_fs(str(url), **storage_options)
         root = root.rstrip("/")
         # Shown without keys and passwords that an address may hold.
-        super().__init__(
-            storage, root, str(url) if isinstance(storage, LocalFileSystem) else storage.unstrip_protocol(root)
-        )
+        super().__init__(storage, root,
+                         str(url) if isinstance(storage, LocalFileSystem) else storage.unstrip_protocol(root))
 
     publish = publish_version
     promote = promote_version

@@ -188,8 +188,8 @@ def splits_of(table: pd.DataFrame,  # with the Schema's cluster, if it names one
     if (fewest := min(len(train) for train, _ in splits)) < LEAST_ROWS // 2:
         raise DataError("the table", [
             f"column {schema.cluster!r}: {clusters.mode()[0]!r} has {clusters.value_counts().iloc[0]} of {len(table)} "
-            f"rows, and {fewest} others are too few to fit a model to; give more rows of others, or a Schema without the "
-            "cluster"])
+            f"rows, and {fewest} others are too few to fit a model to; give more rows of others, or a Schema without "
+            "the cluster"])
     return splits
 
 # %% ../../nbs/5_models/selection.ipynb #571cf5ea

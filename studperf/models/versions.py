@@ -121,15 +121,10 @@ def publish_version(registry: RegistryLocation,  # a `Registry`
     for file, content in contents.items():
         create(registry.storage, f"{registry.root}/{name}/files/{word}/{file}", content)
     described = predictor_to_dict(predictor)
-    number = append_entry(
-        log,
-        {key: described[key] for key in ENTRY_FIELDS}
-        | {
-            "note": str(note),
-            "folder": word,
-            "files": {file: _size_and_hash(content) for file, content in contents.items()},
-        },
-    )
+    number = append_entry(log,
+                          {key: described[key] for key in ENTRY_FIELDS}
+                          | {"note": str(note), "folder": word,
+                             "files": {file: _size_and_hash(content) for file, content in contents.items()}})
     if promote:
         promote_version(registry, name, number)
     return number
@@ -491,12 +486,8 @@ def compare_versions(registry: RegistryLocation,  # a `Registry`
     one, other = described
     fields = list(one | other)
     return pd.DataFrame(
-        {
-            "field": fields,
-            "first": [one.get(key) for key in fields],
-            "second": [other.get(key) for key in fields],
-            "same": [one.get(key) == other.get(key) for key in fields],
-        }
+        {"field": fields, "first": [one.get(key) for key in fields], "second": [other.get(key) for key in fields],
+         "same": [one.get(key) == other.get(key) for key in fields]}
     ).astype({"first": object, "second": object})
 
 # %% ../../nbs/5_models/versions.ipynb #372036ce

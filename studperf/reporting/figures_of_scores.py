@@ -57,11 +57,8 @@ def plot_distribution(cohort: Cohort,  # the students, from `Cohort.summarize`
     """
     found = histograms(cohort, score, factor, min_n)
     shown, edges = found.shown, found.edges
-    labels = (
-        [broken(with_n(row.level, row.n), letters_of(ax, LABEL_SHARE)) for row in shown.itertuples()]
-        if factor
-        else [""]
-    )
+    labels = ([broken(with_n(row.level, row.n), letters_of(ax, LABEL_SHARE)) for row in shown.itertuples()] if factor
+              else [""])
     lines = max(label.count("\n") + 1 for label in labels)
     ax = axes_of(ax, WIDTH, 1.2 + max(.3 + .15 * lines, .5) * len(shown) if factor else 2.6)
     _draw_hills(ax, found)
@@ -71,12 +68,10 @@ def plot_distribution(cohort: Cohort,  # the students, from `Cohort.summarize`
     ax.set_yticks(places - .3, labels, parse_math=False)
     ax.set(xlim=(edges[0], edges[-1]), ylim=(len(shown) - .92, -1), ylabel="")
     ax.locator_params(axis="x", nbins=7, steps=[1, 2, 5, 10])
-    label_axes(
-        ax,
-        f"{heading(score_words(score))}s"
-        + (f" by {words(factor)}" if factor else f" of {shown['n'].iloc[0]:,} students"),
-        f"{score_words(score)} (dot: mean)",
-    )
+    label_axes(ax,
+               f"{heading(score_words(score))}s"
+               + (f" by {words(factor)}" if factor else f" of {shown['n'].iloc[0]:,} students"),
+               f"{score_words(score)} (dot: mean)")
     return described(ax, *distribution_texts(found, min_n))
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #5575b59e
@@ -157,35 +152,21 @@ def plot_correlations(cohort: Cohort,  # the students, from `Cohort.summarize`
     )
     side = min(.85, 3.3 / (len(names) - 1))  # inches of a square
     upright = max(map(len, names[:-1])) > 12 * side
-    ax = axes_of(
-        ax,
-        max(2 + side * (len(names) - 1), 3.6),
-        0.6 + side * (len(names) - 1) + (0.08 * min(max(map(len, names)), 16) if upright else 0.3),
-    )
-    draw_map(
-        ax,
-        matrix,
-        matrix.map("{:.2f}".format).where(matrix.notna(), ""),
-        colors=["#e39a5b", "white", "#6fb3dd"],
-        limits=(-1, 1),
-        fontsize=10 if len(names) < 7 else 8,
-    )
+    ax = axes_of(ax, max(2 + side * (len(names) - 1), 3.6),
+                 0.6 + side * (len(names) - 1) + (0.08 * min(max(map(len, names)), 16) if upright else 0.3))
+    draw_map(ax, matrix, matrix.map("{:.2f}".format).where(matrix.notna(), ""), colors=["#e39a5b", "white", "#6fb3dd"],
+             limits=(-1, 1), fontsize=10 if len(names) < 7 else 8)
     ax.set_aspect("equal")
-    ax.set_xticks(
-        np.arange(len(names) - 1) + 0.5,
-        [broken(words(name), 16) for name in names[:-1]],
-        rotation=90 if upright else 0,
-        parse_math=False,
-    )
+    ax.set_xticks(np.arange(len(names) - 1) + 0.5, [broken(words(name), 16) for name in names[:-1]],
+                  rotation=90 if upright else 0, parse_math=False)
     ax.set_yticks(np.arange(len(names) - 1) + .5, [broken(words(name), 16) for name in names[1:]], parse_math=False)
     label_axes(ax, "Correlations of the scores" if set(names) <= set(cohort.schema.scores) else "Correlations", "")
     blank = len(table) - len(shown)
     caption = ("Pearson's correlation of every two scores: blue where students high in one are high in the "
                "other, orange where they are low."
                + f" {blank} of the pairs have no correlation to show." * bool(blank))
-    pairs = [
-        f"{words(row.score_a)} and {words(row.score_b)} {number_format(1)(row.estimate)}" for row in shown.itertuples()
-    ]
+    pairs = [f"{words(row.score_a)} and {words(row.score_b)} {number_format(1)(row.estimate)}"
+             for row in shown.itertuples()]
     return described(ax, caption, f"Correlations: {', '.join(pairs)}.")
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #e8e350b1
@@ -239,35 +220,17 @@ def plot_scores(cohort: Cohort,  # made with joint=True
     shown = np.where(students >= min_n, students, np.nan)
     means = means_along(counts, across, min_n)
     ax = axes_of(ax, WIDTH, 3.9)
-    sns.histplot(
-        x=counts["value_a"],
-        y=counts["value_b"],
-        weights=counts["count"],
-        bins=(across, up),
-        thresh=np.nextafter(min_n, 0),
-        ax=ax,
-        cmap=sns.blend_palette(SHADES, as_cmap=True),
-        edgecolors="white",
-        linewidth=0.3,
-    )
-    ax.plot(
-        means["value_a"],
-        means["value_b"],
-        "o",
-        color=ORANGE,
-        markeredgecolor="white",
-        markeredgewidth=0.8,
-        markersize=6,
-    )
+    sns.histplot(x=counts["value_a"], y=counts["value_b"], weights=counts["count"], bins=(across, up),
+                 thresh=np.nextafter(min_n, 0), ax=ax, cmap=sns.blend_palette(SHADES, as_cmap=True), edgecolors="white",
+                 linewidth=0.3)
+    ax.plot(means["value_a"], means["value_b"], "o", color=ORANGE, markeredgecolor="white", markeredgewidth=0.8,
+            markersize=6)
     ax.spines["left"].set_visible(True)
     ax.set(xlim=(across[0], across[-1]), ylim=(up[0], up[-1]))
     ax.locator_params(nbins=7, steps=[1, 2, 5, 10])
     ax.set_ylabel(broken(score_words(second), 30), fontsize=9, parse_math=False)
-    label_axes(
-        ax,
-        f"{heading(score_words(second))} by {score_words(first)}",
-        f"{score_words(first)} (darker: more students; dot: mean {score_words(second)})",
-    )
+    label_axes(ax, f"{heading(score_words(second))} by {score_words(first)}",
+               f"{score_words(first)} (darker: more students; dot: mean {score_words(second)})")
     return described(ax, *_scores_texts(first, second, counts, shown, means, min_n))
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #2f1f6b57
@@ -365,23 +328,16 @@ def plot_missing(cohort: Cohort,  # the students, from `Cohort.summarize`
     if lacking.empty:
         ax = axes_of(ax, WIDTH, .6)
         ax.set_axis_off()
-        ax.text(
-            0, 0.5, f"No value is missing in {len(table)} columns.", transform=ax.transAxes, va="center", fontsize=10
-        )
+        ax.text(0, 0.5, f"No value is missing in {len(table)} columns.", transform=ax.transAxes, va="center",
+                fontsize=10)
         return described(ax, "Missing values.", f"No value is missing in {len(table)} columns.")
     rows = rows_of([words(name) for name in lacking["column"]], ax=ax)
     ax = axes_of(ax, WIDTH, 1 + rows.height)
     rows.draw(ax)
     ax.barh(rows.positions, lacking["share"], height=.8, color=BLUE)
     for position, row in zip(rows.positions, lacking.itertuples(), strict=True):
-        ax.annotate(
-            _percent(row.share),
-            (row.share, position),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-        )
+        ax.annotate(_percent(row.share), (row.share, position), xytext=(3, 0), textcoords="offset points", va="center",
+                    fontsize=9)
     ax.set_xlim(0, lacking["share"].max() * 1.25)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value * 100:.3g}%")
     label_axes(ax, "Missing values", f"share of {cohort.n:,} students without a value")

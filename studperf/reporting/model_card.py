@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..cohort.bounds import LEAST_AUDITED
-from ..models.audit import LIMITS, MEASURES, SENSITIVE, Audit
+from ..models.audit import AUDIT_CAVEATS, MEASURES, SENSITIVE, Audit
 from ..models.candidates import HOLDS_ROWS
 from ..models.explanation import MODEL_CAUTION
 from ..models.fitted import QUANTILE_SHARES
@@ -134,8 +134,8 @@ def _choice(predictor: ScorePredictor) -> str:
 def _missing(predictor: ScorePredictor) -> str:
     "Return what happens if an input is missing."
     learned = ", ".join(map(words, predictor.learned_missing))
-    return ("no "
-            f"prediction{f', except for {learned}: the model has learned how students without a value score' if learned else ''}")
+    how = f", except for {learned}: the model has learned how students without a value score" if learned else ""
+    return f"no prediction{how}"
 
 # %% ../../nbs/6_reporting/model_card.ipynb #d266f105
 def card_of_training(predictor: ScorePredictor, stated: Mapping[str, str], least: int) -> list[dict]:
@@ -144,33 +144,18 @@ def card_of_training(predictor: ScorePredictor, stated: Mapping[str, str], least
     for name in predictor.inputs:
         profile = predictor.profile[name]
         if name in predictor.schema.factors:
-            rows += [
-                (
-                    heading(name),
-                    level,
-                    f"{share:.0%}" if share * predictor.n >= least else f"fewer than {least} students",
-                )
-                for level, share in profile.items()
-            ]
+            rows += [(heading(name), level,
+                      f"{share:.0%}" if share * predictor.n >= least else f"fewer than {least} students")
+                     for level, share in profile.items()]
         else:
             middle = np.interp([.25, .75], QUANTILE_SHARES, profile["quantiles"])
-            rows.append(
-                (
-                    heading(name),
-                    "a number",
-                    f"mean {_number_text(profile['mean'])}, middle half {_interval_text(*middle)}",
-                )
-            )
+            rows.append((heading(name), "a number",
+                         f"mean {_number_text(profile['mean'])}, middle half {_interval_text(*middle)}"))
     facts = {STATED["data"]: stated.get("data", NOT_STATED), "Students": f"{predictor.n:,} with a score",
              "Fingerprint of the rows (SHA-256, any order)": predictor.fingerprint or NOT_STATED}
-    return [
-        _facts_part(facts),
-        _table_part(
-            pd.DataFrame(rows, columns=["Input", "Level", "Training students"]),
-            "The training students by input",
-            grouped=True,
-        ),
-    ]
+    return [_facts_part(facts),
+            _table_part(pd.DataFrame(rows, columns=["Input", "Level", "Training students"]),
+                        "The training students by input", grouped=True)]
 
 # %% ../../nbs/6_reporting/model_card.ipynb #cf807cae
 def card_of_accuracy(predictor: ScorePredictor) -> list[dict]:
@@ -182,21 +167,15 @@ def card_of_accuracy(predictor: ScorePredictor) -> list[dict]:
         limit = (f"{_number_text(max(ceiling[0], 0), 3)} (95% interval "
                  f"{_interval_text(max(ceiling[1], 0), ceiling[2], 3)})")
     r2, mae, rmse = (metrics.get(name, math.nan) for name in ("r2", "mae", "rmse"))
-    facts = {
-        "R², cross-validated": _number_text(r2, 3),
-        "Ceiling: the highest R² that any model of these inputs can reach, estimated": limit,
-        "Mean absolute error": f"{_number_text(mae)} points",
-        "Root mean squared error": f"{_number_text(rmse)} points",
-    }
+    facts = {"R², cross-validated": _number_text(r2, 3),
+             "Ceiling: the highest R² that any model of these inputs can reach, estimated": limit,
+             "Mean absolute error": f"{_number_text(mae)} points",
+             "Root mean squared error": f"{_number_text(rmse)} points"}
     widths = {level: 2 * predictor.errors.half_width(level) for level in (.8, .9, .95)}
     width = pd.DataFrame(
-        [
-            (
-                f"{level:.0%}",
-                f"{_number_text(width)} points" if math.isfinite(width) else "too few students for this level",
-            )
-            for level, width in widths.items()
-        ],
+        [(f"{level:.0%}",
+          f"{_number_text(width)} points" if math.isfinite(width) else "too few students for this level")
+         for level, width in widths.items()],
         columns=["Interval", "Width, before the score's limits cut it off"],
     )
     return [_facts_part(facts), _table_part(width, "How wide the intervals are"), *_compared_models(predictor)]
@@ -206,27 +185,12 @@ def _compared_models(predictor: ScorePredictor) -> list[dict]:
     "Return the table of the models compared, if there was a comparison."
     if predictor.comparison is None:
         return []
-    rows = [
-        (
-            row.model,
-            _number_text(row.r2, 3),
-            _interval_text(row.r2_low, row.r2_high, 3),
-            _number_text(row.mae),
-            _number_text(row.difference, 3),
-            _interval_text(row.difference_low, row.difference_high, 3),
-            "chosen" if row.chosen else "",
-        )
-        for row in predictor.comparison.itertuples()
-    ]
-    names = [
-        "Model",
-        "R²",
-        "95% interval",
-        "Mean absolute error",
-        "R² minus that of the best",
-        "95% interval of the difference",
-        "Choice",
-    ]
+    rows = [(row.model, _number_text(row.r2, 3), _interval_text(row.r2_low, row.r2_high, 3), _number_text(row.mae),
+             _number_text(row.difference, 3), _interval_text(row.difference_low, row.difference_high, 3),
+             "chosen" if row.chosen else "")
+            for row in predictor.comparison.itertuples()]
+    names = ["Model", "R²", "95% interval", "Mean absolute error", "R² minus that of the best",
+             "95% interval of the difference", "Choice"]
     return [_table_part(pd.DataFrame(rows, columns=names), "The models that were compared")]
 
 # %% ../../nbs/6_reporting/model_card.ipynb #60d743e1
@@ -258,11 +222,8 @@ def groups_table(audit: Audit,  # from `audit`
     ):
         by = {row.measure: row for row in group.itertuples()}
         flags = "; ".join(flag_text(row) for row in by.values() if row.flagged)
-        names = (
-            (heading(factor_a), level_a)
-            if factors == 1
-            else (f"{heading(factor_a)} and {words(factor_b)}", f"{level_a}, {level_b}")
-        )
+        names = ((heading(factor_a), level_a) if factors == 1
+                 else (f"{heading(factor_a)} and {words(factor_b)}", f"{level_a}, {level_b}"))
         rows.append((*names, *_measures_read(by), flags or "no"))
     return pd.DataFrame(rows, columns=["Factor", "Group", *MEASURES_READ, "Beyond chance"])
 
@@ -286,30 +247,17 @@ def card_of_groups(audit: Audit | None) -> list[dict]:
     "Return the quantitative analyses by group."
     if audit is None:
         return [_texts_part("No audit was made, so nothing is known about single groups.")]
-    interval, unitary, pairs = (
-        f"{audit.conf_level:.0%} intervals in brackets",
-        groups_table(audit, 1),
-        groups_table(audit, 2),
-    )
-    parts = [
-        _table_part(_overall_table(audit), f"All students ({interval})"),
-        _heading_part("Unitary results: one factor at a time"),
-        _texts_part(_flag_sentence(audit)),
-    ]
+    interval, unitary, pairs = (f"{audit.conf_level:.0%} intervals in brackets", groups_table(audit, 1),
+                                groups_table(audit, 2))
+    parts = [_table_part(_overall_table(audit), f"All students ({interval})"),
+             _heading_part("Unitary results: one factor at a time"), _texts_part(_flag_sentence(audit))]
     if len(unitary):
-        parts += [
-            _table_part(unitary, f"By level of each factor ({interval})", grouped=True),
-            {
-                "kind": "figures",
-                "figures": [intervals_part(audit_rows(audit, measure)) for measure in ("bias", "coverage")],
-            },
-        ]
+        parts += [_table_part(unitary, f"By level of each factor ({interval})", grouped=True),
+                  {"kind": "figures",
+                   "figures": [intervals_part(audit_rows(audit, measure)) for measure in ("bias", "coverage")]}]
     parts += [_heading_part("Intersectional results: two factors at a time")]
-    parts += (
-        [_table_part(pairs, f"By pairs of levels ({interval})", grouped=True)]
-        if len(pairs)
-        else [_texts_part("No pair of levels is large enough to show.")]
-    )
+    parts += ([_table_part(pairs, f"By pairs of levels ({interval})", grouped=True)] if len(pairs)
+              else [_texts_part("No pair of levels is large enough to show.")])
     return parts + _left_out_parts(audit)
 
 # %% ../../nbs/6_reporting/model_card.ipynb #e77141d6
@@ -347,10 +295,8 @@ def _left_out_parts(audit: Audit) -> list[dict]:
         name, digits = ACCURACY_READ[row.measure]
         cost.append((name, _number_text(row.with_all, digits), _number_text(row.without, digits),
                      f"{_number_text(row.difference, digits)} ({_interval_text(row.ci_low, row.ci_high, digits)})"))
-    gaps = [
-        (heading(row.factor), _number_text(row.with_all), _number_text(row.without), _number_text(row.change))
-        for row in audit.gaps.itertuples()
-    ]
+    gaps = [(heading(row.factor), _number_text(row.with_all), _number_text(row.without), _number_text(row.change))
+            for row in audit.gaps.itertuples()]
     return [_heading_part(f"Without {named}"),
             _texts_part(f"The same kind of model was fitted to the audited rows with and without {named}, in the same "
                         f"parts. {_flag_counts(audit)}"),
@@ -373,50 +319,36 @@ def _flag_counts(audit: Audit) -> str:
     )
 
 # %% ../../nbs/6_reporting/model_card.ipynb #8fd61e5a
-def card_sections(
-    predictor: ScorePredictor, audit: Audit | None, stated: Mapping[str, str]
-) -> list[dict]:  # title, id, parts
+def card_sections(predictor: ScorePredictor, audit: Audit | None,
+                  stated: Mapping[str, str]) -> list[dict]:  # title, id, parts
     "Return all that a model card says, in the order of Mitchell and others (2019)."
     least = audit.least if audit else LEAST_AUDITED
     sections = {
         "Model details": card_of_model(predictor, stated),
         "Intended use": [
             _facts_part({STATED[name]: stated.get(name, NOT_STATED) for name in ("purpose", "users")}),
-            _texts_part(
-                "The model estimates the average score of students with given inputs, with an interval that "
-                "shows how "
-                "little that says about one student. Out of scope:"
-            ),
+            _texts_part("The model estimates the average score of students with given inputs, with an interval that "
+                        "shows how "
+                        "little that says about one student. Out of scope:"),
             _list_part(OUT_OF_SCOPE),
         ],
         "Factors": card_of_factors(predictor, audit),
         "Metrics": card_of_metrics(predictor, audit),
         "Evaluation data": card_of_evaluation(predictor, audit),
         "Training data": card_of_training(predictor, stated, least),
-        "Quantitative analyses": [
-            _heading_part("Accuracy and its ceiling"),
-            *card_of_accuracy(predictor),
-            _heading_part("By group"),
-            *card_of_groups(audit),
-        ],
+        "Quantitative analyses": [_heading_part("Accuracy and its ceiling"), *card_of_accuracy(predictor),
+                                  _heading_part("By group"), *card_of_groups(audit)],
         "Ethical considerations": card_of_ethics(predictor, audit),
         "Caveats and recommendations": [
             _texts_part(MODEL_CAUTION),
-            _list_part(
-                [
-                    *LIMITS,
-                    (
-                        "Audit the predictor again with the scores of each new year, and before you use it for other "
-                        "students. Fit it "
-                        "again when intervals hold too rarely or predictions for a group are too high or too low."
-                    ),
-                ]
-            ),
+            _list_part([*AUDIT_CAVEATS,
+                        ("Audit the predictor again with the scores of each new year, and before you use it for other "
+                         "students. Fit it "
+                         "again when intervals hold too rarely or predictions for a group are too high or too low.")]),
         ],
     }
-    return [
-        {"title": title, "id": title.lower().replace(" ", "-"), "parts": parts} for title, parts in sections.items()
-    ]
+    return [{"title": title, "id": title.lower().replace(" ", "-"), "parts": parts}
+            for title, parts in sections.items()]
 
 # %% ../../nbs/6_reporting/model_card.ipynb #d1cb3ef8
 def card_of_factors(predictor: ScorePredictor, audit: Audit | None) -> list[dict]:
@@ -438,15 +370,13 @@ def card_of_factors(predictor: ScorePredictor, audit: Audit | None) -> list[dict
 # %% ../../nbs/6_reporting/model_card.ipynb #c24db8f8
 def card_of_metrics(predictor: ScorePredictor, audit: Audit | None) -> list[dict]:
     "Return what is measured, and how its uncertainty is."
-    facts = {
-        "R²": "share of the variance of scores that predictions explain, for students the model was not fitted to",
-        "Bias": "mean of score minus prediction, in points; above 0: predicted too low",
-        "Mean absolute error": "mean distance of scores from predictions, in points",
-        "Coverage": "share of the scores that lie in their interval",
-        "Width": "mean width of the intervals, in points",
-        "Decision thresholds": "none is built in; you can ask for the chance of reaching a mark",
-        "Intervals of predictions": "conformal, from residuals of cross-validation",
-    }
+    facts = {"R²": "share of the variance of scores that predictions explain, for students the model was not fitted to",
+             "Bias": "mean of score minus prediction, in points; above 0: predicted too low",
+             "Mean absolute error": "mean distance of scores from predictions, in points",
+             "Coverage": "share of the scores that lie in their interval",
+             "Width": "mean width of the intervals, in points",
+             "Decision thresholds": "none is built in; you can ask for the chance of reaching a mark",
+             "Intervals of predictions": "conformal, from residuals of cross-validation"}
     if audit is not None:
         facts["Uncertainty of the audit"] = (
             "bias and error: Student's t, tested against 0 and against all other students (Welch); "
@@ -482,21 +412,14 @@ def card_of_ethics(predictor: ScorePredictor, audit: Audit | None) -> list[dict]
         words(name)
         for name in (audit.left_out if audit else ()) or (name for name in SENSITIVE if name in predictor.inputs)
     ]
-    used = (
-        f"The model uses {' and '.join(sensitive)}. Whether it may use them is a question of law and "
-        "purpose, not of accuracy."
-        if sensitive
-        else f"The model uses neither {' nor '.join(SENSITIVE)}; other inputs may still stand in for them."
-    )
-    return [
-        _texts_part(
-            used,
-            "The data are about students, who are often minors, and about their families. A low expected "
-            "score can do harm if it "
-            "lowers what people expect of a student; show it with its interval, or not at all.",
-            f"The card holds no row of a student. The model itself {_kept(predictor)}",
-        )
-    ]
+    used = (f"The model uses {' and '.join(sensitive)}. Whether it may use them is a question of law and "
+            "purpose, not of accuracy." if sensitive
+            else f"The model uses neither {' nor '.join(SENSITIVE)}; other inputs may still stand in for them.")
+    return [_texts_part(used,
+                        "The data are about students, who are often minors, and about their families. A low expected "
+                        "score can do harm if it "
+                        "lowers what people expect of a student; show it with its interval, or not at all.",
+                        f"The card holds no row of a student. The model itself {_kept(predictor)}")]
 
 # %% ../../nbs/6_reporting/model_card.ipynb #510355d7
 def _kept(predictor: ScorePredictor) -> str:
@@ -516,8 +439,7 @@ def model_card(
     *,
     form: str = "markdown",  # "markdown", or "html": one page that needs no other file
     title: str | None = None,  # of the card; None: "Model card" and the score
-    stated: Mapping[str, str]
-    | None = None,  # what only its maker knows: keys of STATED (owner, date, purpose ...), and texts
+    stated: Mapping[str, str] | None = None,  # what only its maker knows: keys of STATED (owner, date ...), and texts
 ) -> str:  # the card
     """Return the model card of a predictor.
 
@@ -532,6 +454,7 @@ def model_card(
     title : str | None = None
         of the card; None: "Model card" and the score
     stated : Mapping[str, str] | None = None
+        what only its maker knows: keys of STATED (owner, date ...), and texts
 
     Returns
     -------

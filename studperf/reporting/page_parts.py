@@ -51,24 +51,13 @@ def strips_part(
     found = histograms(cohort, score, factor, min_n)
     low, high = found.edges[0], found.edges[-1]
     highest = max(share.max() for share in found.shares)
-    rows = [
-        {
-            "label": row.level or "all",
-            "n": f"{row.n:,}",
-            "path": outline(share, highest),
-            "mean": place_on(low, high, row.mean),
-        }
-        for row, share in zip(found.shown.itertuples(), found.shares, strict=True)
-    ]
+    rows = [{"label": row.level or "all", "n": f"{row.n:,}", "path": outline(share, highest),
+             "mean": place_on(low, high, row.mean)}
+            for row, share in zip(found.shown.itertuples(), found.shares, strict=True)]
     caption, alt = distribution_texts(found, min_n)
-    return {
-        "title": f"{heading(score_words(score))}s" + (f" by {words(factor)}" if factor else ""),
-        "beneath": f"{score_words(score)} (dot: mean)",
-        "caption": caption,
-        "alt": alt,
-        "ticks": tick_places(low, high),
-        "rows": rows,
-    }
+    return {"title": f"{heading(score_words(score))}s" + (f" by {words(factor)}" if factor else ""),
+            "beneath": f"{score_words(score)} (dot: mean)", "caption": caption, "alt": alt,
+            "ticks": tick_places(low, high), "rows": rows}
 
 # %% ../../nbs/6_reporting/page_parts.ipynb #51fe90b5
 def place_on(low: float, high: float, value: float) -> float:  # percent from the left
@@ -101,17 +90,9 @@ def intervals_part(
     bands = [found.bands.get(name) for name in found.headings]
     rows = [{"heading": name, "label": label, "band": band and _from_to(low, high, *band), "marks": own}
             for name, label, band, own in zip(above, found.labels, bands, marks, strict=True)]
-    return {
-        "title": found.title,
-        "beneath": found.beneath,
-        "caption": found.caption,
-        "alt": found.alt,
-        "legend": list(found.legend.items()),
-        "reference": place_on(low, high, found.reference),
-        "dashed": found.dashed,
-        "ticks": tick_places(low, high, shares=found.shares),
-        "rows": rows,
-    }
+    return {"title": found.title, "beneath": found.beneath, "caption": found.caption, "alt": found.alt,
+            "legend": list(found.legend.items()), "reference": place_on(low, high, found.reference),
+            "dashed": found.dashed, "ticks": tick_places(low, high, shares=found.shares), "rows": rows}
 
 # %% ../../nbs/6_reporting/page_parts.ipynb #9080a5dc
 def scale_ends(found: IntervalRows) -> tuple[float, float]:  # left and right end
@@ -151,22 +132,13 @@ def table_part(table: pd.DataFrame,  # a row per row
                digits: int = 1,  # after the point
                ) -> dict[str, Any]:  # caption, headings, rows and texts, as `table_html` takes them
     "Write a table as texts for `table_html`: numbers rounded for reading, p-values as in a sentence."
-    table = table.assign(
-        **{
-            name: table[name].map(words)
-            for name in ("score", "score_a", "score_b", "factor", "term")
-            if name in headings
-        }
-    )
+    table = table.assign(**{name: table[name].map(words)
+                            for name in ("score", "score_a", "score_b", "factor", "term") if name in headings})
     formats = [_format_of(name, table[name], digits) for name in headings]
     columns = [[text(value) for value in table[name]] for name, text in zip(headings, formats, strict=True)]
     texts = [place for place, name in enumerate(headings) if not pd.api.types.is_numeric_dtype(table[name])]
-    return {
-        "caption": caption,
-        "headings": list(headings.values()),
-        "rows": [list(row) for row in zip(*columns, strict=True)],
-        "texts": texts,
-    }
+    return {"caption": caption, "headings": list(headings.values()),
+            "rows": [list(row) for row in zip(*columns, strict=True)], "texts": texts}
 
 # %% ../../nbs/6_reporting/page_parts.ipynb #7874ee06
 def _format_of(name: str, column: pd.Series, digits: int) -> Callable[[Any], str]:

@@ -46,11 +46,8 @@ def students_of(cohort: Cohort,  # the students
     if cohort.scales[score].discrete:
         counts = cohort.value_counts(score, keys).rename(columns={"value": score})
         n = counts["count"].to_numpy()
-        drawn = (
-            n
-            if n.sum() <= most
-            else np.random.default_rng(seed).multivariate_hypergeometric(n, most, method="marginals")
-        )
+        drawn = (n if n.sum() <= most
+                 else np.random.default_rng(seed).multivariate_hypergeometric(n, most, method="marginals"))
         return counts.loc[counts.index.repeat(drawn), [*keys, score]].reset_index(drop=True)
     if rows is None:
         cohort.value_counts(score)  # raises ValueError: there are no counts
@@ -114,22 +111,12 @@ def _modelled(cohort: Cohort, score: str, students: pd.DataFrame) -> tuple[pd.Da
     "Return the comparison of quick models, and a sentence on the one chosen."
     schema = cohort.schema.only(list(students))
     few = len(students) < LEAST_PER_LEVEL * sum(len(cohort.levels(factor)) for factor in cohort.schema.factors)
-    with (
-        warnings.catch_warnings(),
-        config_context(skip_parameter_validation=True),
-    ):  # a tenth of the time of these quick fits
+    with (warnings.catch_warnings(),
+          config_context(skip_parameter_validation=True)):  # a tenth of the time of these quick fits
         warnings.simplefilter("ignore", DataWarning)  # about combinations that a part lacks, and few clusters
         known = ceiling(cohort, [score])[["ceiling", "ci_low", "ci_high"]].iloc[0]
-        comparison = compare_models(
-            students,
-            score,
-            models=QUICK_MODELS + ("ridge",) * few,
-            schema=schema,
-            folds=PARTS,
-            repeats=1,
-            known_ceiling=known,
-            progress=False,
-        )
+        comparison = compare_models(students, score, models=QUICK_MODELS + ("ridge",) * few, schema=schema, folds=PARTS,
+                                    repeats=1, known_ceiling=known, progress=False)
         return comparison, coverage_sentence(students, score, schema, comparison)
 
 # %% ../../nbs/6_reporting/prediction_part.ipynb #829f43c1
@@ -138,26 +125,15 @@ def _models_part(found: Mapping[str, pd.DataFrame], cohort: Cohort) -> dict:
     table = pd.concat([comparison.assign(score=score) for score, comparison in found.items()])
     table = table.assign(**{name: 100 * table[name] for name in ("r2", "r2_low", "r2_high")})
     cluster = cohort.schema.cluster
-    together = (
-        f", students of one {words(cluster)} in the same part"
-        if cluster and cohort.cells[cluster].nunique() >= PARTS
-        else ""
-    )
+    together = (f", students of one {words(cluster)} in the same part"
+                if cluster and cohort.cells[cluster].nunique() >= PARTS else "")
     return table_part(
         table,
         f"Models from {counted(len(cohort.schema.factors), 'factor')}, on up to {MOST_STUDENTS:,} "
         f"students in five parts{together}, each predicted from the "
         "other four. Partial pooling lets every combination of groups differ",
-        {
-            "score": "Score",
-            "model": "Model",
-            "r2": "R² %",
-            "r2_low": "from",
-            "r2_high": "to",
-            "mae": "Mean error",
-            "mae_low": "from ",
-            "mae_high": "to ",
-        },
+        {"score": "Score", "model": "Model", "r2": "R² %", "r2_low": "from", "r2_high": "to", "mae": "Mean error",
+         "mae_low": "from ", "mae_high": "to "},
     )
 
 # %% ../../nbs/6_reporting/prediction_part.ipynb #52985e32

@@ -85,9 +85,8 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
     ):  # Arrow's strings suit large tables; with many small ones the report takes a third longer
         cohort = as_cohort(source, schema)
         unweighted(cohort, "report")
-        content = report_content(
-            cohort, title=title, source=_source_name(source), min_n=min_n, rows=uncounted_rows(source, cohort)
-        )
+        content = report_content(cohort, title=title, source=_source_name(source), min_n=min_n,
+                                 rows=uncounted_rows(source, cohort))
     content["data"] += row_sentences(source, cohort.schema)
     content["call"] = call or _call(source, out, schema, min_n, notebook)
     with whole_file(out) as temporary:
@@ -121,34 +120,22 @@ def _left_out_sentences(n: int) -> list[str]:
             "all would reveal a small group."] if n else []
 
 # %% ../../nbs/6_reporting/report.ipynb #625cd8f9
-def report_content(
-    cohort: Cohort, *, title: str, source: str, min_n: int, rows: pd.DataFrame | None = None
-) -> dict:  # what the template names
+def report_content(cohort: Cohort, *, title: str, source: str, min_n: int,
+                   rows: pd.DataFrame | None = None) -> dict:  # what the template names
     "Return all words, figures and tables of the report."
     missing, everyone = missing_values(cohort), cohort
     scores = reported_scores(cohort, min_n)
     if not scores or not cohort.schema.factors:
-        raise DataError(
-            source,
-            [
-                f"found {counted(len(cohort.schema.factors), 'factor')} and {counted(len(scores), 'score')} "
-                f"with {counted(min_n, 'value')} or more, expected "
-                "one of each at least: there is nothing to compare"
-            ],
-        )
+        raise DataError(source,
+                        [f"found {counted(len(cohort.schema.factors), 'factor')} and {counted(len(scores), 'score')} "
+                         f"with {counted(min_n, 'value')} or more, expected "
+                         "one of each at least: there is nothing to compare"])
     cohort = without_small_groups(cohort, min_n)
     regressions, together = fitted(cohort, scores)
-    table, comparisons, ceilings = (
-        gaps(cohort, scores, regressions=regressions),
-        compare(cohort, scores),
-        ceiling(cohort, list(regressions) or None),
-    )
-    others = {
-        "gaps": table if len(cohort.schema.factors) > 1 else table[:0],
-        "pairs": pairs(cohort, scores),
-        "ranks": ranks(cohort, scores),
-        "spread": spread(cohort, scores),
-    }
+    table, comparisons, ceilings = (gaps(cohort, scores, regressions=regressions), compare(cohort, scores),
+                                    ceiling(cohort, list(regressions) or None))
+    others = {"gaps": table if len(cohort.schema.factors) > 1 else table[:0], "pairs": pairs(cohort, scores),
+              "ranks": ranks(cohort, scores), "spread": spread(cohort, scores)}
     predicted, predicted_tables, predicted_figures = prediction_parts(cohort, list(regressions), rows)
     return {
         "title": title,
@@ -190,86 +177,49 @@ def _joined_parts(first: dict, second: dict) -> dict:
     return first | second | {name: first[name] + second[name] for name in first.keys() & second.keys()}
 
 # %% ../../nbs/6_reporting/report.ipynb #cdd1b076
-def answer_content(
-    cohort: Cohort,
-    scores: Sequence[str],
-    regressions: dict[str, Regression],
-    table: pd.DataFrame,
-    ceilings: pd.DataFrame,
-    min_n: int,
-) -> dict:
+def answer_content(cohort: Cohort, scores: Sequence[str], regressions: dict[str, Regression], table: pd.DataFrame,
+                   ceilings: pd.DataFrame, min_n: int) -> dict:
     "Return the answer in words, its figure and table, the means behind it, and the tables of all factors together."
     figures = [intervals_part(forest_rows(table))] if table["gap"].notna().any() else []
-    means = [
-        intervals_part(mean_rows(cohort, score, regression=regressions.get(score), min_n=min_n))
-        for score in scores
-        if any((cohort.moments([score], [factor]).n >= max(min_n, 2)).any() for factor in cohort.schema.factors)
-    ]
+    means = [intervals_part(mean_rows(cohort, score, regression=regressions.get(score), min_n=min_n))
+             for score in scores
+             if any((cohort.moments([score], [factor]).n >= max(min_n, 2)).any() for factor in cohort.schema.factors)]
     if not regressions:
         return {"answer": None, "answer_figures": figures, "answer_tables": [], "means": means, "together_tables": []}
     tests = robust_tests(regressions)
     additive = {score: regression.adj_r2 for score, regression in regressions.items()}
-    return {
-        "answer": answer_words(table, tests, ceilings, additive),
-        "answer_figures": figures,
-        "answer_tables": [gaps_part(table, tests)],
-        "means": means,
-        "together_tables": together_tables(regressions, tests, ceilings),
-    }
+    return {"answer": answer_words(table, tests, ceilings, additive), "answer_figures": figures,
+            "answer_tables": [gaps_part(table, tests)], "means": means,
+            "together_tables": together_tables(regressions, tests, ceilings)}
 
 # %% ../../nbs/6_reporting/report.ipynb #a6b20b71
 def data_content(everyone: Cohort, cohort: Cohort, missing: pd.DataFrame, scores: Sequence[str], min_n: int) -> dict:
     "Return what was read, the role of each column, and what was left out."
     tables = [
-        table_part(
-            role_rows(cohort),
-            "The role of each column",
-            {"column": "Column", "role": "Role", "what": "Groups, limits or reason"},
-        ),
+        table_part(role_rows(cohort), "The role of each column",
+                   {"column": "Column", "role": "Role", "what": "Groups, limits or reason"}),
         table_part(
             describe(cohort, scores),
             "The scores",
-            {
-                "score": "Score",
-                "n": "Students",
-                "missing": "Missing",
-                "mean": "Mean",
-                "sd": "SD",
-                "min": "Lowest",
-                "median": "Median",
-                "max": "Highest",
-            },
+            {"score": "Score", "n": "Students", "missing": "Missing", "mean": "Mean", "sd": "SD", "min": "Lowest",
+             "median": "Median", "max": "Highest"},
         ),
     ]
     figures = []
     if missing["missing"].any():
         tables.append(
-            table_part(
-                missing,
-                "Missing values",
-                {"column": "Column", "role": "Role", "n": "Present", "missing": "Missing", "share": "Share"},
-            )
+            table_part(missing, "Missing values",
+                       {"column": "Column", "role": "Role", "n": "Present", "missing": "Missing", "share": "Share"})
         )
         figures.append(intervals_part(missing_rows(everyone)))
     together = correlations(cohort, scores)
     if (known := together["estimate"].notna() & (together["n"] >= min_n)).any():
         tables.append(
-            table_part(
-                together[known],
-                "Correlations between the scores (Pearson, with 95% intervals by Fisher's method)",
-                {
-                    "score_a": "Score",
-                    "score_b": "and score",
-                    "n": "Students",
-                    "estimate": "Correlation",
-                    "ci_low": "from",
-                    "ci_high": "to",
-                },
-                digits=2,
-            )
+            table_part(together[known],
+                       "Correlations between the scores (Pearson, with 95% intervals by Fisher's method)",
+                       {"score_a": "Score", "score_b": "and score", "n": "Students", "estimate": "Correlation",
+                        "ci_low": "from", "ci_high": "to"},
+                       digits=2)
         )
-    return {
-        "data": data_sentences(everyone, missing, min_n) + _left_out_sentences(everyone.n - cohort.n),
-        "data_tables": tables,
-        "data_figures": figures,
-    }
+    return {"data": data_sentences(everyone, missing, min_n) + _left_out_sentences(everyone.n - cohort.n),
+            "data_tables": tables, "data_figures": figures}

@@ -141,14 +141,11 @@ def write_notebook(source: Any,  # as for `report`
     notebook = nbformat.v4.new_notebook(
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     )
-    notebook.cells = [
-        make[kind](text, id=f"step-{i}")
-        for i, (kind, text) in enumerate(notebook_cells(cohort, read, title=title, min_n=min_n), 1)
-    ]
+    notebook.cells = [make[kind](text, id=f"step-{i}")
+                      for i, (kind, text) in enumerate(notebook_cells(cohort, read, title=title, min_n=min_n), 1)]
     with whole_file(out) as temporary, _saved_beside(source, cohort, out):
-        NotebookClient(
-            notebook, timeout=None, record_timing=False, resources={"metadata": {"path": str(out.resolve().parent)}}
-        ).execute()
+        NotebookClient(notebook, timeout=None, record_timing=False,
+                       resources={"metadata": {"path": str(out.resolve().parent)}}).execute()
         nbformat.write(notebook, temporary)
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #5c3ebc55

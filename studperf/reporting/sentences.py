@@ -169,11 +169,8 @@ def ceiling_sentence(
         reason = unknown["method"].iloc[0].removeprefix("not estimated: ")
         sentences.append("How much the factors together could explain is unknown for "
                          f"{enumerated(unknown['score'].map(words).tolist())} ({reason}).")
-        shares = [
-            f"{max(additive[score], 0):.0%} of the variation in {words(score)}"
-            for score in unknown["score"]
-            if additive and pd.notna(additive.get(score))
-        ]
+        shares = [f"{max(additive[score], 0):.0%} of the variation in {words(score)}"
+                  for score in unknown["score"] if additive and pd.notna(additive.get(score))]
         if shares:
             sentences.append(f"An additive model of them explains {enumerated(shares)} (adjusted R²).")
     return " ".join(sentences)

@@ -25,7 +25,7 @@ import pyarrow.parquet
 
 from .checking import check_table
 from .parsing import (
-    NO_LIMITS, READERS, Cells, Limits, check_name, checked_head,
+    NO_LIMITS, READERS, Cells, ReadLimits, check_name, checked_head,
     checked_text, read_file, text_cells, workbook_cells)
 from .schema import STUDENTS, Schema
 from .values import DataError, DataWarning
@@ -71,7 +71,7 @@ LARGE_TEXT = 1_000_000  # bytes; a larger one is read by Arrow
 
 # %% ../../nbs/1_rows/reading.ipynb #031dbce4
 def read_text(content: bytes,  # a CSV or TSV file
-              schema: Schema | None, *, limits: Limits = NO_LIMITS, source: str) -> RawTable:
+              schema: Schema | None, *, limits: ReadLimits = NO_LIMITS, source: str) -> RawTable:
     "Read a text file with separators; raise DataError where it holds no table."
     fast = _text_by_arrow(content, schema, source) if len(content) > LARGE_TEXT else None
     return fast or table_of(text_cells(content, schema, limits=limits, source=source))
@@ -92,12 +92,8 @@ def _text_by_arrow(content: bytes, schema: Schema | None, source: str) -> RawTab
         table = pa.csv.read_csv(
             BytesIO(content),
             read_options=pa.csv.ReadOptions(use_threads=False, block_size=len(content) + 1, skip_rows=head.skipped),
-            parse_options=pa.csv.ParseOptions(
-                delimiter=head.separator,
-                newlines_in_values=True,
-                ignore_empty_lines=False,
-                invalid_row_handler=note_ragged,
-            ),
+            parse_options=pa.csv.ParseOptions(delimiter=head.separator, newlines_in_values=True,
+                                              ignore_empty_lines=False, invalid_row_handler=note_ragged),
             convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(head.names, pa.string())),
         )
     except pa.ArrowInvalid:
@@ -125,12 +121,14 @@ def _filled_rows(frame: pd.DataFrame) -> np.ndarray:
     return filled
 
 # %% ../../nbs/1_rows/reading.ipynb #f745eb93
-def read_excel(content: bytes, schema: Schema | None = None, *, limits: Limits = NO_LIMITS, source: str) -> RawTable:
+def read_excel(content: bytes, schema: Schema | None = None, *,
+               limits: ReadLimits = NO_LIMITS, source: str) -> RawTable:
     "Read the first sheet of a workbook: headings in its first row, a row per student."
     return table_of(workbook_cells(content, schema, limits=limits, source=source), "object")
 
 # %% ../../nbs/1_rows/reading.ipynb #3b57eab9
-def read_parquet(content: bytes, schema: Schema | None = None, *, limits: Limits = NO_LIMITS, source: str) -> RawTable:
+def read_parquet(content: bytes, schema: Schema | None = None, *,
+                 limits: ReadLimits = NO_LIMITS, source: str) -> RawTable:
     "Read a Parquet file; its rows are counted as if it had headings in row 1."
     try:
         frame = pa.parquet.read_table(BytesIO(content)).to_pandas()

@@ -120,13 +120,8 @@ def weighted_row(cohort: Cohort,
     sampled = "survey weights, by cluster" if means.clusters else "survey weights"
     if k > 2:
         statistic, p_value = wald_f(means.mean, means.covariance, df)
-        return row | {
-            "statistic": statistic,
-            "df1": k - 1,
-            "df2": df,
-            "p_value": p_value,
-            "method": f"Wald F test, {sampled}",
-        }
+        return row | {"statistic": statistic, "df1": k - 1, "df2": df, "p_value": p_value,
+                      "method": f"Wald F test, {sampled}"}
     std_error = np.sqrt(np.array([1, -1]) @ means.covariance @ [1, -1])
     return row | t_test(row["estimate"], std_error, df, conf_level) | {"method": f"t-test, {sampled}"}
 
@@ -299,14 +294,7 @@ def equivalence(cohort: Any,  # a Cohort, or the students' rows: a frame or file
     rows, std_error, df = welch_rows(chosen_pairs(all_groups(cohort, scores, factors)), conf_level)
     difference, error = column_of(rows, "estimate"), stdtrit(df, (1 + conf_level) / 2) * std_error
     weaker = (np.abs(difference) - margin) / std_error  # of the side that the difference is nearer to
-    table = comparison_table(
-        with_test(
-            rows,
-            ci_low=difference - error,
-            ci_high=difference + error,
-            statistic=np.where(difference > 0, weaker, -weaker),
-            p_value=stdtr(df, weaker),
-            method=f"equivalence within {margin:g} points, two one-sided Welch tests",
-        )
-    )
+    table = comparison_table(with_test(rows, ci_low=difference - error, ci_high=difference + error,
+                                       statistic=np.where(difference > 0, weaker, -weaker), p_value=stdtr(df, weaker),
+                                       method=f"equivalence within {margin:g} points, two one-sided Welch tests"))
     return table.assign(p_adjusted=adjusted(table["p_value"], adjust))

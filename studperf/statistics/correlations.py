@@ -34,11 +34,8 @@ def partial_products(
     within, left = moments.ss.sum(axis=0), means - design @ coefficients
     scale = np.sqrt(np.maximum(np.diagonal(within + means.T @ means), 1e-300))
     products = (within + left.T @ left) / np.outer(scale, scale)  # now all of the size of 1
-    products, given, cross = (
-        products[: p - terms, : p - terms],
-        products[p - terms :, p - terms :],
-        products[: p - terms, p - terms :],
-    )
+    products, given, cross = (products[: p - terms, : p - terms], products[p - terms :, p - terms :],
+                              products[: p - terms, p - terms :])
     products = (products - cross @ np.linalg.pinv(given, rcond=1e-10, hermitian=True) @ cross.T)
     products[np.diagonal(products) < 1e-12] = 0  # what rounding leaves of a column that is explained wholly
     return products * np.outer(scale[: p - terms], scale[: p - terms]), rank - 1 + np.linalg.matrix_rank(
@@ -113,27 +110,17 @@ def correlations(cohort: Any,  # a Cohort, or the students' rows: a frame or fil
     return pd.DataFrame(rows, columns=list(CORRELATION_COLUMNS))
 
 # %% ../../nbs/3_statistics/correlations.ipynb #817ebe0b
-def _parts(
-    cohort: Cohort, columns: Sequence[str], by: str | None, factors: Sequence[str]
-) -> list[tuple[str | None, Moments]]:
+def _parts(cohort: Cohort, columns: Sequence[str], by: str | None,
+           factors: Sequence[str]) -> list[tuple[str | None, Moments]]:
     "Return each level of a factor, or None for all students, with the moments of its students by further factors."
     if by is None:
         return [(None, cohort.moments(columns, factors))]
     moments, parts = cohort.moments(columns, [by, *factors]), []
     for level in cohort.levels(by):
         own = (moments.keys[by] == level).to_numpy()
-        parts.append(
-            (
-                level,
-                Moments(
-                    moments.columns,
-                    moments.keys.loc[own, list(factors)],
-                    moments.n[own],
-                    moments.mean[own],
-                    moments.ss[own],
-                ),
-            )
-        )
+        parts.append((level,
+                      Moments(moments.columns, moments.keys.loc[own, list(factors)], moments.n[own], moments.mean[own],
+                              moments.ss[own])))
     return parts
 
 # %% ../../nbs/3_statistics/correlations.ipynb #ad42d0c5
@@ -141,14 +128,8 @@ def _correlation(moments: Moments, terms: int, partial: bool, conf_level: float)
     "Return the columns of `correlations` from n on."
     n, kind = int(moments.n.sum()), "partial" if partial else "Pearson"
     if not n:
-        return (
-            0,
-            np.nan,
-            np.nan,
-            np.nan,
-            conf_level,
-            "none: no student has both scores" + " and all that is given" * partial,
-        )
+        return (0, np.nan, np.nan, np.nan, conf_level,
+                "none: no student has both scores" + " and all that is given" * partial)
     products, rank = partial_products(moments, terms)
     if not (variance := products[0, 0] * products[1, 1]) > 0:
         reason = "none: a score is constant" + " among students who are alike in what is given" * partial

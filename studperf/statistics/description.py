@@ -109,11 +109,8 @@ def describe(cohort: Any,  # a Cohort, or the students' rows: a frame or file th
     """
     cohort = as_cohort(cohort, schema, scores=scores, factors=factors)
     scores, factors = names_or_all(scores or None, cohort.schema.scores), names_or_all(factors, ())
-    marks = (
-        pass_mark
-        if isinstance(pass_mark, Mapping)
-        else dict.fromkeys(scores, np.nan if pass_mark is None else pass_mark)
-    )
+    marks = (pass_mark if isinstance(pass_mark, Mapping)
+             else dict.fromkeys(scores, np.nan if pass_mark is None else pass_mark))
     if faulty := [f"{mark!r} for {score!r}" for score, mark in marks.items()
                  if score not in scores or not isinstance(mark, (int, float, np.number)) or np.isinf(mark)]:
         raise ValueError(

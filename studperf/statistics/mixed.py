@@ -113,17 +113,8 @@ def mixed(cohort: Any,  # a Cohort, or the students' rows: a frame or file that 
     within = np.nan if np.isnan(ratio) else rss / fit.df_resid
     coef = np.full_like(coef, np.nan) if np.isnan(ratio) else coef
     table = _reml_coefficients(replace(fit, coef=coef), within * inverse, conf_level, method)
-    return MixedModel(
-        score,
-        str(cohort.schema.cluster),
-        table,
-        ratio * within,
-        within,
-        ratio / (1 + ratio),
-        fit.clusters,
-        fit.n,
-        method,
-    )
+    return MixedModel(score, str(cohort.schema.cluster), table, ratio * within, within, ratio / (1 + ratio),
+                      fit.clusters, fit.n, method)
 
 # %% ../../nbs/3_statistics/mixed.ipynb #5258b1e1
 def _reml_coefficients(fit: Fit, covariance: np.ndarray, conf_level: float, method: str) -> pd.DataFrame:
@@ -180,8 +171,8 @@ def cluster_sums(fit: Fit,  # of rows that are split by cluster
     mean /= n[:, None]
     deviation = columns - mean[rows.clusters]
     within = (deviation.T * rows.n) @ deviation
-    numeric = [*np.flatnonzero(rows.design.is_number[fit.kept]), -1]
-    kept = [*np.flatnonzero(fit.kept[rows.design.is_number]), -1]
+    numeric = [*np.flatnonzero(rows.design.is_numeric_column[fit.kept]), -1]
+    kept = [*np.flatnonzero(fit.kept[rows.design.is_numeric_column]), -1]
     within[np.ix_(numeric, numeric)] += rows.products.sum(axis=0)[np.ix_(kept, kept)]
     return ClusterSums(within, n, mean)
 

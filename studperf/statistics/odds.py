@@ -98,9 +98,8 @@ class MarkCounts:
         np.ndarray
             (R, p)
         """
-        columns = [
-            codes[factor].to_numpy()[:, None] == np.arange(1, len(levels)) for factor, levels in self.levels.items()
-        ]
+        columns = [codes[factor].to_numpy()[:, None] == np.arange(1, len(levels))
+                   for factor, levels in self.levels.items()]
         return np.hstack([np.ones((len(codes), 1)), *columns]).astype(float)
 
 # %% ../../nbs/3_statistics/odds.ipynb #68cf2989
@@ -137,19 +136,20 @@ def _check_counts(counts: MarkCounts, score: str, mark: float) -> None:
     "Raise ValueError, with the remedy first, where the model has no finite solution."
     for factor, levels in counts.levels.items():
         if len(levels) < 2:
-            raise ValueError(f"Leave out factor {factor!r}: only {', '.join(map(repr, levels)) or 'no level'} occurs among the students with "
-                             f"a {score} score, expected two levels or more")
+            found = ", ".join(map(repr, levels)) or "no level"
+            raise ValueError(f"Leave out factor {factor!r}: only {found} occurs among the students with a {score} "
+                             "score, expected two levels or more")
     reached, n = counts.reached.sum(), counts.n.sum()
     if not 0 < reached < n:
         raise ValueError(
             f"Choose another mark: {'all' if reached else 'none'} of {n:,.0f} students reach {mark:g} in {score}"
         )
-    empty = [
-        f"{factor} {level!r} ({'all' if share else 'none'} of them)" for factor, level, share in _one_sided(counts)
-    ]
+    empty = [f"{factor} {level!r} ({'all' if share else 'none'} of them)"
+             for factor, level, share in _one_sided(counts)]
     if empty:
-        raise ValueError(f"Choose another mark, or merge levels: the odds of reaching {mark:g} in {score} are infinite for {'; '.join(empty[:3])}"
-                         + (f" and {len(empty) - 3} more levels" if len(empty) > 3 else ""))
+        more = f" and {len(empty) - 3} more levels" if len(empty) > 3 else ""
+        raise ValueError(f"Choose another mark, or merge levels: the odds of reaching {mark:g} in {score} are infinite "
+                         f"for {'; '.join(empty[:3])}{more}")
     matrix = counts.matrix(counts.codes)
     if np.linalg.matrix_rank(matrix) < matrix.shape[1]:
         raise ValueError(
@@ -157,8 +157,8 @@ def _check_counts(counts: MarkCounts, score: str, mark: float) -> None:
             "so their odds cannot be told apart"
         )
     if _is_separated(matrix, counts.n, counts.reached):
-        raise ValueError(f"Choose another mark, or fewer factors: among some combinations of levels all students or none reach {mark:g} in "
-                         f"{score}, so some odds ratios are infinite")
+        raise ValueError("Choose another mark, or fewer factors: among some combinations of levels all students or "
+                         f"none reach {mark:g} in {score}, so some odds ratios are infinite")
 
 # %% ../../nbs/3_statistics/odds.ipynb #358a7acd
 def _one_sided(counts: MarkCounts) -> list[tuple[str, str, bool]]:
@@ -184,7 +184,7 @@ def _fit(
     "Fit the binomial model on the kept columns."
     matrix = counts.matrix(counts.codes)[:, kept]
     model = GLM(np.column_stack([counts.reached, counts.n - counts.reached]), matrix, family=Binomial())
-    # Groups that the model fits perfectly are no separation, which was looked for before, and leave no residuals to divide by.
+    # Groups that the model fits perfectly are no separation, which was ruled out before; they leave no residuals.
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", PerfectSeparationWarning)
         if counts.clusters is None:
@@ -243,17 +243,19 @@ class OddsModel:
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
-        "Each level against the first: average marginal effect (percentage points) and odds ratio, with the columns of `compare`."
+        "Each level against the first, as `compare` has it: average marginal effect (percentage points) and odds ratio."
         return level_comparisons(self)
 
     @cached_property
     def chances(self) -> pd.DataFrame:
-        "Adjusted chances: score, mark, factor, level, n, share, chance, ci_low, ci_high (all in percent), conf_level, method."
+        """Adjusted chances in percent, by level: score, mark, factor, level, n, share, chance, ci_low, ci_high,
+        conf_level, method."""
         return adjusted_chances(self)
 
     @cached_property
     def tests(self) -> pd.DataFrame:
-        "A test of each factor, given the others: score, mark, factor, statistic (chi squared), df, p_value, p_adjusted, method."
+        """A test of each factor, given the others: score, mark, factor, statistic (chi squared), df, p_value,
+        p_adjusted, method."""
         return factor_tests(self)
 
     def __repr__(self) -> str:
@@ -302,16 +304,16 @@ def odds(cohort: Cohort,  # the students, from `Cohort.summarize`
     """
     check_conf_level(conf_level)
     if cohort.weighted:
-        raise ValueError("Summarise the table with a Schema without weight: odds counts students, and a Cohort holds no weighted counts of values")
+        raise ValueError("Summarise the table with a Schema without weight: odds counts students, and a Cohort holds "
+                         "no weighted counts of values")
     factors = names_or_all(factors, cohort.schema.factors)
     if not factors:
         raise ValueError("Name one factor or more: found none")
     counts = mark_counts(cohort, score, mark, factors)
     _check_counts(counts, score, mark)
     results, cov = _fit(counts)
-    return OddsModel(
-        score, mark, counts, np.asarray(results.params), np.asarray(cov), float(results.deviance), conf_level, adjust
-    )
+    return OddsModel(score, mark, counts, np.asarray(results.params), np.asarray(cov), float(results.deviance),
+                     conf_level, adjust)
 
 # %% ../../nbs/3_statistics/odds.ipynb #37b3d1df
 def _average(model: OddsModel, factor: str, place: int) -> tuple[float, np.ndarray]:  # chance, (p,) its gradient
@@ -338,25 +340,12 @@ def level_comparisons(
             log_odds, log_error = model.coef[column], np.sqrt(model.cov[column, column])
             statistic = log_odds / log_error
             rows.append(
-                {
-                    "score": model.score,
-                    "factor": factor,
-                    "group_a": level,
-                    "group_b": levels[0],
-                    "n_a": students[place],
-                    "n_b": students[0],
-                    "estimate": estimate,
-                    "ci_low": estimate - z * error,
-                    "ci_high": estimate + z * error,
-                    "conf_level": model.conf_level,
-                    "statistic": statistic,
-                    "p_value": 2 * ndtr(-abs(statistic)),
-                    "effect": np.exp(log_odds),
-                    "effect_low": np.exp(log_odds - z * log_error),
-                    "effect_high": np.exp(log_odds + z * log_error),
-                    "effect_name": "odds ratio",
-                    "method": model.method,
-                }
+                {"score": model.score, "factor": factor, "group_a": level, "group_b": levels[0], "n_a": students[place],
+                 "n_b": students[0], "estimate": estimate, "ci_low": estimate - z * error,
+                 "ci_high": estimate + z * error, "conf_level": model.conf_level, "statistic": statistic,
+                 "p_value": 2 * ndtr(-abs(statistic)), "effect": np.exp(log_odds),
+                 "effect_low": np.exp(log_odds - z * log_error), "effect_high": np.exp(log_odds + z * log_error),
+                 "effect_name": "odds ratio", "method": model.method}
             )
     table = comparison_table(rows)
     table["p_adjusted"] = adjusted(table["p_value"], model.adjust)
@@ -364,7 +353,7 @@ def level_comparisons(
 
 # %% ../../nbs/3_statistics/odds.ipynb #caefe986
 def adjusted_chances(model: OddsModel) -> pd.DataFrame:  # a row per level; share, chance and limits in percent
-    "Return the chance of reaching the mark by level, if the groups were alike in the other factors; intervals by the log odds."
+    "Return the chance of reaching the mark by level, if groups were alike in the other factors; intervals by log odds."
     z, rows = ndtri((1 + model.conf_level) / 2), []
     for factor, levels in model.counts.levels.items():
         for place, level in enumerate(levels):

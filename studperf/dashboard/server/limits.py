@@ -33,6 +33,9 @@ class Limits:
     alone: float = 45  # seconds before a kernel without a page ends: a browser that lost its connection is back sooner
     ahead: int = 2  # kernels that are kept ready: while one is taken, the next visitor has the other
 
+# %% ../../../nbs/7_dashboard/server/limits.ipynb #ed100014
+USUAL_LIMITS = Limits()
+
 # %% ../../../nbs/7_dashboard/server/limits.ipynb #ed100009
 KERNELS_AT_ONCE = 1 + min(4, os.cpu_count() or 1)  # start together: one more than processors, as each waits for others
 FILL_SECONDS = 3  # before a kernel that was taken is replaced: by then its visitor has all that the page needs

@@ -22,7 +22,7 @@ from typing import Any
 from ..facts import Facts
 from ..served_facts import FACTS_VARIABLE, write_facts
 from .forking import can_fork, use_forking
-from .limits import Limits
+from .limits import USUAL_LIMITS, Limits
 from .logs import json_log, log_event
 from .private import PasswordCheck
 from .settings import dashboard_environment, port_problem, voila_settings
@@ -68,7 +68,7 @@ def serve(source: Any = None,  # a file or frame of students with scores; None: 
           port: int = 8866,  # where to serve, 1 to 65535
           ip: str = "127.0.0.1",  # address to listen on: this machine alone; "0.0.0.0" for all of its addresses
           base_url: str = "/",  # the path under which a proxy shows the page
-          limits: Limits = Limits(),  # how many pages may be open, and for how long
+          limits: Limits = USUAL_LIMITS,  # how many pages may be open, and for how long
           password: str | None = None,  # that visitors must enter; None: none
           log_level: str = "warning",  # debug, info, warning or error: what to log on standard error, as lines of JSON
           open_browser: bool = False,  # open the page when it is ready?
@@ -93,7 +93,7 @@ def serve(source: Any = None,  # a file or frame of students with scores; None: 
         address to listen on: this machine alone; "0.0.0.0" for all of its addresses
     base_url : str = '/'
         the path under which a proxy shows the page
-    limits : Limits = Limits()
+    limits : Limits = USUAL_LIMITS
         how many pages may be open, and for how long
     password : str | None = None
         that visitors must enter; None: none

@@ -13,45 +13,28 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..served_facts import FACTS_VARIABLE
-from .limits import FILL_SECONDS, OUTPUT_SECONDS, PING_SECONDS, SILENCE_SECONDS, Limits
+from .limits import (
+    FILL_SECONDS, OUTPUT_SECONDS, PING_SECONDS, SILENCE_SECONDS, USUAL_LIMITS, Limits)
 from .scripts import EXTENSIONS
 
 # %% ../../../nbs/7_dashboard/server/settings.ipynb #0a4aa174
 def voila_settings(port: int, ip: str, open_browser: bool,
                    scratch: str,  # folder for temporary files
                    *,
-                   limits: Limits = Limits(),
+                   limits: Limits = USUAL_LIMITS,
                    base_url: str = "/",  # the path under which a proxy shows the page
                    ) -> dict[str, dict]:  # class: option: value
     "Return how Voila is to serve the dashboard."
     assets = Path(str(files("studperf") / "assets"))
     pings = {"ws_ping_interval": 1000 * PING_SECONDS, "ws_ping_timeout": 1000 * SILENCE_SECONDS}
     return {
-        "Voila": {
-            "port": port,
-            "port_retries": 0,
-            "ip": ip,
-            "open_browser": open_browser,
-            "root_dir": str(assets),
-            "base_url": base_url,
-            "notebook_path": str(assets / "dashboard.ipynb"),
-            "config_file_paths": [],
-            "connection_dir_root": scratch,
-            "log_level": logging.ERROR,
-            "tornado_settings": pings,
-        },
-        "VoilaConfiguration": {
-            "template": "studperf",
-            "allow_template_override": "NO",
-            "allow_theme_override": "NO",
-            "strip_sources": True,
-            "show_tracebacks": False,
-            "file_allowlist": [],
-            "preheat_kernel": True,
-            "default_pool_size": limits.ahead,
-            "extension_denylist": [],
-            "extension_allowlist": list(EXTENSIONS),
-        },
+        "Voila": {"port": port, "port_retries": 0, "ip": ip, "open_browser": open_browser, "root_dir": str(assets),
+                  "base_url": base_url, "notebook_path": str(assets / "dashboard.ipynb"), "config_file_paths": [],
+                  "connection_dir_root": scratch, "log_level": logging.ERROR, "tornado_settings": pings},
+        "VoilaConfiguration": {"template": "studperf", "allow_template_override": "NO", "allow_theme_override": "NO",
+                               "strip_sources": True, "show_tracebacks": False, "file_allowlist": [],
+                               "preheat_kernel": True, "default_pool_size": limits.ahead, "extension_denylist": [],
+                               "extension_allowlist": list(EXTENSIONS)},
         "VoilaKernelManager": {"fill_delay": FILL_SECONDS},
         "VoilaExecutor": {"iopub_timeout": OUTPUT_SECONDS},
         "KernelRestarter": {"restart_limit": 0},  # a new kernel would know nothing of the page; it opens itself again
