@@ -32,6 +32,8 @@ DOCUMENTS = re.compile(r"^show_doc\((\w[\w.]*)", re.MULTILINE)
 RAISES = re.compile(r"^Raises\n-+\n(.*)", re.MULTILINE | re.DOTALL)
 ERROR = re.compile(r"^(\S.*)((?:\n +.*)*)", re.MULTILINE)
 READS_REPO = re.compile(r'"\.\./\.\./|Path\("\w+\.js"\)')  # a file of the repo, which is not beside a notebook that is opened alone
+RETURNED = (("models.predictor", "ScorePredictor"), ("statistics.regression", "Regression"), ("statistics.mixed", "MixedModel"),
+            ("statistics.odds", "OddsModel"), ("models.audit", "Audit"))  # classes that users meet as results; they import none of them
 IMPORT = re.compile(r"from studperf[\w.]* import (?:\(([^)]*)\)|(.*))")
 
 
@@ -77,8 +79,10 @@ def public_methods(one):
 
 
 def class_homes():
-    """The notebook that documents each class of which a public name has methods."""
-    return {one: home(one.__module__.removeprefix("studperf.")) for name in homes() for one in own_classes(getattr(studperf, name))}
+    """The notebook that documents each class of which a public name, or what a public function returns, has methods."""
+    returned = [operator.attrgetter(name)(import_module(f"studperf.{module}")) for module, name in RETURNED]
+    return {one: home(one.__module__.removeprefix("studperf."))
+            for public in [*(getattr(studperf, name) for name in homes()), *returned] for one in own_classes(public)}
 
 
 def front_matter(page):
