@@ -265,7 +265,9 @@ def save_with_card(predictor: "studperf.ScorePredictor", card: str, out: Path) -
     typer.echo(f"wrote {out} and its model card {out.with_suffix('.html')}")
 
 # %% ../nbs/9_cli/cli.ipynb #42af0d6b
-def told_audit(predictor: "studperf.ScorePredictor", rows, schema: Schema) -> "studperf.Audit | None":
+def told_audit(
+    predictor: "studperf.models.predictor.ScorePredictor", rows, schema: Schema
+) -> "studperf.models.audit.Audit | None":
     "Return the audit and print its findings in one line; return None and print why if there are too few rows."
     from studperf.models.audit import group_name
 

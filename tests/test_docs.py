@@ -256,11 +256,12 @@ def test_undocumented_names_are_found(check, monkeypatch):
 
 
 @pytest.mark.parametrize("name, line, problem", [
-    ("compare", "cohort: Cohort,", "compare: the parameter cohort"),
+    ("compare", "cohort: Any,", "compare: the parameter cohort"),
     ("plot_means", ") -> Axes:", "plot_means: what it returns"),
-    ("Regression", "score: str", "Regression: the parameter score"),  # a field
-    ("Schema", "**roles,", "Schema.infer: the parameter roles"),  # of a class's own method
-    ("ScorePredictor", ") -> Prediction:", "PredictionMethods.predict_one: what it returns"),  # of a method that it inherits
+    ("Schema", "factors: Mapping", "Schema: the parameter factors"),  # a field
+    ("Cohort", "database: Any = None,", "Cohort.summarize: the parameter database"),  # of a class's own method
+    ("Schema", "frame: Any,", "Schema.infer: the parameter frame"),  # of a function that is a method
+    ("Cohort", ") -> list[str]:", "CohortData.levels: what it returns"),  # of a method that it inherits
     ("Registry", "**storage_options,", "Registry: the parameter storage_options"),  # of its making
 ])
 def test_a_comment_that_is_taken_away_is_missed(check, monkeypatch, name, line, problem):
@@ -303,7 +304,8 @@ def test_links_lead_where_the_name_is_meant(check):
     import prepare_pages
     site = "https://example.org"
     text = f"[`Scale`]({site}/pictures.html#scale) [`predict`]({site}/adjust.html#predict) [`compare`]({site}/compare.html#compare)"
-    assert prepare_pages.meant_links(text, {"Scale"}, {"compare"}, site) == f"[`Scale`](#scale) `predict` [`compare`]({site}/compare.html#compare)"
+    assert prepare_pages.meant_links(text, {"Scale"}, {"Scale"}, {"compare"}, site) == f"[`Scale`](#scale) `predict` [`compare`]({site}/compare.html#compare)"
+    assert prepare_pages.meant_links(text, {"Scale"}, set(), set(), site) == "`Scale` `predict` `compare`"  # no page has a section for them
     assert prepare_pages.plain_code("[`one`](a.ipynb)\n\n```python\n# see [`one`](a.ipynb)\n```") == "[`one`](a.ipynb)\n\n```python\n# see `one`\n```"
 
 

@@ -312,13 +312,16 @@ def comments_beside(function):
 def undocumented(name):
     """What is not said of a public name: what it does, and beside each parameter and the result what that is."""
     for path, function in public_functions(name):
+        own = {"self", "cls"}
+        if "." in path and inspect.isfunction(function) and "." not in function.__qualname__:  # `moments = moments`
+            own.add(next(iter(inspect.signature(function).parameters)))  # the object itself
         if not inspect.getdoc(function):
             yield f"{path}: has no docstring"
         # The fields of a dataclass that another one extends are described there.
         inherited = {field for base in inspect.getmro(function)[1:] if is_dataclass(base)
                      for field, about in docments(base, full=True).items() if about.docment} if inspect.isclass(function) else set()
         for argument, about in comments_beside(function).items():
-            if argument in {"self", "cls", *inherited} or (about.docment or "").strip():
+            if argument in own | inherited or (about.docment or "").strip():
                 continue
             if argument != "return":
                 yield f"{path}: the parameter {argument} has no comment beside it"

@@ -27,6 +27,7 @@ LIMITS = {"circles of imports": 0, "imports up": 0, "median lines of a cell": 12
 LONG = 25  # lines of a cell
 PICTURE = layout.REPO / "nbs/images/house.svg"
 MARK = "<!-- house: written by tools/house.py -->"
+MODULES_MARK = "<!-- modules: written by tools/house.py -->"
 EXPORTED = re.compile(r"^#\s*\|\s*exports?i?\b", re.MULTILINE)
 DEFINES = re.compile(r"^(?:async def|def|class|@)", re.MULTILINE)
 
@@ -160,10 +161,10 @@ STYLE = """
     svg { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
     .page { fill: #ffffff } .box { fill: #eaf1f8; stroke: #3f6184; stroke-width: 1.5 }
     .name { fill: #10202f; font-size: 17px; font-weight: 700 } .about { fill: #10202f; font-size: 14px }
-    .modules { fill: #2c4a68; font-size: 13px } .way { fill: #3f6184 }
+    .way { fill: #3f6184 }
     @media (prefers-color-scheme: dark) {
       .page { fill: #12181f } .box { fill: #1d2935; stroke: #86abd0 } .name, .about { fill: #eef3f8 }
-      .modules { fill: #b4cde6 } .way { fill: #86abd0 } }
+      .way { fill: #86abd0 } }
 """
 WIDE, MARGIN, STEP = 390, 12, 19  # pixels: the width of a telephone, so that nothing is scaled down there
 
@@ -171,16 +172,12 @@ WIDE, MARGIN, STEP = 390, 12, 19  # pixels: the width of a telephone, so that no
 def lines_of_room(room, modules):
     """The lines of a room in the picture: their class and their text."""
     yield "name", room or " · ".join(modules)
-    about = about_room(room) if room else ""
-    if not room and len(modules) == 1:
-        about = about_module(modules[0])
+    about = about_room(room) if room else " ".join(map(about_module, modules))
     yield from (("about", line) for line in textwrap.wrap(about, 46))
-    if room:
-        yield from (("modules", line) for line in textwrap.wrap(" · ".join(without_room(module, room) for module in modules), 50))
 
 
 def picture():
-    """The house as an SVG: a roof, and a box for each room with its name, what it is for and its modules."""
+    """The house as an SVG: a roof, and a box for each room with its name and what it is for."""
     drawn, top = [], 54
     for room, modules in in_layers():
         lines = list(lines_of_room(room, modules))
@@ -205,13 +202,14 @@ def written():
     found = {PICTURE: picture()}
     names = ", ".join(room or ", ".join(modules) for room, modules in in_layers())
     image = f"![The rooms of studperf from top to ground: {names}. Each imports only what lies below it.](../images/house.svg)"
-    for path, lines in ((layout.REPO / "nbs/contribute/house.ipynb", [image, *module_tables("contribute/house.ipynb")]),
-                        (layout.REPO / "nbs/index.ipynb", list(room_list()))):
+    for path, parts in ((layout.REPO / "nbs/contribute/house.ipynb", {MARK: [image], MODULES_MARK: module_tables("contribute/house.ipynb")}),
+                        (layout.REPO / "nbs/index.ipynb", {MARK: room_list()})):
         page = json.loads(path.read_text(encoding="utf-8"))
         for cell in page["cells"]:
-            before, mark, _ = "".join(cell["source"]).partition(MARK)
-            if mark:
-                cell["source"] = "\n".join([before + MARK, "", *lines]).rstrip().splitlines(keepends=True)
+            for mark, lines in parts.items():
+                before, is_there, _ = "".join(cell["source"]).partition(mark)
+                if is_there:
+                    cell["source"] = "\n".join([before + mark, "", *lines]).rstrip().splitlines(keepends=True)
         found[path] = nb2str(page)
     return found
 

@@ -11,11 +11,13 @@ import sys
 from dataclasses import is_dataclass
 from functools import partial
 from importlib import import_module
+from unittest.mock import patch
 
 import layout
 import yaml
 from layout import REPO
 from nbdev.config import get_config
+from nbdev.processors import FilterDefaults, exec_show_docs
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
 from nbdev.showdoc import show_doc
@@ -30,7 +32,29 @@ DOCUMENTS = re.compile(r"^show_doc\((\w[\w.]*)", re.MULTILINE)
 RAISES = re.compile(r"^Raises\n-+\n(.*)", re.MULTILINE | re.DOTALL)
 ERROR = re.compile(r"^(\S.*)((?:\n +.*)*)", re.MULTILINE)
 READS_REPO = re.compile(r'"\.\./\.\./|Path\("\w+\.js"\)')  # a file of the repo, which is not beside a notebook that is opened alone
+RETURNED = (("models.predictor", "ScorePredictor"), ("statistics.regression", "Regression"), ("statistics.mixed", "MixedModel"),
+            ("statistics.odds", "OddsModel"), ("models.audit", "Audit"))  # classes that users meet as results; they import none of them
 IMPORT = re.compile(r"from studperf[\w.]* import (?:\(([^)]*)\)|(.*))")
+
+
+class DocumentWithNames(exec_show_docs):
+    """nbdev's step that documents each definition right below it, for definitions that name a class further down, too.
+
+    A function that a class has as a method comes before the class, and names it in its signature.
+    """
+
+    def begin(self):
+        super().begin()
+        module = layout.DEFAULT_EXP.search("\n".join(cell.source for cell in self.nb.cells if cell.cell_type == "code"))
+        if module:
+            self.k.run_cell(f"from studperf.{module[1]} import *")
+
+
+class Pages(FilterDefaults):
+    """nbdev's steps from a notebook to a page, one of them ours."""
+
+    def base_procs(self):
+        return [DocumentWithNames if one is exec_show_docs else one for one in super().base_procs()]
 
 
 def home(module):
@@ -55,8 +79,10 @@ def public_methods(one):
 
 
 def class_homes():
-    """The notebook that documents each class of which a public name has methods."""
-    return {one: home(one.__module__.removeprefix("studperf.")) for name in homes() for one in own_classes(getattr(studperf, name))}
+    """The notebook that documents each class of which a public name, or what a public function returns, has methods."""
+    returned = [operator.attrgetter(name)(import_module(f"studperf.{module}")) for module, name in RETURNED]
+    return {one: home(one.__module__.removeprefix("studperf."))
+            for public in [*(getattr(studperf, name) for name in homes()), *returned] for one in own_classes(public)}
 
 
 def front_matter(page):
@@ -88,15 +114,20 @@ def own_names(code):
     return set(re.findall(r"^(?:def|class) (\w+)", code, re.MULTILINE)), imported
 
 
-def meant_links(text, defined, known, site):
-    """Links only where the name is meant: one of this page leads to this page, and one that is not public needs an import.
+def documented_names(page):
+    """The names that a page has a section for; what only other modules use (`#| exporti`) has none."""
+    return {name.split(".")[0] for cell in page["cells"] for name in DOCUMENTS.findall("".join(cell["source"]))}
+
+
+def meant_links(text, defined, here, known, site):
+    """Links only where the name is meant: one of this page leads to its section here, and one that is not public needs an import.
 
     nbdev makes a link of every word in backticks that any module exports: of `predict`, a method, to another module's function.
     """
     def meant(link):
         name = re.split(r"\W", link[1].strip("`"))[0]
         if name in defined:
-            return f"[{link[1]}]({link[2]})"
+            return f"[{link[1]}]({link[2]})" if name in here else link[1]
         return link[0] if name in known else link[1]
     return re.sub(rf"\[(`[^`]+`)\]\({re.escape(site)}/[\w./-]+\.html(#[\w.]+)\)", meant, text)
 
@@ -116,9 +147,9 @@ def below_headings(text):
     return re.sub(r"^#", "####", text, flags=re.MULTILINE) if text.startswith("# ") else text
 
 
-def site_links(text, *, folder, defined, known, notebooks, public, site):
+def site_links(text, *, folder, defined, here, known, notebooks, public, site):
     """The links of a text as they should be on this site."""
-    return relative_links(meant_links(flat_links(plain_code(text)), defined, known, site), folder, notebooks, public, site)
+    return relative_links(meant_links(flat_links(plain_code(text)), defined, here, known, site), folder, notebooks, public, site)
 
 
 def short_defaults(text):
@@ -193,6 +224,12 @@ def lines_of(text):
     return "".join(text).splitlines(keepends=True)
 
 
+def contents(names):
+    """What readers come to a page for, though Python wants what a class is made of above the class."""
+    links = ", ".join(f"[`{name}`](#{name.lower()})" for name in names)
+    return {"cell_type": "markdown", "id": "on-this-page", "metadata": {}, "source": lines_of(f"**On this page:** {links}")}
+
+
 def write_as_lines(page):
     """Make every source of a page, and every text that its cells show, a list of lines."""
     for cell in page["cells"]:
@@ -226,18 +263,23 @@ def finish(page, path, module, change):
 def prepare():
     """Write all pages anew; the folder."""
     refresh_quarto_yml()
-    folder = proc_nbs(force=True)
+    with patch("nbdev.serve.FilterDefaults", Pages):
+        folder = proc_nbs(force=True)
     (folder / APP).unlink()
     pages = {path.relative_to(folder).as_posix(): json.loads(path.read_text(encoding="utf-8"))
              for path in sorted(folder.rglob("*.ipynb"))}
     notebooks = {posixpath.join(posixpath.dirname(path), front_matter(page)["output-file"]): path for path, page in pages.items()}
+    documented = {path: documented_names(page) for path, page in pages.items()}
+    everywhere = set().union(*documented.values())
     site, public, classes = get_config().doc_host + get_config().doc_baseurl, homes(), class_homes()
     for path, page in pages.items():
         add_methods(page, path, [one for one, notebook in classes.items() if notebook == path])
         defined, imported = own_names(code := code_of(path))
         module = layout.module_of(REPO / "nbs" / path)
-        finish(page, path, module, partial(site_links, folder=posixpath.dirname(path), defined=defined, known=imported | set(public),
-                                   notebooks=notebooks, public=public, site=site))
+        finish(page, path, module, partial(site_links, folder=posixpath.dirname(path), defined=defined, here=documented[path],
+                                             known=(imported | set(public)) & everywhere, notebooks=notebooks, public=public, site=site))
+        if names := [name for name, notebook in public.items() if notebook == path and name in documented[path]]:
+            page["cells"].insert(1, contents(names))
         (folder / path).write_text(json.dumps(page, ensure_ascii=False, indent=1), encoding="utf-8")
     return folder
 

@@ -439,8 +439,7 @@ def model_card(
     *,
     form: str = "markdown",  # "markdown", or "html": one page that needs no other file
     title: str | None = None,  # of the card; None: "Model card" and the score
-    stated: Mapping[str, str]
-    | None = None,  # what only its maker knows: keys of STATED (owner, date, purpose ...), and texts
+    stated: Mapping[str, str] | None = None,  # what only its maker knows: keys of STATED (owner, date ...), and texts
 ) -> str:  # the card
     """Return the model card of a predictor.
 
@@ -455,6 +454,7 @@ def model_card(
     title : str | None = None
         of the card; None: "Model card" and the score
     stated : Mapping[str, str] | None = None
+        what only its maker knows: keys of STATED (owner, date ...), and texts
 
     Returns
     -------
