@@ -54,9 +54,8 @@ def chosen_schema(file: str | None, schema: Path | None, scores: str | None) -> 
     from studperf.rows.reading import read_raw
 
     draft = Schema.infer(read_raw(file).frame, scores=[name.strip() for name in scores.split(",")])
-    typer.echo(
-        f"factors: {', '.join(draft.factors) or 'none'}; covariates: {', '.join(draft.covariates) or 'none'}", err=True
-    )
+    typer.echo(f"factors: {', '.join(draft.factors) or 'none'}; covariates: {', '.join(draft.covariates) or 'none'}",
+               err=True)
     for column, reason in draft.left_out.items():
         typer.echo(f"left out: {column} ({reason})", err=True)
     return draft
@@ -205,10 +204,8 @@ def write_chunks(chunks, path: Path, *, parquet: bool) -> None:
         for number, rows in enumerate(chunks):
             rows.to_csv(path, index=False, mode="a", header=number == 0)
         return
-    tables = (
-        pa.Table.from_pandas(rows.astype(dict.fromkeys(STUDENTS.scores, "int8")), preserve_index=False)
-        for rows in chunks
-    )
+    tables = (pa.Table.from_pandas(rows.astype(dict.fromkeys(STUDENTS.scores, "int8")), preserve_index=False)
+              for rows in chunks)
     first = next(tables)
     with pa.parquet.ParquetWriter(path, first.schema, compression="zstd") as writer:
         for table in chain([first], tables):
@@ -265,9 +262,8 @@ def save_with_card(predictor: "studperf.ScorePredictor", card: str, out: Path) -
     typer.echo(f"wrote {out} and its model card {out.with_suffix('.html')}")
 
 # %% ../nbs/9_cli/cli.ipynb #42af0d6b
-def told_audit(
-    predictor: "studperf.models.predictor.ScorePredictor", rows, schema: Schema
-) -> "studperf.models.audit.Audit | None":
+def told_audit(predictor: "studperf.models.predictor.ScorePredictor", rows,
+               schema: Schema) -> "studperf.models.audit.Audit | None":
     "Return the audit and print its findings in one line; return None and print why if there are too few rows."
     from studperf.models.audit import group_name
 
@@ -365,10 +361,8 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
 def _remedy(error: DataError, arguments: list[str]) -> str:
     "Return what to do; perhaps the table is not the exam data."
     described = any(word.split("=")[0] in ("--schema", "--scores") for word in arguments)
-    strange = all(
-        any(problem.startswith(f"column {score!r}: not found") for problem in error.problems)
-        for score in STUDENTS.scores
-    )
+    strange = all(any(problem.startswith(f"column {score!r}: not found") for problem in error.problems)
+                  for score in STUDENTS.scores)
     if described or not strange:
         return "correct the table and run this again"
     scores = "name its scores (--scores A,B) or " if arguments[0] in ("report", "compare", "train") else ""

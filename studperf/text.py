@@ -80,13 +80,8 @@ def points(value: float) -> str:
 # %% ../nbs/0_base/text.ipynb #5a437d91
 def p_text(p_value: float) -> str:
     "Return a p-value as papers write it: p < .001, p = .032."
-    return (
-        "p < .001"
-        if p_value < 0.001
-        else f"p = {p_value:.3f}".replace("0.", ".", 1)
-        if p_value < 0.9995
-        else "p > .999"
-    )
+    return ("p < .001" if p_value < 0.001 else f"p = {p_value:.3f}".replace("0.", ".", 1) if p_value < 0.9995
+            else "p > .999")
 
 # %% ../nbs/0_base/text.ipynb #97209cc4
 def enumerated(parts: Sequence[str],  # one or more

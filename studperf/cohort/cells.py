@@ -173,9 +173,8 @@ def assembled(schema: Schema,
     if len(first) < len(cells):
         raise ValueError(f"{len(cells) - len(first)} cells occur twice")
     counts = _ordered_counts(sums, places, schema)
-    return CohortData(
-        schema, cells.take(first).reset_index(drop=True), counts, dict(sums.scales), suppressed, _joint(sums)
-    )
+    return CohortData(schema, cells.take(first).reset_index(drop=True), counts, dict(sums.scales), suppressed,
+                      _joint(sums))
 
 # %% ../../nbs/2_cohort/cells.ipynb #04b02481
 def _ordered_counts(sums: Sums, places: np.ndarray, schema: Schema) -> pd.DataFrame:

@@ -43,9 +43,8 @@ def save_cohort(cohort: CohortData,
              "scales": {name: asdict(scale) for name, scale in cohort.scales.items()}}
     if cohort.joint is not None:  # readers that do not know it skip it
         about["joint"] = cohort.joint.to_dict("list")
-    columns = {
-        name: pa.array(cohort.cells[name].astype(object), pa.string()) for name in key_columns(cohort.schema)[:-1]
-    }
+    columns = {name: pa.array(cohort.cells[name].astype(object), pa.string())
+               for name in key_columns(cohort.schema)[:-1]}
     columns |= {name: _sums_in_arrow(cohort.cells[name]) for name in ["missing", "n", *sum_columns(cohort.schema)]}
     for score in cohort.schema.scores:
         if cohort.scales[score].discrete:
@@ -90,17 +89,12 @@ def load_cohort(path: str | Path,  # a Parquet file that `save_cohort` wrote
 # %% ../../nbs/2_cohort/cohort_file.ipynb #aa162b6d
 def _from_arrow(table: pa.Table, about: Mapping[str, Any]) -> CohortData:
     "Make a Cohort from a table of cells with lists of value counts, and from the file's metadata."
-    schema, scales = (
-        schema_from_dict(about["schema"]),
-        {name: Scale(**scale) for name, scale in about["scales"].items()},
-    )
+    schema, scales = (schema_from_dict(about["schema"]),
+                      {name: Scale(**scale) for name, scale in about["scales"].items()})
     joint = pd.DataFrame(about["joint"], columns=list(JOINT_COLUMNS)) if "joint" in about else None
     counts = [_unnested(table, score) for score in schema.scores if scales[score].discrete]
-    counts = (
-        pd.concat(counts)
-        if counts
-        else pd.DataFrame(columns=["cell", "score", "units", "count"]).astype({"cell": "int64"})
-    )
+    counts = (pd.concat(counts) if counts
+              else pd.DataFrame(columns=["cell", "score", "units", "count"]).astype({"cell": "int64"}))
     cells = table.select([*key_columns(schema), "n", *sum_columns(schema)]).to_pandas()
     for name in sum_columns(schema):
         if cells[name].dtype == object:

@@ -102,9 +102,8 @@ def _counted_by_level(cohort: CohortData, score: str, factor: str) -> LevelCount
     levels, values = table.any(axis=1), table.any(axis=0)
     table = table[levels][:, values]
     table.flags.writeable = False  # all callers share it
-    return LevelCounts(
-        tuple(column.categories[levels].astype(str)), units[values] / 10 ** cohort.scales[score].decimals, table
-    )
+    return LevelCounts(tuple(column.categories[levels].astype(str)),
+                       units[values] / 10 ** cohort.scales[score].decimals, table)
 
 # %% ../../nbs/2_cohort/counts.ipynb #99ce7d61
 def joint_counts(cohort: CohortData,  # made with joint=True

@@ -57,10 +57,8 @@ def _recoded_sql(column: str, kind: str, name: str, schema: Schema) -> str:
     if kind == "VARCHAR":
         cases = [(literal(text), literal(meant)) for text, meant in schema.recode.get(name, {}).items()]
     else:
-        cases = [
-            (repr(number), "NULL" if np.isnan(meant) else repr(meant))
-            for number, meant in recoded_numbers(name, schema)
-        ]
+        cases = [(repr(number), "NULL" if np.isnan(meant) else repr(meant))
+                 for number, meant in recoded_numbers(name, schema)]
     if not cases or kind == "BOOLEAN":
         return column
     recoded = f"CASE {column} {' '.join(f'WHEN {text} THEN {meant}' for text, meant in cases)} ELSE {column} END"
@@ -72,11 +70,8 @@ ONLY_COMMAS = ", alone"  # the mark of a column that was found to write decimals
 # %% ../../nbs/2_cohort/duckdb_files.ipynb #e922c7f1
 def _text_number_sql(column: str, decimal: str) -> str:
     "Return the SQL of the number that a text writes; DuckDB would read 7_0 as 70."
-    text = (
-        f"trim({column}, {literal(WHITESPACE)})"
-        if decimal == "."
-        else f"replace(trim({column}, {literal(WHITESPACE)}), ',', '.')"
-    )
+    text = (f"trim({column}, {literal(WHITESPACE)})" if decimal == "."
+            else f"replace(trim({column}, {literal(WHITESPACE)}), ',', '.')")
     plain = column if decimal == "." else text
     odd = f"contains({column}, '_')" + f" OR contains({column}, '.')" * (decimal == ONLY_COMMAS)
     return (f"CASE WHEN NOT ({odd}) THEN coalesce(TRY_CAST({plain} AS DOUBLE), "
@@ -92,10 +87,8 @@ def _number_sql(column: str, kind: str, decimal: str = ".") -> str:
         return f"CASE WHEN {column} IS NOT NULL THEN 'inf'::DOUBLE END"
     if kind in ("FLOAT", "DOUBLE"):
         return f"CASE WHEN NOT isnan({column}) THEN CAST({column} AS DOUBLE) END"
-    text, missing = (
-        f"lower(trim(CAST({column} AS VARCHAR), {literal(WHITESPACE)}))",
-        ", ".join(map(literal, NO_VALUE_TEXTS)),
-    )
+    text, missing = (f"lower(trim(CAST({column} AS VARCHAR), {literal(WHITESPACE)}))",
+                     ", ".join(map(literal, NO_VALUE_TEXTS)))
     return f"coalesce(nullif({number}, 'nan'::DOUBLE), CASE WHEN {text} NOT IN ({missing}) THEN 'inf'::DOUBLE END)"
 
 # %% ../../nbs/2_cohort/duckdb_files.ipynb #5ad95a8a
@@ -222,9 +215,8 @@ def _comma_columns(text: str, head: TextHead, schema: Schema) -> tuple[str, ...]
         rows = list(csv.reader(io.StringIO(text[head.start:], newline=""), delimiter=head.separator))[1:]
     except csv.Error as error:
         raise NotForDuckDB from error
-    places = {
-        name: head.names.index(found[name]) for name in (*schema.numeric, *weight_columns(schema)) if name in found
-    }
+    places = {name: head.names.index(found[name])
+              for name in (*schema.numeric, *weight_columns(schema)) if name in found}
     return tuple(name for name, place in places.items()
                  if decimal_of([row[place] for row in rows if place < len(row)], schema)[0] == ",")
 
@@ -283,9 +275,8 @@ def table_of_files(paths: Sequence[str],  # Parquet and CSV files
 def files_of(source: str | Path | Iterable[str | Path]) -> list[str]:
     "Return the files of a path, glob, address or list of them, each once; raise FileNotFoundError if there is none."
     patterns = [str(pattern) for pattern in ([source] if isinstance(source, (str, Path)) else source)]
-    found = [
-        [pattern] if "://" in pattern or Path(pattern).exists() else sorted(glob.glob(pattern)) for pattern in patterns
-    ]
+    found = [[pattern] if "://" in pattern or Path(pattern).exists() else sorted(glob.glob(pattern))
+             for pattern in patterns]
     if folder := next((path for group in found for path in group if Path(path).is_dir()), None):
         raise ValueError(f"{folder}: is a folder; give its files, such as {str(Path(folder, '*.parquet'))!r}")
     absent = [pattern for pattern, group in zip(patterns, found, strict=True) if not group]

@@ -87,10 +87,6 @@ def under_schema_names(frame: nw.LazyFrame, schema: Schema) -> FrameTable:
         raise DataError("the table", problems)
     as_text = (nw.Categorical, nw.Enum)  # whose numbers differ from part to part of a table
     return FrameTable(
-        frame.select(
-            *(
-                (nw.col(column).cast(nw.String) if types[column] in as_text else nw.col(column)).alias(name)
-                for name, column in found.items()
-            )
-        )
+        frame.select(*((nw.col(column).cast(nw.String) if types[column] in as_text else nw.col(column)).alias(name)
+                       for name, column in found.items()))
     )

@@ -174,8 +174,7 @@ def _those_of(plain: Moments, weighted: Moments) -> Moments:
     "Leave out the groups whose weights are all 0: they represent nobody."
     if len(plain.n) == len(weighted.n):
         return plain
-    both = plain.keys.assign(place=range(len(plain.n))).merge(
-        weighted.keys, how="inner" if len(plain.keys.columns) else "cross"
-    )
+    both = plain.keys.assign(place=range(len(plain.n))).merge(weighted.keys,
+                                                              how="inner" if len(plain.keys.columns) else "cross")
     chosen = np.sort(both["place"].to_numpy(int))
     return Moments(plain.columns, plain.keys.iloc[chosen], plain.n[chosen], plain.mean[chosen], plain.ss[chosen])

@@ -32,9 +32,8 @@ def merge(first: CohortData, second: CohortData) -> CohortData:
     cells = pd.concat([first.cells.astype(as_texts), second.cells.astype(as_texts)], ignore_index=True)
     counts = pd.concat([first.counts, second.counts.assign(cell=second.counts["cell"] + len(first.cells))])
     joint = None if first.joint is None or second.joint is None else pd.concat([first.joint, second.joint])
-    return regrouped(
-        replace(first, scales=scales, suppressed=first.suppressed + second.suppressed, joint=joint), cells, counts
-    )
+    return regrouped(replace(first, scales=scales, suppressed=first.suppressed + second.suppressed, joint=joint), cells,
+                     counts)
 
 # %% ../../nbs/2_cohort/merging.ipynb #a3cfac21
 def regrouped(cohort: CohortData,
@@ -58,9 +57,8 @@ def _common_scale(first: CohortData, second: CohortData, name: str) -> Scale:
     center = min((cohort.scales[name].center for cohort in filled), default=0.0)
     if any(scale.decimals is None for scale in scales):
         floats = [cohort.scales[name] for cohort in filled if cohort.scales[name].decimals is None]
-        origins = [scale.origin for scale in floats] or [
-            float(np.round(moments(cohort, [name]).mean[0, 0])) for cohort in filled
-        ]
+        origins = [scale.origin for scale in floats] or [float(np.round(moments(cohort, [name]).mean[0, 0]))
+                                                         for cohort in filled]
         return Scale(None, min(origins, default=0.0), discrete=False, center=center)
     decimals = max(scale.decimals for scale in scales)
     if not all(scale.discrete for scale in scales):
@@ -99,9 +97,8 @@ def _rescaled_joint(joint: pd.DataFrame | None, steps: Mapping[str, int]) -> pd.
     return joint.assign(**{name: values.astype("int64") for name, values in units.items()})
 
 # %% ../../nbs/2_cohort/merging.ipynb #5534b02c
-def _converted(
-    cohort: CohortData, steps: Mapping[str, tuple[float, float]], weights: tuple[str, ...]
-) -> dict[str, np.ndarray]:
+def _converted(cohort: CohortData, steps: Mapping[str, tuple[float, float]],
+               weights: tuple[str, ...]) -> dict[str, np.ndarray]:
     "Return the sums in new units, from (factor, shift) of each column."
     old, new = {}, {}
     for names in [(), *((name,) for name in steps), *combinations_with_replacement(steps, 2)]:

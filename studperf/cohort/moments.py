@@ -121,14 +121,9 @@ def _moments(cohort: CohortData, columns: list[str], by: list[str], power: int) 
     return Moments(tuple(columns), keys, n[there] if power else n[there].astype("int64"), mean, ss)
 
 # %% ../../nbs/2_cohort/moments.ipynb #b48fcb5d
-def _centred(
-    columns: Sequence[str],
-    scales: Sequence[Scale],
-    n: np.ndarray,
-    totals: Sequence[np.ndarray],
-    products: Mapping[tuple[str, str], np.ndarray],
-    weighted: bool,
-) -> tuple[np.ndarray, np.ndarray]:  # (G, p), (G, p, p)
+def _centred(columns: Sequence[str], scales: Sequence[Scale], n: np.ndarray, totals: Sequence[np.ndarray],
+             products: Mapping[tuple[str, str], np.ndarray],
+             weighted: bool) -> tuple[np.ndarray, np.ndarray]:  # (G, p), (G, p, p)
     "Return the means and the products about them, in points, from sums."
     mean, ss = np.empty((len(n), len(columns))), np.empty((len(n), len(columns), len(columns)))
     units = [1.0 if weighted else scale.unit for scale in scales]

@@ -60,13 +60,8 @@ def _number_row(cohort: CohortData, name: str) -> tuple[str, ...]:
     if n < LEAST_SHOWN:
         return name, shown_count(n), shown_count(lacking), "–", "–"
     text = number_format(means.sd[0])
-    return (
-        name,
-        f"{n:,}",
-        shown_count(lacking),
-        text(means.mean[0]),
-        "–" if np.isnan(means.sd[0]) else text(means.sd[0]),
-    )
+    return (name, f"{n:,}", shown_count(lacking), text(means.mean[0]),
+            "–" if np.isnan(means.sd[0]) else text(means.sd[0]))
 
 # %% ../../nbs/2_cohort/overview.ipynb #08d28032
 def _levels_in_words(cohort: CohortData, name: str) -> str:

@@ -46,9 +46,8 @@ def withheld_cells(
     return hidden
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #313fff17
-def _next_withheld(
-    n: np.ndarray, members: Sequence[np.ndarray], hidden: np.ndarray, least: int, alone: bool
-) -> int | None:
+def _next_withheld(n: np.ndarray, members: Sequence[np.ndarray], hidden: np.ndarray, least: int,
+                   alone: bool) -> int | None:
     "Return the smallest shown cell of the first line that gives away a group; None if no line does."
     for line in members:
         secret, shown = line[hidden[line] & (n[line] > 0)], line[~hidden[line]]
@@ -77,11 +76,8 @@ def shown_levels(cohort: CohortData,
                  ) -> list[str]:  # in the Schema's order
     "Return the levels whose scores can be shown, with the total, and no small group be found by subtraction."
     codes, secret = _levels_withheld(cohort.cells[factor].array, _students_with(cohort, score), least)
-    return [
-        level
-        for level, is_secret in zip(cohort.cells[factor].cat.categories, secret[:-1], strict=True)
-        if not is_secret
-    ]
+    return [level
+            for level, is_secret in zip(cohort.cells[factor].cat.categories, secret[:-1], strict=True) if not is_secret]
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #2d464d91
 def _students_with(cohort: CohortData, score: str) -> np.ndarray:  # (cells,)

@@ -40,23 +40,13 @@ def summarize_rows(source: Any,  # see `Cohort.summarize`
     return assembled(schema, sums_of_frame(source, schema, **options))
 
 # %% ../../nbs/2_cohort/summarizing.ipynb #28cdaa51
-def _summarize_chunks(
-    source: Iterable[Any], schema: Schema, memory_limit: str, options: Mapping[str, Any]
-) -> CohortData:
+def _summarize_chunks(source: Iterable[Any], schema: Schema, memory_limit: str,
+                      options: Mapping[str, Any]) -> CohortData:
     "Add up the Cohorts of chunks, of which one at a time is in memory; empty chunks are skipped."
-    chunks = tqdm(
-        source,
-        desc="summing",
-        unit="chunk",
-        delay=2,
-        leave=False,
-        disable=None if options.get("progress", True) else True,
-    )
-    cohorts = (
-        summarize_rows(chunk, schema, memory_limit=memory_limit, **options | {"progress": False})
-        for chunk in chunks
-        if not isinstance(chunk, Sized) or len(chunk)
-    )
+    chunks = tqdm(source, desc="summing", unit="chunk", delay=2, leave=False,
+                  disable=None if options.get("progress", True) else True)
+    cohorts = (summarize_rows(chunk, schema, memory_limit=memory_limit, **options | {"progress": False})
+               for chunk in chunks if not isinstance(chunk, Sized) or len(chunk))
     if (first := next(cohorts, None)) is None:
         raise DataError("the iterator", ["it gave no chunk, expected frames with a row per student"])
     return reduce(merge, cohorts, first)

@@ -33,23 +33,18 @@ from ..rows.values import DataError
 # %% ../../nbs/2_cohort/sums.ipynb #53955288
 def _product_columns(table: RowTable, columns: Sequence[Column], schema: Schema) -> dict[str, Any]:
     "Return the expressions of all that is summed beside the digits themselves."
-    products = {
-        _pair(a, b): table.column(a) * table.column(b)
-        for first, second in combinations_with_replacement(columns, 2)
-        for a in first.digits
-        for b in second.digits
-    }
+    products = {_pair(a, b): table.column(a) * table.column(b)
+                for first, second in combinations_with_replacement(columns, 2)
+                for a in first.digits
+                for b in second.digits}
     for power in (1, 2) if schema.weight else ():
         weight = reduce(mul, [table.column("weight as number")] * power)
-        names, centred = (
-            (schema.weight,) * power,
-            {column.name: table.column(f"centred {column.name}") for column in columns},
-        )
+        names, centred = ((schema.weight,) * power,
+                          {column.name: table.column(f"centred {column.name}") for column in columns})
         products[sum_of(*names)] = weight
         products |= {sum_of(*names, name): weight * value for name, value in centred.items()}
-        products |= {
-            sum_of(*names, a, b): weight * centred[a] * centred[b] for a, b in combinations_with_replacement(centred, 2)
-        }
+        products |= {sum_of(*names, a, b): weight * centred[a] * centred[b]
+                     for a, b in combinations_with_replacement(centred, 2)}
     return products
 
 # %% ../../nbs/2_cohort/sums.ipynb #4ed3f74b
@@ -66,9 +61,8 @@ def cell_sums(table: RowTable,  # from `with_units`
     wanted = [digit for column in columns for digit in column.digits] + list(products)
     by = [*keys, *(["missing"] if any(column.has_missing for column in columns) else [])]
     found = table.plus(products).totals(by, {f"total {name}": ("sum", name) for name in wanted})
-    cells = found[list(keys)].assign(
-        missing=_integers(found["missing"]) if "missing" in by else 0, n=_integers(found["n"])
-    )
+    cells = found[list(keys)].assign(missing=_integers(found["missing"]) if "missing" in by else 0,
+                                     n=_integers(found["n"]))
     weighted = {name: _python_numbers(found[f"total {name}"], float) for name in products if name.startswith("sum of ")}
     return pd.concat([cells, pd.DataFrame(_restored(found, columns, cells) | weighted, index=cells.index)], axis=1)
 
@@ -241,10 +235,8 @@ def _possible(table: RowTable, schema: Schema) -> tuple[int, dict[str, ColumnSum
 # %% ../../nbs/2_cohort/sums.ipynb #912aaaed
 def _summed_columns(n: int, summaries: Mapping[str, ColumnSummary], schema: Schema, counts: bool) -> list[Column]:
     "Choose how to sum each numeric column."
-    scales = {
-        name: column_scale(summaries[name], name in schema.scores and counts, bool(schema.weight))
-        for name in schema.numeric
-    }
+    scales = {name: column_scale(summaries[name], name in schema.scores and counts, bool(schema.weight))
+              for name in schema.numeric}
     return [summed_column(name, summaries[name], scale, n) for name, scale in scales.items()]
 
 # %% ../../nbs/2_cohort/sums.ipynb #f494f5e3
@@ -287,6 +279,5 @@ def sums_of_checked(checked: pd.DataFrame,  # from `check_table` or `load_studen
     keys = checked[key_columns(schema)[:-1]]
     places, first = group_places(keys, list(keys))
     numbers = checked[[*schema.numeric, *weight_columns(schema)]].assign(cell=places)
-    return sums_of_table(
-        FrameTable(nw.from_native(numbers).lazy()), schema, keys=keys.take(first).reset_index(drop=True), **options
-    )
+    return sums_of_table(FrameTable(nw.from_native(numbers).lazy()), schema,
+                         keys=keys.take(first).reset_index(drop=True), **options)

@@ -178,10 +178,8 @@ def summed_column(name: str, summary: ColumnSummary, scale: Scale, n: int) -> Co
     bits = (62 - int(n).bit_length()) // 2
     if scale.decimals is None:
         return Column(name, scale, 0, (f"units of {name}",), bits, summary.n < n)
-    low, high = (
-        int(round(float(limit) * 10**scale.decimals) if scale.decimals else limit)
-        for limit in (summary.low, summary.high)
-    )
+    low, high = (int(round(float(limit) * 10**scale.decimals) if scale.decimals else limit)
+                 for limit in (summary.low, summary.high))
     count = max(1, -(-(high - low).bit_length() // bits))
     digits = (f"units of {name}",) if count == 1 else tuple(f"digit {i} of {name}" for i in range(count))
     return Column(name, scale, low, digits, bits, summary.n < n)

@@ -147,16 +147,9 @@ def expected_score(facts: Facts,
     "Return the expected score, its interval and its place; raises ValueError for a question without an answer."
     found = formula_for(facts, question).predict_one(question.student, level=question.level)
     number, counts = facts.numbers[question.target], facts.counts.get(question.target)
-    return ExpectedScore(
-        question.target,
-        found.prediction,
-        found.low,
-        found.high,
-        question.level,
-        percentile_of(found.prediction, counts) if counts else None,
-        (number.low, number.high),
-        found.seen,
-    )
+    return ExpectedScore(question.target, found.prediction, found.low, found.high, question.level,
+                         percentile_of(found.prediction, counts) if counts else None, (number.low, number.high),
+                         found.seen)
 
 # %% ../../nbs/7_dashboard/answers.ipynb #ab10e009
 def chance_of_mark(facts: Facts,
@@ -184,13 +177,8 @@ class Contribution:
     @property
     def told(self) -> str:
         "The value as a text."
-        return (
-            "not known"
-            if self.value is None
-            else f"{self.value:g}"
-            if isinstance(self.value, (int, float))
-            else self.value
-        )
+        return ("not known" if self.value is None else f"{self.value:g}" if isinstance(self.value, (int, float))
+                else self.value)
 
 # %% ../../nbs/7_dashboard/answers.ipynb #59f82cdd
 def contributions(formula: Formula,
@@ -199,10 +187,8 @@ def contributions(formula: Formula,
                   ) -> list[Contribution]:
     "Return the average, then each input's points; they add up to the prediction before the score's limits cut it off."
     average, points = shapley_points(formula, background, student)
-    return [
-        Contribution(None, None, average),
-        *(Contribution(name, student.get(name), value) for name, value in points.items()),
-    ]
+    return [Contribution(None, None, average),
+            *(Contribution(name, student.get(name), value) for name, value in points.items())]
 
 # %% ../../nbs/7_dashboard/answers.ipynb #ab10e011
 def contributions_to(facts: Facts,

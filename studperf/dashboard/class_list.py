@@ -65,22 +65,19 @@ def read_class_list(content: bytes,  # of a text file or a workbook
     "Read an uploaded file; raise DataError if it holds no table, or too much."
     schema = None if facts is None else schema_of(facts, facts.scores[0])
     cells = read_file(content, schema, name=name, limits=CLASS_LIST_LIMITS)
-    return ClassList(
-        tuple(cells.names), tuple(map(tuple, cells.rows)), tuple(cells.numbers), cells.ragged, tuple(cells.notes)
-    )
+    return ClassList(tuple(cells.names), tuple(map(tuple, cells.rows)), tuple(cells.numbers), cells.ragged,
+                     tuple(cells.notes))
 
 # %% ../../nbs/7_dashboard/class_list.ipynb #b056568e
 def schema_of(facts: Facts, target: str) -> Schema:
     "Return the Schema of a class list: the columns that a prediction of this score can take."
     numbers = {name: facts.numbers[name] for name in facts.others(target)}
     columns = (*facts.factors, *numbers)
-    return Schema(
-        {name: list(levels) for name, levels in facts.factors.items()},
-        {name: (number.low, number.high) if number.scale else None for name, number in numbers.items()},
-        aliases={name: others for name, others in facts.aliases.items() if name in columns},
-        recode={name: texts for name, texts in facts.recode.items() if name in columns},
-        decimal=facts.decimal,
-    )
+    return Schema({name: list(levels) for name, levels in facts.factors.items()},
+                  {name: (number.low, number.high) if number.scale else None for name, number in numbers.items()},
+                  aliases={name: others for name, others in facts.aliases.items() if name in columns},
+                  recode={name: texts for name, texts in facts.recode.items() if name in columns},
+                  decimal=facts.decimal)
 
 # %% ../../nbs/7_dashboard/class_list.ipynb #742e27e7
 def places_of(columns: Sequence[str], facts: Facts, target: str) -> dict[str, int]:
@@ -149,16 +146,13 @@ def _known(student: Mapping, facts: Facts) -> tuple[str, ...]:
     return tuple(sorted(name for name in student if name not in facts.factors))
 
 # %% ../../nbs/7_dashboard/class_list.ipynb #0990b3a4
-def _student_prediction(
-    student: Mapping, facts: Facts, target: str, level: float, mark: float
-) -> tuple[float, float, float, float]:
+def _student_prediction(student: Mapping, facts: Facts, target: str, level: float,
+                        mark: float) -> tuple[float, float, float, float]:
     "Return prediction, low, high and chance of the mark."
     formula = facts.formulas[target, _known(student, facts)]
     value, levels = formula.raw(student)
-    return (
-        *formula.around(value, levels, level)[:3],
-        chance_of(value, mark, formula.errors, formula.limits, formula.step),
-    )
+    return (*formula.around(value, levels, level)[:3],
+            chance_of(value, mark, formula.errors, formula.limits, formula.step))
 
 # %% ../../nbs/7_dashboard/class_list.ipynb #7a3c90e4
 def _columns_read(
@@ -194,11 +188,8 @@ def _values_read(values: Sequence, counts: Sequence[int], name: str, column: str
     levels, _, misfits = levels_meant(values, name, schema)
     other = Counter()
     for place, (value, level) in enumerate(zip(values, levels, strict=True)):
-        if (
-            level is not None
-            and place not in misfits
-            and level_text(value) not in (level, *schema.recode.get(name, ()))
-        ):
+        if (level is not None and place not in misfits
+            and level_text(value) not in (level, *schema.recode.get(name, ()))):
             other[level_text(value), level] += counts[place]
     return levels, misfits, [spelling_note(column, other)] if other else []
 
@@ -232,16 +223,9 @@ def template_of(facts: Facts, target: str) -> str:
     rows, others = csv.writer(written, lineterminator="\r\n"), facts.others(target)
     rows.writerow(map(harmless, ("student", *facts.factors, *others)))
     for number in (0, -1):
-        rows.writerow(
-            map(
-                harmless,
-                (
-                    f"student {number % 2 + 1}",
-                    *(list(levels)[number] for levels in facts.factors.values()),
-                    *(f"{facts.numbers[name].usual:g}" for name in others),
-                ),
-            )
-        )
+        rows.writerow(map(harmless,
+                          (f"student {number % 2 + 1}", *(list(levels)[number] for levels in facts.factors.values()),
+                           *(f"{facts.numbers[name].usual:g}" for name in others))))
     return written.getvalue()
 
 # %% ../../nbs/7_dashboard/class_list.ipynb #ef914551
@@ -281,15 +265,10 @@ def _problems_html(found: ClassPredictions) -> str:
 # %% ../../nbs/7_dashboard/class_list.ipynb #ddb955cd
 def _class_table(found: ClassPredictions, limits: tuple[float, float]) -> str:
     head = (found.table.columns[0][:60] or "Row", "Expected", "Low", "High", "Chance of the mark")
-    rows = [
-        (
-            cell_text(row[0])[:60] or Html("&nbsp;"),
-            *(shown(value, limits) for value in prediction[:3]),
-            percent(prediction[3]),
-        )
-        for row, prediction in zip(found.table.rows, found.predictions, strict=True)
-        if prediction
-    ][:ROWS_SHOWN]
+    rows = [(cell_text(row[0])[:60] or Html("&nbsp;"), *(shown(value, limits) for value in prediction[:3]),
+             percent(prediction[3]))
+            for row, prediction in zip(found.table.rows, found.predictions, strict=True)
+            if prediction][:ROWS_SHOWN]
     more = f", the first {ROWS_SHOWN} rows; the download has all" if len(found.predictions) > ROWS_SHOWN else ""
     return table_html(f"Expected {words_of(found.target)} scores{more}", head, rows, look="sp-table")
 
@@ -301,9 +280,8 @@ def class_picture(values: Sequence[float],  # expected scores
     "Draw the distribution of the expected scores of a class."
     edges = bar_edges((math.floor(limits[0]), math.ceil(limits[1])), [.5])
     heights = heights_of(Counter(values), edges)
-    bars = "".join(
-        _class_bar(place, height / max(heights), 536 / len(heights)) for place, height in enumerate(heights) if height
-    )
+    bars = "".join(_class_bar(place, height / max(heights), 536 / len(heights))
+                   for place, height in enumerate(heights) if height)
     scale = AxisScale(edges[0], edges[-1], 32, 568)
     ticks = "".join(f'<text x="{scale.at(tick):.1f}" y="144" text-anchor="middle">{tick:g}</text>'
                     for tick in tick_values(limits))

@@ -66,16 +66,12 @@ def choice(label: str,  # the text above it
 def factor_choice(name: str, facts: Facts, value: str | None) -> widgets.RadioButtons | widgets.Dropdown:
     "Make a control for a factor; it offers 'not known' if a model has learned from missing values."
     unknown = any(None in formula.points.get(name, ()) for formula in facts.formulas.values())
-    return choice(
-        label_of(name),
-        {level: level for level in facts.factors[name]} | ({"not known": None} if unknown else {}),
-        value,
-    )
+    return choice(label_of(name),
+                  {level: level for level in facts.factors[name]} | ({"not known": None} if unknown else {}), value)
 
 # %% ../../nbs/7_dashboard/controls.ipynb #45286b9d
-def number_control(
-    label: str, number: Number, value: float, *, disabled: bool = False
-) -> widgets.BoundedIntText | widgets.BoundedFloatText:
+def number_control(label: str, number: Number, value: float, *,
+                   disabled: bool = False) -> widgets.BoundedIntText | widgets.BoundedFloatText:
     "Make a control for a number within its limits."
     # It answers as you type, unless the first digit of a number would at once be raised to the lowest value.
     settings = {"description": label, "tooltip": "", "continuous_update": bool(number.low < 10), "disabled": disabled}
@@ -89,9 +85,8 @@ class KnownScore:
 
     def __init__(self, name: str, number: Number, *, needed: bool):
         self.number = number_control(label_of(name), number, number.usual, disabled=not needed)
-        self.known = made(
-            widgets.Checkbox, description=f"{label_of(name)} is known", indent=False, value=needed, disabled=needed
-        )
+        self.known = made(widgets.Checkbox, description=f"{label_of(name)} is known", indent=False, value=needed,
+                          disabled=needed)
         self.known.observe(self._switch, "value")
         self.widget = box(self.known, self.number, looks="sp-known")
 

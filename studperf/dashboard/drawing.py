@@ -299,15 +299,10 @@ def compare_html(facts: Facts,
     "Show two students side by side, then all who differ from the first in one thing."
     first, second = expected_score(facts, question), expected_score(facts, replace(question, factors=other))
     scale = AxisScale(*first.limits, 1, 99)
-    rows = [
-        (
-            name,
-            bar(scale, one.low, one.high, look, point=one.prediction),
-            Html(f"<b>{shown(one.prediction, one.limits)}</b>"),
-            f"{shown(one.low, one.limits)} to {shown(one.high, one.limits)}",
-        )
-        for name, one, look in (("First student", first, "sp-mark"), ("Second student", second, "sp-alike"))
-    ]
+    rows = [(name, bar(scale, one.low, one.high, look, point=one.prediction),
+             Html(f"<b>{shown(one.prediction, one.limits)}</b>"),
+             f"{shown(one.low, one.limits)} to {shown(one.high, one.limits)}")
+            for name, one, look in (("First student", first, "sp-mark"), ("Second student", second, "sp-alike"))]
     caption = f"Expected {words_of(question.target)} score and its range"
     return (f'<p class="sp-lead" role="status">{escape(_difference_sentence(first, second))}</p>'
             + table_html(caption, ("", "", "Expected", "Range"), rows, look="sp-table sp-with-bars")
@@ -363,19 +358,13 @@ def _group_tables(groups: Sequence[GroupMean], mean: float) -> Iterable[str]:
     low, high = min(group.low for group in groups), max(group.high for group in groups)
     scale = AxisScale(low - .05 * (high - low), high + .05 * (high - low), 1, 99)
     for factor in dict.fromkeys(group.factor for group in groups):
-        rows = [
-            (
-                _named(group.level, f"{group.n:,}"),
-                bar(scale, group.low, group.high, "sp-mark", point=group.mean, line=mean),
-                f"{group.mean:.1f}",
-                f"{group.low:.1f} to {group.high:.1f}",
-            )
-            for group in groups
-            if group.factor == factor
-        ]
-        yield table_html(
-            label_of(factor), ("Group, students", "", "Mean", "95% interval"), rows, look="sp-table sp-with-bars"
-        )
+        rows = [(_named(group.level, f"{group.n:,}"),
+                 bar(scale, group.low, group.high, "sp-mark", point=group.mean, line=mean), f"{group.mean:.1f}",
+                 f"{group.low:.1f} to {group.high:.1f}")
+                for group in groups
+                if group.factor == factor]
+        yield table_html(label_of(factor), ("Group, students", "", "Mean", "95% interval"), rows,
+                         look="sp-table sp-with-bars")
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #62cebf7b
 def gap_sentence(groups: Sequence[GroupMean], people: str, target: str) -> str:

@@ -75,14 +75,10 @@ def query_of(form: Form,
              ) -> str:
     "Return what is chosen as the query of an address."
     question = form.question()
-    chosen = {
-        "show": section,
-        "score": question.target,
-        **{name: level for name, level in question.factors.items() if level is not None},
-        **{f"{name} score": f"{value:g}" for name, value in question.others.items()},
-        "sure": f"{100 * question.level:g}",
-        "mark": f"{question.mark:g}",
-    }
+    chosen = {"show": section, "score": question.target,
+              **{name: level for name, level in question.factors.items() if level is not None},
+              **{f"{name} score": f"{value:g}" for name, value in question.others.items()},
+              "sure": f"{100 * question.level:g}", "mark": f"{question.mark:g}"}
     return urlencode(chosen, quote_via=quote)
 
 # %% ../../nbs/7_dashboard/form.ipynb #7ba5af65

@@ -40,9 +40,8 @@ def number_settings(values: pd.Series,  # a column
     "Return what a control for a column of numbers needs to know."
     known = values.dropna()
     low, high = declared or ((known.min().item(), known.max().item()) if known.nunique() > 1 else (0, 1))
-    return Number(
-        low, high, low if known.empty else float(known.median()), bool((known % 1 == 0).all()), declared is not None
-    )
+    return Number(low, high, low if known.empty else float(known.median()), bool((known % 1 == 0).all()),
+                  declared is not None)
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #49ba4bcd
 def decimals_of(number: Number) -> int:
@@ -164,15 +163,8 @@ def _group_errors(groups: pd.DataFrame) -> Iterable[GroupErrors]:
     for (factor, level), group in own.groupby(["factor_a", "level_a"], sort=False, observed=True):
         value = dict(zip(group["measure"], group["value"].astype(float), strict=True))
         if all(math.isfinite(value[name]) for name in ("bias", "mae", "coverage")):
-            yield GroupErrors(
-                factor,
-                str(level),
-                int(group["n"].iloc[0]),
-                value["bias"],
-                value["mae"],
-                value["coverage"],
-                bool(group["flagged"].any()),
-            )
+            yield GroupErrors(factor, str(level), int(group["n"].iloc[0]), value["bias"], value["mae"],
+                              value["coverage"], bool(group["flagged"].any()))
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #cc59df62
 def facts_of(source: Any = None,  # what `load_students` takes; None: the embedded sample. Or a ScorePredictor
@@ -195,9 +187,8 @@ def facts_of(source: Any = None,  # what `load_students` takes; None: the embedd
     return _assembled(schema, table, fitted, [model_facts(one, table) for one in first], people, version)
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #9cf234ca
-def _facts_of_predictor(
-    predictor: ScorePredictor, rows: Any, schema: Schema | None, people: str, version: str
-) -> Facts:
+def _facts_of_predictor(predictor: ScorePredictor, rows: Any, schema: Schema | None, people: str,
+                        version: str) -> Facts:
     numbers = tuple(sorted(name for name in predictor.inputs if name not in predictor.schema.factors))
     table = None if rows is None else load_students(rows, schema=schema or predictor.schema)
     fitted, models = {(predictor.target, numbers): predictor}, [model_facts(predictor, table)]

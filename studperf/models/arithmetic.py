@@ -63,9 +63,8 @@ def _predict_changed(fitted: FittedModel,
            ) -> np.ndarray:  # (changes,) points
     "Predict a base student, who has the first levels and mean numbers, with some inputs changed."
     schema, numbers = fitted.schema, [name for name in fitted.inputs if name not in fitted.schema.factors]
-    base = {
-        name: fitted.profile[name]["mean"] if name in numbers else schema.factors[name][0] for name in fitted.inputs
-    }
+    base = {name: fitted.profile[name]["mean"] if name in numbers else schema.factors[name][0]
+            for name in fitted.inputs}
     rows = pd.DataFrame([base | change for change in changes], columns=list(fitted.inputs))
     return fitted.pipeline.predict(rows.astype({name: float if name in numbers else object for name in fitted.inputs}))
 
@@ -97,10 +96,8 @@ def nodes_of(tree: Any,  # the `tree_` of a decision tree of scikit-learn
              ) -> Nodes:
     "Return the nodes of a tree of scikit-learn."
     columns = np.where(tree.children_left < 0, LEAF, tree.feature)
-    return tuple(
-        part.tolist()
-        for part in (columns, tree.threshold, tree.value[:, 0, 0], tree.children_left, tree.children_right)
-    )
+    return tuple(part.tolist()
+                 for part in (columns, tree.threshold, tree.value[:, 0, 0], tree.children_left, tree.children_right))
 
 # %% ../../nbs/5_models/arithmetic.ipynb #b56e6f9d
 def nodes_of_histogram_tree(nodes: np.ndarray,  # of one of the `_predictors` of HistGradientBoostingRegressor

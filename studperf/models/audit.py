@@ -113,9 +113,8 @@ def shown_groups(table: pd.DataFrame,  # a row per student
     return found, hidden
 
 # %% ../../nbs/5_models/audit.ipynb #819f5f1f
-def _group_at(
-    table: pd.DataFrame, codes: Mapping[str, np.ndarray], names: Sequence[str], place: np.ndarray
-) -> AuditedGroup:
+def _group_at(table: pd.DataFrame, codes: Mapping[str, np.ndarray], names: Sequence[str],
+              place: np.ndarray) -> AuditedGroup:
     "Return the group of the levels with these codes."
     inside = np.logical_and.reduce([codes[name] == code for name, code in zip(names, place, strict=True)])
     levels = tuple(table[name].cat.categories[code] for name, code in zip(names, place, strict=True))
@@ -479,9 +478,8 @@ def _stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                      ignore_index=True)
 
 # %% ../../nbs/5_models/audit.ipynb #5140b95d
-def _cost_and_gaps(
-    judged: Mapping[str, pd.DataFrame], by_group: pd.DataFrame, splits: Sequence[tuple], conf_level: float
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _cost_and_gaps(judged: Mapping[str, pd.DataFrame], by_group: pd.DataFrame, splits: Sequence[tuple],
+                   conf_level: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     "Return what the last of the models, which lacks inputs, costs beside the one before it."
     with_all, without = list(judged)[-2:]
     cost = accuracy_cost(judged[with_all], judged[without], splits, conf_level=conf_level)

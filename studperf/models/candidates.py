@@ -185,9 +185,8 @@ def candidates(schema: Schema,  # with the levels of each factor
     return {name: _estimator(known[name], schema, names, seed, rows) for name in (known if models is None else models)}
 
 # %% ../../nbs/5_models/candidates.ipynb #ec777faf
-def _estimator(
-    candidate: Candidate, schema: Schema, inputs: Sequence[str], seed: int, rows: int
-) -> Pipeline | GridSearchCV:
+def _estimator(candidate: Candidate, schema: Schema, inputs: Sequence[str], seed: int,
+               rows: int) -> Pipeline | GridSearchCV:
     encoder = encoder_of(schema, inputs, scaled=candidate.scaled, every_level=candidate.every_level)
     regressor, search = candidate.make(), dict(candidate.search)
     if isinstance(regressor, PartialPooling):
@@ -209,8 +208,7 @@ class _OutOfBagSearch(GridSearchCV):
     "A search for models that leave out rows by themselves: each is fitted to all rows, so the best is fitted already."
 
     def fit(self, X: Any, y: Any) -> "_OutOfBagSearch":
-        fitted = [
-            (clone(self.estimator).set_params(**values).fit(X, y), values) for values in ParameterGrid(self.param_grid)
-        ]
+        fitted = [(clone(self.estimator).set_params(**values).fit(X, y), values)
+                  for values in ParameterGrid(self.param_grid)]
         self.best_estimator_, self.best_params_ = max(fitted, key=lambda one: one[0]["model"].oob_score_)
         return self

@@ -58,12 +58,9 @@ def _made_up_table(predictor: Any, columns: Any) -> pd.DataFrame:
     factors, ordered = predictor.schema.factors, predictor.schema.ordered
     columns = columns.T if isinstance(columns, np.ndarray) else columns
     return pd.DataFrame(
-        {
-            name: pd.Categorical.from_codes(column, list(factors[name]), ordered=name in ordered)
-            if name in factors
-            else column
-            for name, column in zip(predictor.inputs, columns, strict=True)
-        }
+        {name: pd.Categorical.from_codes(column, list(factors[name]), ordered=name in ordered) if name in factors
+         else column
+         for name, column in zip(predictor.inputs, columns, strict=True)}
     )
 
 # %% ../../nbs/5_models/explanation.ipynb #d5f2fbd5
@@ -210,9 +207,8 @@ def _donors(n: int, random: np.random.Generator) -> np.ndarray:  # (n,) from who
     return donors
 
 # %% ../../nbs/5_models/explanation.ipynb #384f4d78
-def _share_lost(
-    taken: np.ndarray, given: np.ndarray, luck: float, spread: np.ndarray, conf_level: float
-) -> tuple[float, float]:
+def _share_lost(taken: np.ndarray, given: np.ndarray, luck: float, spread: np.ndarray,
+                conf_level: float) -> tuple[float, float]:
     "Return the mean growth as a share of the scores' variance, and half its interval, from each student's influence."
     n, estimate = len(taken), taken.mean() / spread.mean()
     influence = taken + given - 2 * taken.mean() - estimate * (spread - spread.mean())

@@ -236,9 +236,8 @@ def _measured_in_process(estimator: Any, frame: pd.DataFrame, *others: np.ndarra
         return _measured(estimator, frame, *others)
 
 # %% ../../nbs/5_models/selection.ipynb #20ebc1f6
-def _measured(
-    estimator: Any, frame: pd.DataFrame, scores: np.ndarray, train: np.ndarray, test: np.ndarray
-) -> dict[str, float]:
+def _measured(estimator: Any, frame: pd.DataFrame, scores: np.ndarray, train: np.ndarray,
+              test: np.ndarray) -> dict[str, float]:
     start = perf_counter()
     estimator.fit(frame.iloc[train], scores[train])
     fitted = perf_counter()

@@ -392,10 +392,8 @@ def _training_from(record: Mapping) -> dict[str, Any]:
 def _profile_from(profile: Mapping, inputs: Sequence[str], schema: Schema) -> dict[str, dict]:
     "Return the distribution of each input; raises ValueError if it is one of other levels."
     found = {
-        name: {
-            str(key): list(map(float, value)) if key == "quantiles" and name not in schema.factors else float(value)
-            for key, value in profile[name].items()
-        }
+        name: {str(key): list(map(float, value)) if key == "quantiles" and name not in schema.factors else float(value)
+               for key, value in profile[name].items()}
         for name in inputs
     }
     for name, own in found.items():

@@ -495,19 +495,11 @@ def _fields(entry: Mapping[str, Any]) -> dict[str, Any]:
     "Return what two versions can differ in, as single values."
     levels = entry["schema"].get("factors", {})
     parameters = ", ".join(f"{key} {value}" for key, value in entry["parameters"].items())
-    return {
-        "published": entry["time"],
-        "note": entry["note"],
-        "model": entry["model"],
-        "parameters": parameters,
-        "target": entry["target"],
-        "inputs": ", ".join(entry["inputs"]),
-        **{f"levels of {factor}": ", ".join(levels[factor]) for factor in entry["inputs"] if factor in levels},
-        "students": entry["n"],
-        "fingerprint of the rows": entry["fingerprint"],
-        **entry["metrics"],
-        **entry["versions"],
-    }
+    return {"published": entry["time"], "note": entry["note"], "model": entry["model"], "parameters": parameters,
+            "target": entry["target"], "inputs": ", ".join(entry["inputs"]),
+            **{f"levels of {factor}": ", ".join(levels[factor]) for factor in entry["inputs"] if factor in levels},
+            "students": entry["n"], "fingerprint of the rows": entry["fingerprint"], **entry["metrics"],
+            **entry["versions"]}
 
 # %% ../../nbs/5_models/versions.ipynb #205cb7ec
 def errors_on(rows: Any,  # a frame with the inputs and the score

@@ -203,9 +203,8 @@ def refuse_faults(file: InputFile, content: FileContent) -> None:
     "Raise DataError for rows with faults: DuckDB finds them, the loader's check says what is wrong."
     if not content.n:
         raise DataError(file.path, ["there are headings but no rows, expected a row per student"])
-    faulty = [
-        f"{file.inputs[name]} IN ({', '.join(map(literal, texts))})" for name, texts in content.unknown.items() if texts
-    ]
+    faulty = [f"{file.inputs[name]} IN ({', '.join(map(literal, texts))})"
+              for name, texts in content.unknown.items() if texts]
     for name in file.schema.numeric:
         lowest, highest = file.schema.scores.get(name) or (-math.inf, math.inf)
         _, low, high = content.numbers[name]
@@ -312,10 +311,8 @@ def _shown(count: int, first: Sequence[int]) -> str:
 # %% ../../nbs/4_prediction/files.ipynb #c813fd04
 def notes_of(file: InputFile, content: FileContent, predictor: PredictionMethods) -> Notes:
     "Return what a reader should know about a file; rows are looked for only if there are such."
-    notes, needed = (
-        Notes(readings=content.readings(file)),
-        [name for name in predictor.inputs if name not in predictor.learned_missing],
-    )
+    notes, needed = (Notes(readings=content.readings(file)),
+                     [name for name in predictor.inputs if name not in predictor.learned_missing])
     for name in needed:
         if condition := _missing_sql(name, file, content):
             count, rows = file.rows_where(condition, 5)
@@ -518,9 +515,8 @@ def _is_for_loader(source: str) -> bool:
     return not path.is_file() or (path.suffix.lower() not in (".parquet", ".pq") and path.stat().st_size < SMALL_FILE)
 
 # %% ../../nbs/4_prediction/files.ipynb #db925ffe
-def _predict_by_duckdb(
-    predictor: PredictionMethods, source: str, out: Path, kind: str, level: float, memory_limit: str, progress: bool
-) -> int:
+def _predict_by_duckdb(predictor: PredictionMethods, source: str, out: Path, kind: str, level: float, memory_limit: str,
+                       progress: bool) -> int:
     schema = predictor.schema.only(predictor.inputs)
     with opened_file(source, schema, memory_limit) as file:
         content = content_of(file)
@@ -551,9 +547,8 @@ def formula_predictor(path: str | Path,  # a file that `save_predictor` wrote
         return None
     formula = formula_from_record(record, path)
     try:
-        predictor = FormulaPredictor(
-            schema_from_dict(record["schema"]), tuple(record["inputs"]), formula, tuple(record["learned_missing"])
-        )
+        predictor = FormulaPredictor(schema_from_dict(record["schema"]), tuple(record["inputs"]), formula,
+                                     tuple(record["learned_missing"]))
         _check_levels(predictor)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         refuse(path, f"predictor.json is not complete or contradicts itself ({first_line(error)})")

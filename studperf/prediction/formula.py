@@ -215,9 +215,8 @@ def around(formula: "Formula",
     margin = formula.errors.widths.get(level) or formula.errors.half_width(level)
     low, high = formula.limits or (-math.inf, math.inf)
     seen = None if formula.combinations is None else levels in formula.combinations
-    return Prediction(
-        min(max(value, low), high), min(max(value - margin, low), high), min(max(value + margin, low), high), seen
-    )
+    return Prediction(min(max(value, low), high), min(max(value - margin, low), high),
+                      min(max(value + margin, low), high), seen)
 
 # %% ../../nbs/4_prediction/formula.ipynb #a68a3b09
 def predict_one(formula: "Formula",

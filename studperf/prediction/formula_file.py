@@ -34,11 +34,8 @@ def refuse(path: str | Path, reason: str) -> NoReturn:
 # %% ../../nbs/4_prediction/formula_file.ipynb #a0122882
 def first_line(error: Exception) -> str:
     "Return the first line of an error's message, after its type."
-    return (
-        f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
-        if str(error).strip()
-        else type(error).__name__
-    )
+    return (f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}" if str(error).strip()
+            else type(error).__name__)
 
 # %% ../../nbs/4_prediction/formula_file.ipynb #2a9200fc
 def record_hash(record: Mapping) -> str:
@@ -84,15 +81,11 @@ def formula_to_dict(formula: Formula) -> dict:  # of texts, numbers and lists al
 
 # %% ../../nbs/4_prediction/formula_file.ipynb #23dc22f5
 def _encoded_to_dict(formula: EncodedFormula) -> dict:
-    return {
-        "columns": {
-            name: [[level, list(columns)] for level, columns in levels.items()]
-            for name, levels in formula.columns.items()
-        },
-        "scales": {name: list(scale) for name, scale in formula.scales.items()},
-        "absent": list(formula.absent),
-        "learned": learned_to_dict(formula.learned),
-    }
+    return {"columns": {name: [[level, list(columns)] for level, columns in levels.items()]
+                        for name, levels in formula.columns.items()},
+            "scales": {name: list(scale) for name, scale in formula.scales.items()},
+            "absent": list(formula.absent),
+            "learned": learned_to_dict(formula.learned)}
 
 # %% ../../nbs/4_prediction/formula_file.ipynb #b60f2ae5
 def formula_from_dict(record: Mapping[str, Any],  # from `formula_to_dict`

@@ -26,9 +26,8 @@ def background_of(profile: Mapping[str, Mapping],  # a predictor's: input: share
                   factors: Collection[str],  # which of the inputs are factors
                   ) -> Background:
     "Return how each input is spread among the students of whom it is known."
-    return {
-        name: _level_shares(known) if name in factors else list(known["quantiles"]) for name, known in profile.items()
-    }
+    return {name: _level_shares(known) if name in factors else list(known["quantiles"])
+            for name, known in profile.items()}
 
 # %% ../../nbs/4_prediction/shapley.ipynb #b25b4ca6
 def _level_shares(known: Mapping[str, float]) -> dict[str, float]:
@@ -36,9 +35,8 @@ def _level_shares(known: Mapping[str, float]) -> dict[str, float]:
     return {level: share / total for level, share in known.items() if share > 0}
 
 # %% ../../nbs/4_prediction/shapley.ipynb #cc8903d6
-def points_of_levels(
-    formula: Formula, background: Background, student: Mapping[str, Any]
-) -> dict[str, float]:  # by factor
+def points_of_levels(formula: Formula, background: Background,
+                     student: Mapping[str, Any]) -> dict[str, float]:  # by factor
     "Return the points of each of the student's levels, less the mean over the background."
     return {name: points[student.get(name)] - sum(share * points[level] for level, share in background[name].items())
             for name, points in formula.points.items()}
@@ -89,10 +87,8 @@ def boxes_of_table(formula: Formula, background: Background, student: Mapping[st
     "Give a box for each combination of levels that the student or the background can have."
     names, own = list(formula.points), [student.get(name) for name in formula.points]
     for levels, points in formula.table.items():
-        asked = {
-            name: (level == mine, background[name].get(level, 0.0))
-            for name, level, mine in zip(names, levels, own, strict=True)
-        }
+        asked = {name: (level == mine, background[name].get(level, 0.0))
+                 for name, level, mine in zip(names, levels, own, strict=True)}
         if all(map(any, asked.values())):
             yield points, asked
 
@@ -104,10 +100,8 @@ def boxes_of_cells(formula: EncodedFormula, background: Background, student: Map
         for name, columns in formula.columns.items():
             end = start + len(next(iter(columns.values())))
             within = {level for level, found in columns.items() if tuple(found) == cell[start:end]}
-            asked[name] = (
-                student.get(name) in within,
-                sum(share for level, share in background[name].items() if level in within),
-            )
+            asked[name] = (student.get(name) in within,
+                           sum(share for level, share in background[name].items() if level in within))
             start = end
         if all(map(any, asked.values())):
             yield points, asked
@@ -119,13 +113,9 @@ def points_of_columns(formula: EncodedFormula, background: Background, student: 
         return sum(map(mul, formula.learned.slopes, columns_of(formula, student | {name: value})))
 
     own = sum(map(mul, formula.learned.slopes, columns_of(formula, student)))
-    return {
-        **{
-            name: own - sum(share * worth(name, level) for level, share in background[name].items())
-            for name in formula.points
-        },
-        **{name: own - worth(name, mean) for name, (_, mean) in formula.slopes.items()},
-    }
+    return {**{name: own - sum(share * worth(name, level) for level, share in background[name].items())
+               for name in formula.points},
+            **{name: own - worth(name, mean) for name, (_, mean) in formula.slopes.items()}}
 
 # %% ../../nbs/4_prediction/shapley.ipynb #b0efa65a
 class ColumnSpread:
@@ -217,9 +207,8 @@ def _spread_evenly(known: Mapping[str, float] | Sequence[float], count: int, ran
     "Return so many values of an input, each as often as its share says, in random order."
     shares = known.values() if isinstance(known, Mapping) else [1 / len(known)] * len(known)
     values, bounds = list(known), list(accumulate(shares))
-    found = [
-        values[min(bisect_right(bounds, (place + 0.5) / count * bounds[-1]), len(values) - 1)] for place in range(count)
-    ]
+    found = [values[min(bisect_right(bounds, (place + 0.5) / count * bounds[-1]), len(values) - 1)]
+             for place in range(count)]
     random.shuffle(found)
     return found
 
@@ -238,10 +227,8 @@ def exact_points(formula: Formula, background: Background, student: Mapping[str,
     if isinstance(learned, Trees):
         return points_of_boxes(boxes_of_trees(formula, background, student), inputs)
     if learned is not None:
-        boxed, added = (
-            points_of_boxes(boxes_of_cells(formula, background, student), inputs),
-            points_of_columns(formula, background, student),
-        )
+        boxed, added = (points_of_boxes(boxes_of_cells(formula, background, student), inputs),
+                        points_of_columns(formula, background, student))
         return {name: boxed[name] + added[name] for name in inputs}
     if formula.table is not None:
         return points_of_boxes(boxes_of_table(formula, background, student), formula.points) | points_of_numbers(

@@ -23,9 +23,8 @@ def case_sql(value: str,  # SQL
              chosen: Mapping[str | None, str],  # text, or None for NULL: SQL of what is chosen
              ) -> str:
     "Return the SQL that chooses by a text; NULL for any other text."
-    choices = [
-        f"WHEN {value} {'IS NULL' if text is None else f'= {literal(text)}'} THEN {sql}" for text, sql in chosen.items()
-    ]
+    choices = [f"WHEN {value} {'IS NULL' if text is None else f'= {literal(text)}'} THEN {sql}"
+               for text, sql in chosen.items()]
     return f"CASE {' '.join(choices)} END" if choices else "NULL::DOUBLE"
 
 # %% ../../nbs/4_prediction/sql.ipynb #875548c5
@@ -34,10 +33,8 @@ def formula_sql(formula: Formula,
                 levels: Mapping[str, Mapping[str | None, str | None]],  # factor: text in the file: level
                 ) -> str:
     "Return the SQL of the prediction before the score's limits; NULL where a needed input is missing."
-    known = {
-        name: {text: level for text, level in levels[name].items() if level in points}
-        for name, points in formula.points.items()
-    }
+    known = {name: {text: level for text, level in levels[name].items() if level in points}
+             for name, points in formula.points.items()}
     parts = [double_sql(formula.constant)]
     if formula.table is None:
         parts += [case_sql(inputs[name], {text: double_sql(points[level]) for text, level in known[name].items()})

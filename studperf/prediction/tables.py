@@ -88,9 +88,8 @@ def _new_combinations(predictor: "PredictionMethods",
         return np.zeros(len(table), bool)
     factors = [name for name in table if name in predictor.schema.factors]
     places = [{level: place for place, level in enumerate(predictor.schema.factors[name])} for name in factors]
-    seen = np.zeros(
-        [1 + len(place) for place in places], bool
-    )  # the last place is for missing ones, and is found by -1
+    seen = np.zeros([1 + len(place) for place in places],
+                    bool)  # the last place is for missing ones, and is found by -1
     for levels in predictor.combinations:
         seen[tuple(place[level] for place, level in zip(places, levels, strict=True))] = True
     known = table[factors].notna().all(axis=1).to_numpy() & complete
@@ -104,11 +103,8 @@ def _shown_rows(rows: pd.Index) -> str:
 # %% ../../nbs/4_prediction/tables.ipynb #4ab1f5b4
 def _missing_inputs(table: pd.DataFrame) -> str:
     "Say which rows have no prediction since which columns are missing."
-    notes = [
-        f"column {name!r} is missing in {_shown_rows(table.index[missing])}"
-        for name, missing in table.isna().items()
-        if missing.any()
-    ]
+    notes = [f"column {name!r} is missing in {_shown_rows(table.index[missing])}"
+             for name, missing in table.isna().items() if missing.any()]
     return "no prediction where an input is missing; fill it in if it is known:\n  - " + "\n  - ".join(notes)
 
 # %% ../../nbs/4_prediction/tables.ipynb #1ba7b4f6
@@ -145,9 +141,8 @@ def predict_partitions(
     found, problems = match_columns(frame.columns, predictor.schema.only(predictor.inputs))
     if problems:
         raise DataError("the table", problems)
-    return frame[list(found.values())].map_partitions(
-        _predict_partition, dask.delayed(predictor, traverse=False), level, meta=dict.fromkeys(PREDICTED, float)
-    )
+    return frame[list(found.values())].map_partitions(_predict_partition, dask.delayed(predictor, traverse=False),
+                                                      level, meta=dict.fromkeys(PREDICTED, float))
 
 # %% ../../nbs/4_prediction/tables.ipynb #aa9f12d6
 def _predict_partition(rows: pd.DataFrame, predictor: "PredictionMethods", level: float) -> pd.DataFrame:

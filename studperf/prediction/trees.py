@@ -213,13 +213,9 @@ class PooledSum:
 def learned_to_dict(learned: Trees | PooledSum) -> dict:  # of texts, numbers and lists alone
     "Return trees or a pooled sum as a dictionary that JSON can hold."
     if isinstance(learned, PooledSum):
-        return {
-            "kind": "pooled sum",
-            "constant": learned.constant,
-            "slopes": list(learned.slopes),
-            "size": learned.size,
-            "deviations": [[list(cell), points] for cell, points in learned.deviations.items()],
-        }
+        return {"kind": "pooled sum", "constant": learned.constant, "slopes": list(learned.slopes),
+                "size": learned.size,
+                "deviations": [[list(cell), points] for cell, points in learned.deviations.items()]}
     plain = {name: list(getattr(learned, name)) for name in ("weights", "roots", "column", "number", "high")}
     return {"kind": "trees", "together": learned.together, "base": learned.base, "short": learned.short, **plain}
 
@@ -245,11 +241,8 @@ def learned_from_dict(record: Mapping[str, Any],  # from `learned_to_dict`
 def _check_trees(trees: Trees, columns: int) -> None:
     "Raise ValueError unless each walk ends at a leaf."
     nodes = len(trees.column)
-    if (
-        not len(trees.number) == len(trees.high) == nodes
-        or not trees.roots
-        or not all(0 <= root < nodes for root in trees.roots)
-    ):
+    if (not len(trees.number) == len(trees.high) == nodes or not trees.roots
+        or not all(0 <= root < nodes for root in trees.roots)):
         raise ValueError("the trees are not lists of nodes that belong together")
     for at, (asked, high) in enumerate(zip(trees.column, trees.high, strict=True)):
         if asked != LEAF and not (0 <= asked < columns and at < at + 1 < high < nodes):

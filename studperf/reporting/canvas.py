@@ -20,11 +20,8 @@ from matplotlib.transforms import blended_transform_factory
 from ..text import broken, percent_text
 
 # %% ../../nbs/6_reporting/canvas.ipynb #9047005f
-BLUE, ORANGE, GREY = (
-    "#0173b2",
-    "#b85c00",
-    "#6b6b6b",
-)  # blue and a darker orange of seaborn's colour-blind palette: both 4.5:1 on white
+BLUE, ORANGE, GREY = ("#0173b2", "#b85c00",
+                      "#6b6b6b")  # blue and a darker orange of seaborn's colour-blind palette: both 4.5:1 on white
 LABEL_SHARE = .42  # of the width is for the names of groups
 WIDTH = 4.8  # inches of a figure; a line at the usual size of letters has twelve to the inch
 
@@ -202,20 +199,10 @@ def draw_intervals(ax: Axes,
             label=label, zorder=3)
 
 # %% ../../nbs/6_reporting/canvas.ipynb #d308eca7
-MARK_STYLES = {
-    "dot": (BLUE, "o", True),
-    "diamond": (ORANGE, "D", False),
-    "square": (BLUE, "s", True),
-}  # kind: colour, matplotlib's marker, filled?
-ABOVE = {
-    "loc": "lower right",
-    "bbox_to_anchor": (1.01, 1),
-    "frameon": False,
-    "fontsize": 9,
-    "borderaxespad": 0,
-    "handletextpad": 0.4,
-    "columnspacing": 1.2,
-}  # a legend over the axes, where it covers nothing
+MARK_STYLES = {"dot": (BLUE, "o", True), "diamond": (ORANGE, "D", False),
+               "square": (BLUE, "s", True)}  # kind: colour, matplotlib's marker, filled?
+ABOVE = {"loc": "lower right", "bbox_to_anchor": (1.01, 1), "frameon": False, "fontsize": 9, "borderaxespad": 0,
+         "handletextpad": 0.4, "columnspacing": 1.2}  # a legend over the axes, where it covers nothing
 
 # %% ../../nbs/6_reporting/canvas.ipynb #64520d28
 @dataclass(frozen=True)

@@ -94,14 +94,11 @@ def means_in_words(table: pd.DataFrame,  # from `mean_intervals`
                    ) -> str:
     "Return the means of each factor's levels in words, with their intervals."
     text = number_format(table["sd"].mean())
-    return " ".join(
-        f"{heading(factor)}: "
-        + ", ".join(
-            f"{row.level} {text(row.estimate)} ({text(row.ci_low)} to {text(row.ci_high)})" for row in rows.itertuples()
-        )
-        + "."
-        for factor, rows in table.groupby("factor", sort=False)
-    )
+    return " ".join(f"{heading(factor)}: "
+                    + ", ".join(f"{row.level} {text(row.estimate)} ({text(row.ci_low)} to {text(row.ci_high)})"
+                                for row in rows.itertuples())
+                    + "."
+                    for factor, rows in table.groupby("factor", sort=False))
 
 # %% ../../nbs/6_reporting/figures_of_groups.ipynb #59407dd0
 def adjusted_beside(
@@ -117,9 +114,8 @@ def adjusted_beside(
         return means.assign(**dict.fromkeys(names, np.nan))
     table = regression.means[regression.means["weights"] == "proportional"]
     margins = stdtrit(table["df"], (1 + conf_level) / 2) * table["std_error"]
-    table = table.assign(
-        adjusted=table["mean"], adjusted_low=table["mean"] - margins, adjusted_high=table["mean"] + margins
-    )
+    table = table.assign(adjusted=table["mean"], adjusted_low=table["mean"] - margins,
+                         adjusted_high=table["mean"] + margins)
     table.loc[table["n"] < min_n, names] = np.nan
     return means.merge(table[["factor", "level", *names]], how="left", on=["factor", "level"])
 
@@ -222,16 +218,12 @@ def _gaps_caption(table: pd.DataFrame, score: str, conf_level: float, reason: st
 def _gaps_alt(table: pd.DataFrame, score: str, overall: float) -> str:
     "Return the text alternative of `plot_gaps`."
     text = number_format(table["sd"].mean())
-    parts = [
-        f"{heading(factor)}: "
-        + ", ".join(
-            f"{row.level} {text(row.estimate)}"
-            + (f" (adjusted {text(row.adjusted)})" if row.adjusted == row.adjusted else "")
-            for row in rows.itertuples()
-        )
-        + "."
-        for factor, rows in table.groupby("factor", sort=False)
-    ]
+    parts = [f"{heading(factor)}: "
+             + ", ".join(f"{row.level} {text(row.estimate)}"
+                         + (f" (adjusted {text(row.adjusted)})" if row.adjusted == row.adjusted else "")
+                         for row in rows.itertuples())
+             + "."
+             for factor, rows in table.groupby("factor", sort=False)]
     return f"Mean {score_words(score)}s, of all {text(overall)}. {' '.join(parts)}"
 
 # %% ../../nbs/6_reporting/figures_of_groups.ipynb #99510906
@@ -409,14 +401,8 @@ def cells_in_words(table: pd.DataFrame,  # from `cell_means`
                     for level, part in table.groupby(rows, sort=False, observed=True))
 
 # %% ../../nbs/6_reporting/figures_of_groups.ipynb #a71c774f
-LINES = (
-    (BLUE, "o", "-"),
-    (ORANGE, "s", "--"),
-    ("#00795a", "D", "-."),
-    ("#9b3f86", "^", ":"),
-    (GREY, "v", (0, (6, 2))),
-    ("#222222", "P", (0, (1, 1))),
-)
+LINES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), ("#00795a", "D", "-."), ("#9b3f86", "^", ":"), (GREY, "v", (0, (6, 2))),
+         ("#222222", "P", (0, (1, 1))))
 
 # %% ../../nbs/6_reporting/figures_of_groups.ipynb #e2758168
 def plot_interaction(cohort: Cohort,  # the students, from `Cohort.summarize`

@@ -101,9 +101,8 @@ def _ceiling_marks(row: pd.Series, comparison: pd.DataFrame | None) -> pd.DataFr
     marks = [("ceiling", "ceiling", max(row["ceiling"], 0), row["ci_low"], row["ci_high"]),
              ("additive", "additive model", max(row["additive_r2"], 0), np.nan, np.nan)]
     if comparison is not None:
-        marks += [
-            ("model", *values) for values in comparison[["model", "r2", "r2_low", "r2_high"]].itertuples(index=False)
-        ]
+        marks += [("model", *values)
+                  for values in comparison[["model", "r2", "r2_low", "r2_high"]].itertuples(index=False)]
     return pd.DataFrame(marks, columns=names).assign(score=row["score"])
 
 # %% ../../nbs/6_reporting/figures_of_models.ipynb #bcdcae83
@@ -119,10 +118,8 @@ def _ceiling_texts(marks: pd.DataFrame, table: pd.DataFrame, conf_level: float, 
         caption += " An estimate below 0 is drawn at 0."
     if missing := table.loc[table["ceiling"].isna(), "score"].map(words).tolist():
         caption += f" No ceiling can be estimated for {', '.join(missing)}."
-    alt = " ".join(
-        f"{heading(score)}: {', '.join(map(_mark_in_words, rows.itertuples()))}."
-        for score, rows in marks.groupby("score", sort=False)
-    )
+    alt = " ".join(f"{heading(score)}: {', '.join(map(_mark_in_words, rows.itertuples()))}."
+                   for score, rows in marks.groupby("score", sort=False))
     return caption, f"Shares of the variation that can be explained. {alt}"
 
 # %% ../../nbs/6_reporting/figures_of_models.ipynb #22d26732

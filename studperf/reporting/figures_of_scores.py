@@ -81,16 +81,8 @@ def _draw_hills(ax: Axes, found: Histograms) -> None:
 
     highest = max(share.max() for share in found.shares)
     for row, (values, students) in enumerate(found.counts):
-        sns.histplot(
-            x=values,
-            weights=students,
-            bins=list(found.edges),
-            stat="proportion",
-            color=BLUE,
-            alpha=0.55,
-            linewidth=0,
-            ax=ax,
-        )
+        sns.histplot(x=values, weights=students, bins=list(found.edges), stat="proportion", color=BLUE, alpha=0.55,
+                     linewidth=0, ax=ax)
         for bar in ax.containers[-1]:
             bar.set(y=row, height=-bar.get_height() / highest * .86)  # upwards: the axis runs down
 
@@ -105,9 +97,8 @@ def distribution_texts(found: Histograms, min_n: int) -> tuple[str, str]:  # cap
              f"{text(row.q25)} to {text(row.q75)}, "
              f"lowest {text(row.min)}, highest {text(row.max)}" for row in shown.itertuples()]
     caption = f"Distribution of the {score_words(score)}s {which}, as a histogram of shares; the dot is the mean."
-    return caption + small_note(
-        len(groups) - len(shown), min_n
-    ), f"Histogram of {score_words(score)}s {which}. {'; '.join(parts)}."
+    return caption + small_note(len(groups) - len(shown),
+                                min_n), f"Histogram of {score_words(score)}s {which}. {'; '.join(parts)}."
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #1d2b9da7
 def plot_correlations(cohort: Cohort,  # the students, from `Cohort.summarize`
@@ -236,11 +227,8 @@ def plot_scores(cohort: Cohort,  # made with joint=True
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #2f1f6b57
 def _unit_range(cohort: Cohort, score: str, values: pd.Series) -> tuple[float, float, float]:  # lowest, highest, unit
     low, high = cohort.schema.scores[score] or (None, None)
-    return (
-        values.min() if low is None or np.isinf(low) else low,
-        values.max() if high is None or np.isinf(high) else high,
-        cohort.scales[score].unit,
-    )
+    return (values.min() if low is None or np.isinf(low) else low,
+            values.max() if high is None or np.isinf(high) else high, cohort.scales[score].unit)
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #10abd8e1
 def joint_squares(
@@ -271,11 +259,8 @@ def means_along(counts: pd.DataFrame,  # columns value_a, value_b, count
                 ) -> pd.DataFrame:  # columns n, value_a, value_b: a row for each bin of min_n students or more
     "Return the means of both scores among the students of each bin of the first."
     sums = (
-        counts.assign(
-            bin=pd.cut(counts["value_a"], edges, labels=False),
-            value_a=counts["value_a"] * counts["count"],
-            value_b=counts["value_b"] * counts["count"],
-        )
+        counts.assign(bin=pd.cut(counts["value_a"], edges, labels=False), value_a=counts["value_a"] * counts["count"],
+                      value_b=counts["value_b"] * counts["count"])
         .groupby("bin")[["count", "value_a", "value_b"]]
         .sum()
     )
@@ -285,9 +270,8 @@ def means_along(counts: pd.DataFrame,  # columns value_a, value_b, count
     )
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #2bb96150
-def _scores_texts(
-    first: str, second: str, counts: pd.DataFrame, shown: np.ndarray, means: pd.DataFrame, min_n: int
-) -> tuple[str, str]:
+def _scores_texts(first: str, second: str, counts: pd.DataFrame, shown: np.ndarray, means: pd.DataFrame,
+                  min_n: int) -> tuple[str, str]:
     "Return the caption and the text alternative of `plot_scores`."
     n, seen = int(counts["count"].sum()), int(np.nansum(shown))
     caption = (f"{heading(score_words(second))} by {score_words(first)} of {n:,} students: the darker a "
@@ -350,15 +334,8 @@ def missing_rows(cohort: Cohort) -> IntervalRows:
     lacking = _most_first(table)
     labels = [f"{words(row.column)} ({_percent(row.share)})" for row in lacking.itertuples()]
     marks = pd.DataFrame({"estimate": lacking["share"].to_numpy(), "ci_low": np.nan, "ci_high": np.nan})
-    return IntervalRows(
-        "Missing values",
-        f"share of {cohort.n:,} students without a value",
-        labels,
-        [""] * len(lacking),
-        {"dot": marks},
-        *_missing_texts(table, lacking),
-        shares=True,
-    )
+    return IntervalRows("Missing values", f"share of {cohort.n:,} students without a value", labels,
+                        [""] * len(lacking), {"dot": marks}, *_missing_texts(table, lacking), shares=True)
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #9decbec7
 def _most_first(table: pd.DataFrame) -> pd.DataFrame:
@@ -369,10 +346,8 @@ def _most_first(table: pd.DataFrame) -> pd.DataFrame:
 def _missing_texts(table: pd.DataFrame, lacking: pd.DataFrame) -> tuple[str, str]:
     "Return the caption and the text alternative of missing values."
     whole = len(table) - len(lacking)
-    caption = (
-        "Share of the students without a value, for each column that lacks some."
-        + f" {whole} other columns are complete." * (whole > 1)
-    )
+    caption = ("Share of the students without a value, for each column that lacks some."
+               + f" {whole} other columns are complete." * (whole > 1))
     parts = [f"{words(row.column)} {_percent(row.share)} ({row.missing:,} students)" for row in lacking.itertuples()]
     return caption, f"Missing values: {', '.join(parts)}."
 

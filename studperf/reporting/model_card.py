@@ -28,17 +28,9 @@ from ..text import heading, listed, words
 
 # %% ../../nbs/6_reporting/model_card.ipynb #100f1848
 NOT_STATED = "not stated"
-STATED = {
-    "owner": "Person or organization",
-    "date": "Date",
-    "version": "Version",
-    "licence": "Licence",
-    "citation": "Citation",
-    "contact": "Questions to",
-    "purpose": "Intended uses",
-    "users": "Intended users",
-    "data": "Origin of the training data",
-}
+STATED = {"owner": "Person or organization", "date": "Date", "version": "Version", "licence": "Licence",
+          "citation": "Citation", "contact": "Questions to", "purpose": "Intended uses", "users": "Intended users",
+          "data": "Origin of the training data"}
 OUT_OF_SCOPE = (
     "Decisions about a single student (admission, grading, placement, support): the interval is "
     "far too wide for that, "
@@ -76,10 +68,8 @@ def _table_part(frame: pd.DataFrame,  # of texts and whole numbers; its columns 
                 ) -> dict:  # table: as `table_html` takes it
     "Return a table as texts; whole numbers are aligned at the right."
     numbers = {place for place, name in enumerate(frame) if pd.api.types.is_integer_dtype(frame[name])}
-    rows = [
-        [f"{value:,}" if place in numbers else value for place, value in enumerate(row)]
-        for row in frame.itertuples(index=False, name=None)
-    ]
+    rows = [[f"{value:,}" if place in numbers else value for place, value in enumerate(row)]
+            for row in frame.itertuples(index=False, name=None)]
     return {"kind": "table", "table": {"caption": caption, "headings": list(frame), "rows": rows, "grouped": grouped,
                                        "texts": [place for place in range(len(frame.columns)) if place not in numbers]}}
 
@@ -102,16 +92,11 @@ def card_of_model(predictor: ScorePredictor, stated: Mapping[str, str]) -> list[
     parameters = ", ".join(f"{words(name)} {value}" for name, value in predictor.parameters.items()) or "no search"
     libraries = ", ".join(f"{name} {version(name)}" for name in ("studperf", "scikit-learn", "numpy"))
     maker = {STATED[name]: stated.get(name, NOT_STATED) for name in ("owner", "date", "version")}
-    known = {
-        "Kind of model": f"{predictor.model}, in a pipeline with the encoding of its inputs",
-        "Predicts": f"{words(predictor.target)}{_limits(predictor)}",
-        "From": ", ".join(map(words, predictor.inputs)),
-        "Chosen": _choice(predictor),
-        "Parameters found by search": parameters,
-        "Fairness constraints": "none in fitting",
-        "Missing inputs": _missing(predictor),
-        "Libraries when this card was written": libraries,
-    }
+    known = {"Kind of model": f"{predictor.model}, in a pipeline with the encoding of its inputs",
+             "Predicts": f"{words(predictor.target)}{_limits(predictor)}",
+             "From": ", ".join(map(words, predictor.inputs)), "Chosen": _choice(predictor),
+             "Parameters found by search": parameters, "Fairness constraints": "none in fitting",
+             "Missing inputs": _missing(predictor), "Libraries when this card was written": libraries}
     asked = {STATED[name]: stated.get(name, NOT_STATED) for name in ("licence", "citation", "contact")}
     return [_facts_part(maker | known | asked)]
 
@@ -194,11 +179,9 @@ def _compared_models(predictor: ScorePredictor) -> list[dict]:
     return [_table_part(pd.DataFrame(rows, columns=names), "The models that were compared")]
 
 # %% ../../nbs/6_reporting/model_card.ipynb #60d743e1
-FLAG_WORDS = {
-    "bias": ("predicted too high", "predicted too low"),
-    "mae": ("smaller error than others", "larger error than others"),
-    "coverage": ("intervals hold too rarely", "intervals hold more often than stated"),
-}
+FLAG_WORDS = {"bias": ("predicted too high", "predicted too low"),
+              "mae": ("smaller error than others", "larger error than others"),
+              "coverage": ("intervals hold too rarely", "intervals hold more often than stated")}
 
 # %% ../../nbs/6_reporting/model_card.ipynb #ad2dedb8
 def flag_text(row: Any) -> str:  # of a flagged row of an Audit's groups
@@ -234,13 +217,10 @@ MEASURES_READ = ("Students", "Bias", "Mean absolute error", "Coverage", "Width")
 def _measures_read(by: Mapping[str, Any]) -> tuple:  # measure: its row
     "Return the columns MEASURES_READ: intervals in brackets."
     bias, mae, coverage, width = (by[measure] for measure in MEASURES)
-    return (
-        bias.n,
-        f"{_number_text(bias.value)} ({_interval_text(bias.ci_low, bias.ci_high)})",
-        f"{_number_text(mae.value)} ({_interval_text(mae.ci_low, mae.ci_high)})",
-        f"{coverage.value:.0%} ({_interval_text(coverage.ci_low * 100, coverage.ci_high * 100, 0)})",
-        _number_text(width.value),
-    )
+    return (bias.n, f"{_number_text(bias.value)} ({_interval_text(bias.ci_low, bias.ci_high)})",
+            f"{_number_text(mae.value)} ({_interval_text(mae.ci_low, mae.ci_high)})",
+            f"{coverage.value:.0%} ({_interval_text(coverage.ci_low * 100, coverage.ci_high * 100, 0)})",
+            _number_text(width.value))
 
 # %% ../../nbs/6_reporting/model_card.ipynb #c670ee84
 def card_of_groups(audit: Audit | None) -> list[dict]:
@@ -263,21 +243,16 @@ def card_of_groups(audit: Audit | None) -> list[dict]:
 # %% ../../nbs/6_reporting/model_card.ipynb #e77141d6
 def _overall_table(audit: Audit) -> pd.DataFrame:
     "Return the measures of all students, by set of inputs."
-    rows = [
-        (inputs, *_measures_read({row.measure: row for row in part.itertuples()}))
-        for inputs, part in audit.overall.groupby("inputs", sort=False)
-    ]
+    rows = [(inputs, *_measures_read({row.measure: row for row in part.itertuples()}))
+            for inputs, part in audit.overall.groupby("inputs", sort=False)]
     return pd.DataFrame(rows, columns=["Inputs", *MEASURES_READ])
 
 # %% ../../nbs/6_reporting/model_card.ipynb #c39a2c6d
 def _flag_sentence(audit: Audit) -> str:
     "Return how many tests there were, and how many flags."
     own = audit.groups[audit.groups["inputs"] == "all"]
-    hidden = (
-        f" {audit.hidden} groups are hidden: they are too small, or subtraction would reveal a small one."
-        if audit.hidden
-        else ""
-    )
+    hidden = (f" {audit.hidden} groups are hidden: they are too small, or subtraction would reveal a small one."
+              if audit.hidden else "")
     flagged = own["flagged"].sum()
     return (f"The tables show {len(own) // len(MEASURES)} groups of at least {audit.least} students.{hidden} "
             f"Of {own['p_value'].notna().sum()} tests, {flagged or 'none'} "
@@ -312,11 +287,8 @@ ACCURACY_READ = {"r2": ("R²", 3), "mae": ("Mean absolute error", 2), "rmse": ("
 def _flag_counts(audit: Audit) -> str:
     "Return how many tests are beyond chance with and without the inputs."
     counts = audit.groups.groupby("inputs", sort=False)["flagged"].sum().tail(2)
-    return (
-        f"With all inputs, {counts.iloc[0]} tests are beyond chance; without, {counts.iloc[1]}."
-        if len(counts) == 2
-        else ""
-    )
+    return (f"With all inputs, {counts.iloc[0]} tests are beyond chance; without, {counts.iloc[1]}."
+            if len(counts) == 2 else "")
 
 # %% ../../nbs/6_reporting/model_card.ipynb #8fd61e5a
 def card_sections(predictor: ScorePredictor, audit: Audit | None,
@@ -353,11 +325,8 @@ def card_sections(predictor: ScorePredictor, audit: Audit | None,
 # %% ../../nbs/6_reporting/model_card.ipynb #d1cb3ef8
 def card_of_factors(predictor: ScorePredictor, audit: Audit | None) -> list[dict]:
     "Return which groups there are, and which the audit examined."
-    factors = {
-        heading(name): ", ".join(levels)
-        for name, levels in predictor.schema.factors.items()
-        if name in predictor.inputs
-    }
+    factors = {heading(name): ", ".join(levels)
+               for name, levels in predictor.schema.factors.items() if name in predictor.inputs}
     examined = "no audit was made"
     if audit is not None:
         examined = (
@@ -397,11 +366,8 @@ def card_of_evaluation(predictor: ScorePredictor, audit: Audit | None) -> list[d
                             "No audit was made.")]
     return [
         _facts_part(
-            {
-                "Rows": f"{audit.n:,} students: {audit.source}",
-                "Level of the intervals judged": f"{audit.level:.0%}",
-                "Preparation": "rows without the score, or without an input that the predictor needs, were left out",
-            }
+            {"Rows": f"{audit.n:,} students: {audit.source}", "Level of the intervals judged": f"{audit.level:.0%}",
+             "Preparation": "rows without the score, or without an input that the predictor needs, were left out"}
         )
     ]
 
@@ -424,13 +390,9 @@ def card_of_ethics(predictor: ScorePredictor, audit: Audit | None) -> list[dict]
 # %% ../../nbs/6_reporting/model_card.ipynb #510355d7
 def _kept(predictor: ScorePredictor) -> str:
     "Return what the model keeps of its training rows."
-    return (
-        "keeps training rows: protect its file as you protect them."
-        if predictor.model in HOLDS_ROWS
-        else "keeps no training row, only which combinations of levels occurred."
-        if predictor.combinations
-        else "keeps no training row."
-    )
+    return ("keeps training rows: protect its file as you protect them." if predictor.model in HOLDS_ROWS
+            else "keeps no training row, only which combinations of levels occurred." if predictor.combinations
+            else "keeps no training row.")
 
 # %% ../../nbs/6_reporting/model_card.ipynb #0acb0f10
 def model_card(
@@ -509,9 +471,8 @@ def _markdown_part(part: dict) -> str:
 # %% ../../nbs/6_reporting/model_card.ipynb #e1e8a2fc
 def _markdown_table(table: dict) -> str:
     "Return a table as Markdown."
-    head, *rows = [
-        "| " + " | ".join(map(_escaped_markdown, line)) + " |" for line in [table["headings"], *table["rows"]]
-    ]
+    head, *rows = ["| " + " | ".join(map(_escaped_markdown, line)) + " |"
+                   for line in [table["headings"], *table["rows"]]]
     rule = "|" + "|".join("---" if place in table["texts"] else "---:" for place in range(len(table["headings"]))) + "|"
     return "\n".join([_escaped_markdown(table["caption"]) + ":", "", head, rule, *rows])
 

@@ -33,11 +33,8 @@ def outline(shares: np.ndarray,  # (bins,) of one group
     "Return the outline of a histogram from left to right, on the ground line."
     right = np.arange(1, len(shares) + 1) * 100 / len(shares)
     top = STRIP_HEIGHT * (1 - shares / highest)
-    return (
-        f"M0 {STRIP_HEIGHT}"
-        + "".join(f"V{y:.4g}H{x:.4g}" for x, y in zip(right, top, strict=True))
-        + f"V{STRIP_HEIGHT}Z"
-    )
+    return (f"M0 {STRIP_HEIGHT}" + "".join(f"V{y:.4g}H{x:.4g}" for x, y in zip(right, top, strict=True))
+            + f"V{STRIP_HEIGHT}Z")
 
 # %% ../../nbs/6_reporting/page_parts.ipynb #271d04d8
 def strips_part(
@@ -71,11 +68,8 @@ def tick_places(low: float, high: float, *,
                 ) -> list[tuple[str, float]]:  # label, percent from the left
     "Return round numbers along the scale, at most seven."
     ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
-    return [
-        (percent_text(tick) if shares else f"{tick:g}".replace("-", "−"), place_on(low, high, tick))
-        for tick in ticks
-        if low <= tick <= high
-    ]
+    return [(percent_text(tick) if shares else f"{tick:g}".replace("-", "−"), place_on(low, high, tick))
+            for tick in ticks if low <= tick <= high]
 
 # %% ../../nbs/6_reporting/page_parts.ipynb #5a1d0002
 def intervals_part(
@@ -98,11 +92,8 @@ def intervals_part(
 # %% ../../nbs/6_reporting/page_parts.ipynb #9080a5dc
 def scale_ends(found: IntervalRows) -> tuple[float, float]:  # left and right end
     "Return the ends of a scale that holds all marks, intervals and the reference, with a little room beside them."
-    values = [
-        found.reference,
-        *([] if found.reaches is None else [found.reaches]),
-        *(limit for band in found.bands.values() for limit in band),
-    ]
+    values = [found.reference, *([] if found.reaches is None else [found.reaches]),
+              *(limit for band in found.bands.values() for limit in band)]
     values = np.concatenate(
         [values, *(table[["estimate", "ci_low", "ci_high"]].to_numpy(float).ravel() for table in found.marks.values())]
     )

@@ -98,11 +98,8 @@ def too_little_to_model(students: pd.DataFrame,  # from `students_of`
         return "all these students have the same score"
     if students[list(schema.factors)].nunique().max() < 2:
         return "these students are alike in all factors"
-    if (
-        schema.cluster
-        and 2 * students[schema.cluster].value_counts().max() > len(students)
-        and students[schema.cluster].nunique() > 1
-    ):
+    if (schema.cluster and 2 * students[schema.cluster].value_counts().max() > len(students)
+        and students[schema.cluster].nunique() > 1):
         return f"more than half of these students share one {words(schema.cluster)}"
     return None
 

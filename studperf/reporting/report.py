@@ -165,18 +165,14 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int,
     }
 
 # %% ../../nbs/6_reporting/report.ipynb #f0230719
-def together_content(
-    cohort: Cohort, regressions: dict[str, Regression], sentences: Sequence[str], table: pd.DataFrame, min_n: int
-) -> dict:
+def together_content(cohort: Cohort, regressions: dict[str, Regression], sentences: Sequence[str], table: pd.DataFrame,
+                     min_n: int) -> dict:
     "Return the section on all factors together; `sentences` are those on the regressions."
     met, met_tables, figures = interaction_parts(cohort, list(regressions), min_n)
     held, held_tables = covariates_part(cohort, regressions, table)
     joint, joint_tables = manova_part(cohort, list(regressions))
-    return {
-        "together": [*sentences, *held, *met, *joint],
-        "together_tables": held_tables + met_tables + joint_tables,
-        "together_figures": figures,
-    }
+    return {"together": [*sentences, *held, *met, *joint], "together_tables": held_tables + met_tables + joint_tables,
+            "together_figures": figures}
 
 # %% ../../nbs/6_reporting/report.ipynb #f0230721
 def mark_content(cohort: Cohort, scores: Sequence[str], marks: Mapping[str, float], min_n: int) -> dict:

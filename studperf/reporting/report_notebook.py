@@ -59,10 +59,8 @@ def _data_cells(cohort: Cohort, read: str, scores: list[str], title: str, min_n:
     "Return the cells that read the table and describe the scores."
     schema = "STUDENTS" if cohort.schema == STUDENTS else f"schema_from_dict({schema_to_dict(cohort.schema)!r})"
     return [
-        (
-            "markdown",
-            f"# {title}\n\nThe report's numbers, step by step. Change a cell and run it again. {GROUPS_CAUTION}",
-        ),
+        ("markdown",
+         f"# {title}\n\nThe report's numbers, step by step. Change a cell and run it again. {GROUPS_CAUTION}"),
         ("code", IMPORTS),
         ("markdown", "## The data\n\nThe Schema says what the columns are. Correct it if a column has the wrong role."),
         ("code", f"schema = {schema}\ncohort = {read}\ncohort"),
@@ -76,20 +74,14 @@ def _answer_cells(scores: list[str], vcov: str, min_n: int) -> list[tuple[str, s
     "Return the cells of the answer: the gaps, the ceiling and the means of each score."
     regressions = (f"regressions = {{score: regress(cohort, score, vcov={vcov!r}) for score in {scores!r}}}\n"
                    "widest = gaps(cohort, list(regressions), regressions=regressions)\nwidest")
-    return [
-        (
-            "markdown",
-            "## The answer\n\nHow far the highest group of each factor scores above the lowest, as it is "
-            "and adjusted for the other factors.",
-        ),
-        ("code", regressions),
-        ("code", "plot_forest(widest);"),
-        ("code", "ceiling(cohort, list(regressions))"),
-        *(
-            ("code", f"plot_gaps(cohort, {score!r}, regression=regressions[{score!r}], min_n={min_n});")
-            for score in scores
-        ),
-    ]
+    return [("markdown",
+             "## The answer\n\nHow far the highest group of each factor scores above the lowest, as it is "
+             "and adjusted for the other factors."),
+            ("code", regressions),
+            ("code", "plot_forest(widest);"),
+            ("code", "ceiling(cohort, list(regressions))"),
+            *(("code", f"plot_gaps(cohort, {score!r}, regression=regressions[{score!r}], min_n={min_n});")
+              for score in scores)]
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #5194419b
 def _factor_cells(cohort: Cohort, factor: str, scores: list[str], min_n: int) -> list[tuple[str, str]]:

@@ -40,12 +40,8 @@ UNBALANCED = 20  # the report warns if the largest group has so many times the s
 # %% ../../nbs/6_reporting/report_parts.ipynb #cc466128
 def data_sentences(cohort: Cohort, missing: pd.DataFrame, min_n: int) -> list[str]:
     "Return what was read, what is missing, and what to beware of."
-    return [
-        *_size_sentences(cohort),
-        *_missing_sentences(missing),
-        *_hidden_sentences(cohort, missing, min_n),
-        *_design_sentences(cohort, min_n),
-    ]
+    return [*_size_sentences(cohort), *_missing_sentences(missing), *_hidden_sentences(cohort, missing, min_n),
+            *_design_sentences(cohort, min_n)]
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #15f34b54
 def _size_sentences(cohort: Cohort) -> list[str]:
@@ -137,16 +133,11 @@ def role_rows(cohort: Cohort) -> pd.DataFrame:  # column, role, what
         (score, "score", schema.notes.get(score, "any number") if limits is None else f"{limits[0]:g} to {limits[1]:g}")
         for score, limits in schema.scores.items()
     ]
-    rows += [
-        (factor, "ordered factor" if factor in schema.ordered else "factor", _first(cohort.levels(factor)))
-        for factor in schema.factors
-    ]
+    rows += [(factor, "ordered factor" if factor in schema.ordered else "factor", _first(cohort.levels(factor)))
+             for factor in schema.factors]
     rows += [(name, "covariate", schema.notes.get(name, "")) for name in schema.covariates]
-    rows += [
-        (name, role, schema.notes.get(name, ""))
-        for name, role in ((schema.cluster, "cluster"), (schema.weight, "weight"))
-        if name
-    ]
+    rows += [(name, role, schema.notes.get(name, ""))
+             for name, role in ((schema.cluster, "cluster"), (schema.weight, "weight")) if name]
     rows += [(name, "left out", reason) for name, reason in schema.left_out.items()]
     return pd.DataFrame(rows, columns=["column", "role", "what"])
 
@@ -193,12 +184,8 @@ def has_few_rows(source: Any) -> bool:
     if isinstance(source, pd.DataFrame):
         return len(source) <= QUICK_ROWS and source.columns.is_unique
     path = Path(source) if isinstance(source, (str, Path)) else None
-    return bool(
-        path
-        and path.suffix.lower() in (".csv", ".tsv", *WORKBOOKS)
-        and path.is_file()
-        and path.stat().st_size <= QUICK_BYTES
-    )
+    return bool(path and path.suffix.lower() in (".csv", ".tsv", *WORKBOOKS) and path.is_file()
+                and path.stat().st_size <= QUICK_BYTES)
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #a7479f51
 def uncounted_rows(source: Any,  # as for `report`
@@ -217,22 +204,17 @@ OVERALL_HEADINGS = {"score": "Score", "statistic": "Welch's F", "df1": "df1", "d
                     "effect_low": "from", "effect_high": "to", "p_adjusted": "p (adjusted)"}
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #07425cc1
-def factor_part(
-    cohort: Cohort, factor: str, comparisons: pd.DataFrame, others: dict[str, pd.DataFrame], min_n: int
-) -> dict:
+def factor_part(cohort: Cohort, factor: str, comparisons: pd.DataFrame, others: dict[str, pd.DataFrame],
+                min_n: int) -> dict:
     "Return the section of one factor; `others` are the tables of gaps, pairs, ranks and spread."
     rows, scores = higher_first(comparisons[comparisons["factor"] == factor]), list(comparisons["score"].unique())
     own = {name: table[table["factor"] == factor] for name, table in others.items()}
     means = describe(cohort, scores, [factor]).dropna(subset=["factor"])
     strips = [strips_part(cohort, score, factor, min_n) for score in scores
               if cohort.scales[score].discrete and (means["n"][means["score"] == score] >= min_n).any()]
-    return {
-        "title": heading(factor),
-        "sentences": [_factor_text(row, own, means) for _, row in rows.iterrows()],
-        "checks": " ".join(agreement_sentences(rows, own["ranks"], own["spread"])),
-        "tables": _factor_tables(factor, rows, own["pairs"], means),
-        "strips": strips,
-    }
+    return {"title": heading(factor), "sentences": [_factor_text(row, own, means) for _, row in rows.iterrows()],
+            "checks": " ".join(agreement_sentences(rows, own["ranks"], own["spread"])),
+            "tables": _factor_tables(factor, rows, own["pairs"], means), "strips": strips}
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #e5522036
 def _factor_text(row: pd.Series, own: dict[str, pd.DataFrame], means: pd.DataFrame) -> str:
@@ -240,9 +222,8 @@ def _factor_text(row: pd.Series, own: dict[str, pd.DataFrame], means: pd.DataFra
     if pd.notna(row["group_a"]):
         text = difference_sentence(row)
     else:
-        text = spread_sentence(
-            row, means[means["score"] == row["score"]], own["pairs"][own["pairs"]["score"] == row["score"]]
-        )
+        text = spread_sentence(row, means[means["score"] == row["score"]],
+                               own["pairs"][own["pairs"]["score"] == row["score"]])
     table = own["gaps"]
     alike = table[(table["kind"] == "adjusted") & (table["score"] == row["score"])]
     return f"{text} {adjusted_sentence(alike.iloc[0])}" if len(alike) and pd.notna(row["p_value"]) else text
@@ -279,9 +260,8 @@ def robust_tests(
     regressions: dict[str, Regression],
 ) -> pd.DataFrame:  # a row per score and factor: as `Regression.tests`, with score and p_adjusted
     "Return the robust tests of every factor in every score, adjusted for their number by Holm's method."
-    tests = pd.concat(
-        [regression.tests.assign(score=score) for score, regression in regressions.items()], ignore_index=True
-    )
+    tests = pd.concat([regression.tests.assign(score=score) for score, regression in regressions.items()],
+                      ignore_index=True)
     tests = tests.drop_duplicates(["score", "term"], keep="last")  # the robust test comes after the plain one
     return tests.assign(p_adjusted=adjusted(tests["p_value"].to_numpy(), "holm"))
 
@@ -564,9 +544,8 @@ def _explained(regression: Regression) -> str:
 def above_ceiling(regressions: Mapping[str, Regression], ceilings: pd.DataFrame) -> list[str]:
     "Return a sentence on the scores where the additive model comes out above the ceiling."
     highest = ceilings.set_index("score")["ceiling"]
-    above = [
-        score for score, regression in regressions.items() if regression.adj_r2 > highest.get(score, np.nan) + 0.005
-    ]
+    above = [score
+             for score, regression in regressions.items() if regression.adj_r2 > highest.get(score, np.nan) + 0.005]
     if not above:
         return []
     return [f"In {enumerated([words(score) for score in above])}, the additive model explains more than "

@@ -15,10 +15,8 @@ from ..text import enumerated, named_group, p_text, points, signed, span_text, w
 
 # %% ../../nbs/6_reporting/sentences.ipynb #0cf1b312
 BEYOND_CHANCE = .05  # a difference with an adjusted p-value below this is called one beyond chance
-SIZES = {
-    "Hedges' g": (0.2, 0.5, 0.8),
-    "omega squared": (0.01, 0.06, 0.14),
-}  # Cohen (1988): lower limits of small, medium, large
+SIZES = {"Hedges' g": (0.2, 0.5, 0.8),
+         "omega squared": (0.01, 0.06, 0.14)}  # Cohen (1988): lower limits of small, medium, large
 
 # %% ../../nbs/6_reporting/sentences.ipynb #c0a57430
 def size_word(effect: float,  # may be negative
@@ -202,11 +200,9 @@ def agreement_sentences(rows: pd.DataFrame,  # of `compare`, for one factor
 # %% ../../nbs/6_reporting/sentences.ipynb #a1c0de07
 def _ranks_sentences(rows: pd.DataFrame, by_ranks: pd.DataFrame) -> list[str]:
     "Return whether tests on ranks agree with those on means, where both could be made."
-    both = (
-        rows[["score", "p_adjusted"]]
-        .merge(by_ranks[["score", "p_adjusted"]], on="score", suffixes=("", "_ranks"))
-        .dropna()
-    )
+    both = (rows[["score", "p_adjusted"]]
+            .merge(by_ranks[["score", "p_adjusted"]], on="score", suffixes=("", "_ranks"))
+            .dropna())
     if both.empty:
         return []
     apart = both[(both["p_adjusted"] < BEYOND_CHANCE) != (both["p_adjusted_ranks"] < BEYOND_CHANCE)]

@@ -184,11 +184,8 @@ def _read_levels(raw: pd.Series, name: str,
     place = {level: position for position, level in enumerate(levels)}
     values = np.array([place.get(text, -1) for text in texts] + [-1])[codes]
     read = pd.Categorical.from_codes(values, categories=list(levels), ordered=name in schema.ordered)
-    return (
-        pd.Series(read, name=name),
-        _faults(codes, misfits),
-        _count_spellings(codes, found, texts, misfits, name, schema),
-    )
+    return (pd.Series(read, name=name), _faults(codes, misfits),
+            _count_spellings(codes, found, texts, misfits, name, schema))
 
 # %% ../../nbs/1_rows/checking.ipynb #361acf38
 def _count_spellings(codes: np.ndarray, found: Sequence, texts: Sequence[str | None],

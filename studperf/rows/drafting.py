@@ -177,14 +177,10 @@ def _identifier(look: Look) -> Proposal | None:
 def _shared_group(look: Look) -> Proposal | None:
     "Schools, classes and the like, which students share."
     different = len(look.texts)
-    if (
-        different > MOST_LEVELS
-        and different <= look.n / 2
-        and (look.named("group") or (look.named("identifier") and look.is_whole))
-    ):
-        return Proposal(
-            "cluster", f"{different:,} groups that students share, who may resemble each other; errors allow for that"
-        )
+    if (different > MOST_LEVELS and different <= look.n / 2
+        and (look.named("group") or (look.named("identifier") and look.is_whole))):
+        return Proposal("cluster",
+                        f"{different:,} groups that students share, who may resemble each other; errors allow for that")
     return None
 
 # %% ../../nbs/1_rows/drafting.ipynb #93c75617
@@ -225,9 +221,8 @@ def _codes_or_texts(look: Look) -> Proposal | None:
 def _too_many(look: Look) -> Proposal:
     "What is left: texts that differ too much to be compared."
     if len(look.texts) <= MOST_LEVELS:
-        return Proposal(
-            "left out", f"{len(look.texts)} different values in {look.n} rows: hardly two students share one"
-        )
+        return Proposal("left out",
+                        f"{len(look.texts)} different values in {look.n} rows: hardly two students share one")
     return Proposal(
         "left out",
         f"{len(look.texts):,} different values are too many for a factor; put them into a few groups, or say "
@@ -393,9 +388,8 @@ def draft(
 # %% ../../nbs/1_rows/drafting.ipynb #96f3d400
 def _the_column(name: str, names: Sequence[str]) -> str:
     "The column that is meant: of this name, or of the only one that differs in case, spaces and punctuation alone."
-    found = [other for other in names if other == name] or [
-        other for other in names if normalized(other) == normalized(name)
-    ]
+    found = [other for other in names if other == name] or [other
+                                                            for other in names if normalized(other) == normalized(name)]
     if not found:
         raise ValueError(f"no column {name!r}; the table has {listed(names)}")
     if len(found) > 1:
@@ -406,12 +400,10 @@ def _the_column(name: str, names: Sequence[str]) -> str:
 def _proposed(look: Look, names: Sequence[str], seen: Mapping[bytes, str], scores: pd.DataFrame) -> Proposal:
     "What to take a column as that nobody has said anything of."
     if names.count(look.name) > 1:
-        return Proposal(
-            "left out", f"the table has {names.count(look.name)} columns of this name; rename them to use them"
-        )
-    if twin := next(
-        (other for other in names[: names.index(look.name)] if other.casefold() == look.name.casefold()), None
-    ):
+        return Proposal("left out",
+                        f"the table has {names.count(look.name)} columns of this name; rename them to use them")
+    if twin := next((other for other in names[: names.index(look.name)] if other.casefold() == look.name.casefold()),
+                    None):
         return Proposal("left out", f"its name differs from {twin!r} in case alone; rename it to use it")
     if repeated := (look.n >= MOST_LEVELS and len(look.texts) > 1 and _repeats(look, seen)):
         return repeated
@@ -423,10 +415,8 @@ def _as_score(look: Look) -> Proposal:
     recode, odd = _marks(look)
     if not look.is_numeric and not (~np.isnan(look.numbers)).any():
         raise ValueError(f"column {look.name!r}: found no number in it, expected scores")
-    said = (
-        f"{_range(look)}; give the limits of the scale{_likely_scale(look)}, so that impossible values are found"
-        + _recode_words(look, recode)
-    )
+    said = (f"{_range(look)}; give the limits of the scale{_likely_scale(look)}, so that impossible values are found"
+            + _recode_words(look, recode))
     return Proposal("score", said + (f"; correct what is no number: {_some_texts(odd)}" if odd else ""), recode=recode)
 
 # %% ../../nbs/1_rows/drafting.ipynb #a7ddb68b

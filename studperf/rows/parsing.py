@@ -278,9 +278,8 @@ def _sheet_rows(content: bytes, limits: ReadLimits) -> tuple[list[list], int]:  
         return [], 1
     _check_columns(sheet.width, limits, "the file")
     rows = sheet.to_python(nrows=limits.rows and limits.rows + 2)
-    return [
-        [int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in row] for row in rows
-    ], sheet.start[0] + 1
+    return [[int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in row]
+            for row in rows], sheet.start[0] + 1
 
 # %% ../../nbs/1_rows/parsing.ipynb #e6cdf672
 TEXT_ENDS = (".csv", ".tsv", ".txt")
@@ -308,13 +307,9 @@ def check_name(name: str, source: str) -> None:
 def unpacked(content: bytes, *, name: str = "", limits: ReadLimits = NO_LIMITS, source: str) -> bytes:
     "Return what a .gz file holds, and any other file as it is; raise DataError if it is too large or damaged."
     if limits.bytes and len(content) > limits.bytes:
-        raise DataError(
-            source,
-            [
-                f"the file has {len(content) / 1e6:.1f} MB, at most {limits.bytes / 1e6:.0f} MB can be "
-                "read; leave out columns or rows"
-            ],
-        )
+        raise DataError(source,
+                        [f"the file has {len(content) / 1e6:.1f} MB, at most {limits.bytes / 1e6:.0f} MB can be "
+                         "read; leave out columns or rows"])
     if not content.startswith(b"\x1f\x8b") and not name.lower().endswith(".gz"):
         return content
     try:

@@ -43,19 +43,8 @@ def partial_products(
     )
 
 # %% ../../nbs/3_statistics/correlations.ipynb #2e7fbfb9
-CORRELATION_COLUMNS = (
-    "score_a",
-    "score_b",
-    "factor",
-    "level",
-    "given",
-    "n",
-    "estimate",
-    "ci_low",
-    "ci_high",
-    "conf_level",
-    "method",
-)
+CORRELATION_COLUMNS = ("score_a", "score_b", "factor", "level", "given", "n", "estimate", "ci_low", "ci_high",
+                       "conf_level", "method")
 
 # %% ../../nbs/3_statistics/correlations.ipynb #6bbec5f3
 def correlations(cohort: Any,  # a Cohort, or the students' rows: a frame or file that `Cohort.summarize` takes

@@ -62,9 +62,8 @@ def _gap_fits(cohort: Cohort, score: str, factor: str, others: Sequence[str]) ->
 def _part_rows(fit: Fit, factor: str, terms: Sequence[str], conf_level: float) -> pd.DataFrame:
     "Return the part of these terms in each gap, with intervals."
     estimate, std_error, single = gap_parts(fit, factor, terms)
-    method = np.where(
-        std_error > 0, "Gelbach decomposition, HC3 errors", "no standard error: nothing varies in this part"
-    )
+    method = np.where(std_error > 0, "Gelbach decomposition, HC3 errors",
+                      "no standard error: nothing varies in this part")
     method = np.where(single, "no standard error: it rests on a single student", method)
     std_error = np.where(single | (std_error == 0) | bool(fit.no_errors), np.nan, std_error)
     margin = stdtrit(fit.df_errors, (1 + conf_level) / 2) * std_error

@@ -164,10 +164,8 @@ def counted_values(
         counts = cohort.value_counts(score)
         return {None: (counts["value"].to_numpy(), counts["count"].to_numpy())} if len(counts) else {}
     found = level_counts(cohort, score, factor)
-    return {
-        level: (found.values[students > 0], students[students > 0])
-        for level, students in zip(found.levels, found.counts, strict=True)
-    }
+    return {level: (found.values[students > 0], students[students > 0])
+            for level, students in zip(found.levels, found.counts, strict=True)}
 
 # %% ../../nbs/3_statistics/description.ipynb #7af05f4f
 @dataclass(frozen=True)
@@ -234,9 +232,8 @@ def histogram_edges(
                  for limit, found in zip(limits or (None, None), (values.min(), values.max()), strict=True))
     width = _bin_width(low, high)
     high = max(high, (np.floor(low / width) + 1) * width)  # a constant needs one bin, too
-    return np.round(
-        np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width, 10
-    )  # .3 is no .30000000000000004
+    return np.round(np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width,
+                    10)  # .3 is no .30000000000000004
 
 # %% ../../nbs/3_statistics/description.ipynb #4e917ab2
 def _bin_width(low: float, high: float) -> float:

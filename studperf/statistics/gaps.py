@@ -100,8 +100,7 @@ def gaps_beside(table: pd.DataFrame,  # from `gaps`
         for pair in adjusted_pairs(regressions[score]).itertuples():
             every_pair[score, pair.factor, pair.group_a, pair.group_b] = pair.estimate, pair.ci_low, pair.ci_high
             every_pair[score, pair.factor, pair.group_b, pair.group_a] = -pair.estimate, -pair.ci_high, -pair.ci_low
-    found = [
-        every_pair.get((row.score, row.factor, row.group_a, row.group_b), (np.nan,) * 3) for row in rows.itertuples()
-    ]
+    found = [every_pair.get((row.score, row.factor, row.group_a, row.group_b), (np.nan,) * 3)
+             for row in rows.itertuples()]
     kept = rows[["score", "factor", "group_a", "group_b", "gap", "conf_level"]].reset_index(drop=True)
     return kept.join(pd.DataFrame(found, columns=["estimate", "ci_low", "ci_high"], dtype=float))

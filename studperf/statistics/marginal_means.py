@@ -35,13 +35,9 @@ def level_differences(design: Design,
                       ) -> np.ndarray:  # (pairs of levels, p)
     "Return the weights of the coefficients in the difference of each two levels, averaged over the other factors."
     count = len(design.factors[factor])
-    of_level = design.matrix(
-        {
-            name: np.eye(count) if name == factor else np.full((count, len(known)), 1 / len(known))
-            for name, known in design.factors.items()
-        },
-        np.tile(list(design.numbers.values()), (count, 1)),
-    )
+    of_level = design.matrix({name: np.eye(count) if name == factor else np.full((count, len(known)), 1 / len(known))
+                              for name, known in design.factors.items()},
+                             np.tile(list(design.numbers.values()), (count, 1)))
     return np.reshape([of_level[a] - of_level[b] for a, b in combinations(range(count), 2)], (-1, of_level.shape[1]))
 
 # %% ../../nbs/3_statistics/marginal_means.ipynb #3ba21839

@@ -310,9 +310,8 @@ def mark_counts(cohort: Cohort, score: str, mark: float, factors: Sequence[str])
     cluster = cohort.schema.cluster
     table = reached_counts(cohort, score, mark, [*factors, *([cluster] if cluster else [])])
     found = {factor: table[factor].astype(str) for factor in factors}
-    present = {
-        factor: tuple(level for level in cohort.levels(factor) if level in set(own)) for factor, own in found.items()
-    }
+    present = {factor: tuple(level for level in cohort.levels(factor) if level in set(own))
+               for factor, own in found.items()}
     places = {factor: [present[factor].index(level) for level in own] for factor, own in found.items()}
     codes = pd.DataFrame(places, index=table.index, dtype=int)
     numbers = pd.factorize(table[cluster])[0] if cluster else None

@@ -54,9 +54,8 @@ def needed_n(difference: float,  # points
 
     fewest = np.log(2 / share.min(axis=1))
     most = _beyond(missed, fewest + 1, target)
-    found = np.where(
-        missed(fewest) <= 1 - target, fewest, bisect(missed, np.full(len(share), 1 - target), fewest, most)
-    )
+    found = np.where(missed(fewest) <= 1 - target, fewest,
+                     bisect(missed, np.full(len(share), 1 - target), fewest, most))
     return np.ceil(np.exp(found) * (1 - 1e-12))
 
 # %% ../../nbs/3_statistics/planning.ipynb #80335baf

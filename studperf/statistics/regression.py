@@ -112,9 +112,8 @@ def expected_scores(regression: "Regression",  # from `regress`
     """
     design, given = regression.estimates.fit.rows.design, as_frame(frame)
     schema = regression.schema.only([*design.factors, *design.numbers])
-    schema = replace(
-        schema, factors=dict(design.factors), scores=dict.fromkeys(schema.scores), weight=None, cluster=None
-    )
+    schema = replace(schema, factors=dict(design.factors), scores=dict.fromkeys(schema.scores), weight=None,
+                     cluster=None)
     checked = check_table(given, schema, warn=False)
     matrix = design.matrix(level_shares(checked, design.factors), checked[list(design.numbers)].to_numpy(float))
     table = regression.estimates.of(matrix, "")[["estimate", "std_error", "ci_low", "ci_high"]]

@@ -34,11 +34,8 @@ def test_rows(estimates: Estimates, terms: Sequence[str]) -> tuple[list[dict[str
     plain = (
         [] if fit.rows.squared else [{"term": term} | _plain_test(fit, *found) for term, found in directions.items()]
     )
-    robust = (
-        []
-        if estimates.vcov == "classical"
-        else [{"term": term} | _robust_test(estimates, *found) for term, found in directions.items()]
-    )
+    robust = ([] if estimates.vcov == "classical"
+              else [{"term": term} | _robust_test(estimates, *found) for term, found in directions.items()])
     return plain, robust
 
 # %% ../../nbs/3_statistics/term_tests.ipynb #8f77df58

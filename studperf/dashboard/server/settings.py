@@ -49,13 +49,9 @@ def dashboard_environment(scratch: str,  # folder for temporary files
     "Return the environment variables for the server and its kernels."
     assets = str(files("studperf") / "assets")  # holds the page's template and the kernel's command
     jupyter = {f"JUPYTER_{name}_DIR": str(Path(scratch, name.lower())) for name in ("CONFIG", "DATA", "RUNTIME")}
-    return {
-        "JUPYTER_PATH": os.pathsep.join(filter(None, [assets, os.environ.get("JUPYTER_PATH")])),
-        "IPYTHONDIR": scratch,
-        **jupyter,
-        FACTS_VARIABLE: str(Path(scratch, "facts.json")),
-        "JUPYTER_WIDGETS_ECHO": "0",
-    }  # a page knows what it just said
+    return {"JUPYTER_PATH": os.pathsep.join(filter(None, [assets, os.environ.get("JUPYTER_PATH")])),
+            "IPYTHONDIR": scratch, **jupyter, FACTS_VARIABLE: str(Path(scratch, "facts.json")),
+            "JUPYTER_WIDGETS_ECHO": "0"}  # a page knows what it just said
 
 # %% ../../../nbs/7_dashboard/server/settings.ipynb #791bf628
 def port_problem(port: int,
