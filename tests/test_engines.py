@@ -323,7 +323,7 @@ def test_a_text_for_no_value_is_missing_at_every_door(text, tmp_path):
     schema = Schema(["class"], ["exam"])
     small = Cohort.summarize(tmp_path / "exams.csv", schema)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("studperf.cohort.summarizing.SMALL", 0)  # by DuckDB, too
+        patch.setattr("studperf.cohort.summarizing.SMALL_FILE", 0)  # by DuckDB, too
         assert Cohort.summarize(tmp_path / "exams.csv", schema) == small
     assert (small.n, small.moments(["exam"]).n.tolist()) == (2, [1])
 

@@ -270,8 +270,8 @@ def predicted(predictor, path, out):
 
 def fast(monkeypatch):
     """Small files, too, take the fast path."""
-    monkeypatch.setattr(cohort_module, "SMALL", 0)
-    monkeypatch.setattr(files, "SMALL", 0)
+    monkeypatch.setattr(cohort_module, "SMALL_FILE", 0)
+    monkeypatch.setattr(files, "SMALL_FILE", 0)
 
 
 def regrouped(problems):

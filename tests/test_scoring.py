@@ -56,7 +56,7 @@ def with_numbers():
 @pytest.fixture(params=["database", "batches", "memory"])
 def way(request, monkeypatch):
     """Each way, though the rule would choose another."""
-    monkeypatch.setattr(files, "SMALL", 10**9 if request.param == "memory" else 0)
+    monkeypatch.setattr(files, "SMALL_FILE", 10**9 if request.param == "memory" else 0)
     if request.param == "batches":
         monkeypatch.setattr(files, "MOST_COMBINATIONS", 0)
         monkeypatch.setattr(files, "BATCH", 150)
@@ -267,7 +267,7 @@ def test_predictions_are_clipped_to_the_scores_limits(tmp_path):
 
 
 def test_what_duckdb_cannot_read_is_loaded(additive, students, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "SMALL", 0)
+    monkeypatch.setattr(files, "SMALL_FILE", 0)
     rows = students.assign(name="Zoë")
     (tmp_path / "latin.csv").write_bytes(rows.to_csv(index=False).encode("cp1252"))
     with pytest.warns(DataWarning, match="read as Windows-1252"):
