@@ -14,7 +14,7 @@ import pytest
 
 from studperf import STUDENTS, Cohort, DataError, DataWarning, fit_predictor, load_students, report, simulate_students
 from studperf.prediction import files
-from studperf import cohort as cohort_module
+from studperf.cohort import summarizing
 from studperf.dashboard.class_list import CLASS_LIST_LIMITS, predict_class, read_class_list
 from studperf.dashboard.preparing import facts_of
 from studperf.dashboard.predictor import PredictorWidget
@@ -270,7 +270,7 @@ def predicted(predictor, path, out):
 
 def fast(monkeypatch):
     """Small files, too, take the fast path."""
-    monkeypatch.setattr(cohort_module, "SMALL_FILE", 0)
+    monkeypatch.setattr(summarizing, "SMALL_FILE", 0)
     monkeypatch.setattr(files, "SMALL_FILE", 0)
 
 
@@ -325,7 +325,7 @@ def expected_of(predictor, rows):
 
 def same_on_the_page(table, page, loaded, expected):
     """The page predicts for the rows without a fault; what it refuses, the loader refuses in the same words."""
-    found = table if table.problems else asked(predict_class, page, table.rows, "math")
+    found = table if table.problems else asked(predict_class, page.facts, table.rows, "math")
     if found.problems:  # a whole file
         whole = [problem for problem in loaded.problems if not re.match(r"rows? \d+(, \d+)*( and \d+ more)?, column|row \d+: found \d", problem)]
         assert found.problems == whole

@@ -28,7 +28,7 @@ from ..rows.values import DataError
 COHORT_FORMAT = b"studperf.cohort"
 
 # %% ../../nbs/2_cohort/cohort_file.ipynb #b7c14f96
-def save_cohort(cohort: CohortData,
+def save_cohort(cohort: CohortData,  # the Cohort itself
                 path: str | Path,  # the Parquet file to write; an existing one is replaced
                 ) -> None:
     """Write the Cohort to a Parquet file, whole or not at all.
@@ -36,6 +36,7 @@ def save_cohort(cohort: CohortData,
     Parameters
     ----------
     cohort : CohortData
+        the Cohort itself
     path : str | Path
         the Parquet file to write; an existing one is replaced
     """

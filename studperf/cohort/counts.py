@@ -18,7 +18,7 @@ from .grouping import added_up
 from .units import MOST_VALUES
 
 # %% ../../nbs/2_cohort/counts.ipynb #162a1279
-def value_counts(cohort: CohortData,
+def value_counts(cohort: CohortData,  # the Cohort itself
                  score: str,  # a discrete score
                  by: Sequence[str] = (),  # factors or the cluster; (): all students in one group
                  ) -> pd.DataFrame:  # the groups' levels, then value (points) and count (students), sorted
@@ -27,6 +27,7 @@ def value_counts(cohort: CohortData,
     Parameters
     ----------
     cohort : CohortData
+        the Cohort itself
     score : str
         a discrete score
     by : Sequence[str] = ()

@@ -61,7 +61,7 @@ class Moments:
 
 # %% ../../nbs/2_cohort/moments.ipynb #81831646
 def moments(
-    cohort: CohortData,
+    cohort: CohortData,  # the Cohort itself
     columns: Sequence[str],  # p numeric columns; students who lack one of them do not count
     by: Sequence[str] = (),  # factors or the cluster, whose levels make G groups of students; (): one group of all
     *,
@@ -74,6 +74,7 @@ def moments(
     Parameters
     ----------
     cohort : CohortData
+        the Cohort itself
     columns : Sequence[str]
         p numeric columns; students who lack one of them do not count
     by : Sequence[str] = ()

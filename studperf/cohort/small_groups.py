@@ -163,7 +163,7 @@ def _not_found_by_subtraction(cohort: CohortData, cells: pd.DataFrame, min_n: in
     return keep
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #1505ca11
-def suppress(cohort: CohortData,
+def suppress(cohort: CohortData,  # the Cohort itself
              *,
              min_n: int = LEAST_SHOWN,  # students of the smallest cell that is kept
              counts: bool = True,  # keep the value counts, of which quantiles, rank tests and histograms are made?
@@ -173,6 +173,7 @@ def suppress(cohort: CohortData,
     Parameters
     ----------
     cohort : CohortData
+        the Cohort itself
     min_n : int = LEAST_SHOWN
         students of the smallest cell that is kept
     counts : bool = True

@@ -20,7 +20,7 @@ from .values import is_made_of, is_reserved, normalized
 from ..text import listed, quoted_names
 
 # %% ../../nbs/1_rows/schema.ipynb #f6839380
-def only_columns(schema: "Schema",
+def only_columns(schema: "Schema",  # the Schema itself
                  names: Iterable[str],  # the columns to keep
                  ) -> "Schema":  # a new one, its columns in the same order
     """Return the same Schema with these columns alone.
@@ -28,6 +28,7 @@ def only_columns(schema: "Schema",
     Parameters
     ----------
     schema : Schema
+        the Schema itself
     names : Iterable[str]
         the columns to keep
 
@@ -76,7 +77,7 @@ def roles_table(schema: "Schema",
     return pd.DataFrame([(*row, reasons.get(row[0], "")) for row in rows], columns=["column", "role", "what", "note"])
 
 # %% ../../nbs/1_rows/schema.ipynb #542a89a5
-def write_toml(schema: "Schema",
+def write_toml(schema: "Schema",  # the Schema itself
                path: str | Path,  # the TOML file to write; an existing one is replaced
                ) -> None:
     """Write the Schema to a TOML file, whole or not at all.
@@ -84,6 +85,7 @@ def write_toml(schema: "Schema",
     Parameters
     ----------
     schema : Schema
+        the Schema itself
     path : str | Path
         the TOML file to write; an existing one is replaced
     """
@@ -330,7 +332,7 @@ def match_columns(names: Sequence[str],  # the table's column names, in order
                   ) -> tuple[dict[str, str], list[str]]:  # (name in the Schema: name in the table), problems
     "Find each column of the Schema among a table's names."
     names = [str(name) for name in names]
-    found, problems = {}, []
+    found, problems, shown = {}, [], names
     for name in schema.columns:
         known = {normalized(other) for other in (name, *schema.aliases.get(name, ()))}
         candidates = [name] if name in names else [other for other in names if normalized(other) in known]
@@ -343,20 +345,24 @@ def match_columns(names: Sequence[str],  # the table's column names, in order
         elif positions:
             found[name] = candidates[0]
         elif name not in optional:
-            problems.append(_missing_column(name, names, schema))
+            problems.append(_missing_column(name, shown, schema))
+            shown = []  # one list of the table's columns is enough
     return found, problems
 
 # %% ../../nbs/1_rows/schema.ipynb #ba256bf3
 MOST_NAMED = 12  # columns of a table that a message lists
 
 # %% ../../nbs/1_rows/schema.ipynb #1ee77d87
-def _missing_column(name: str, names: Sequence[str], schema: Schema) -> str:
+def _missing_column(name: str,
+                    shown: Sequence[str],  # the table's column names; none: they were named before
+                    schema: Schema) -> str:
     "Return what to do about a column that a table lacks."
     role = "score" if name in schema.scores else "factor" if name in schema.factors else "column"
     also = f" (also known as {listed(schema.aliases[name])})" if schema.aliases.get(name) else ""
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return (f"column {name!r}: not found, expected a {role} of this name{also}; the table has "
-            f"{quoted_names(names[:MOST_NAMED])}{more}; rename the column that holds it, or leave it out of the Schema")
+    more = f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
+    has = f"; the table has {quoted_names(shown[:MOST_NAMED])}{more}" if shown else ""
+    return (f"column {name!r}: not found, expected a {role} of this name{also}{has}; rename the column that holds it, "
+            "or leave it out of the Schema")
 
 # %% ../../nbs/1_rows/schema.ipynb #736b6553
 def schema_to_dict(schema: Schema) -> dict:  # of texts, numbers and lists alone
