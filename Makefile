@@ -27,12 +27,12 @@ test bench check: export MPLBACKEND := agg
 test check: export OMP_NUM_THREADS := 1
 test check: export OPENBLAS_NUM_THREADS := 1
 test check: export LOKY_MAX_CPU_COUNT := 1
-test: .venv/.installed-dev  ## run everything that must be green (about 40 minutes with two cores)
+test: .venv/.installed-dev  ## run everything that must be green (about 15 minutes with two cores)
 	@echo "1 of 4: ruff and import-linter (seconds)"
 	@$(MAKE) --no-print-directory lint
 	@echo "2 of 4: is studperf/ what the notebooks export? (seconds)"
 	@$(BIN)/python -m pytest -q tests/test_repo.py -k modules_are_exported
-	@echo "3 of 4: do the notebooks run, do their assertions hold, and are their outputs what is committed? (about 6 minutes)"
+	@echo "3 of 4: do the notebooks run, do their assertions hold, and are their outputs what is committed? (about 4 minutes)"
 	@$(BIN)/python tools/run_nbs.py --check
 	@echo "4 of 4: tests/ (about half an hour)"
 	@$(BIN)/python -m pytest tests -n 2 --dist loadfile --no-loadscope-reorder
@@ -44,7 +44,7 @@ lint: .venv/.installed-dev  ## look for bugs with ruff, for long lines, and for 
 	@$(BIN)/ruff check --quiet studperf tests tools benchmarks
 	@if [ -d studperf/rows ]; then $(BIN)/ruff check --quiet --select E501 studperf && $(BIN)/lint-imports --no-logo; fi
 
-prepare: .venv/.installed-dev  ## after edits, export the modules, run the notebooks that a change can have touched, build what is built from them (up to 6 minutes); every notebook: make prepare ALL=1
+prepare: .venv/.installed-dev  ## after edits, export the modules, run the notebooks that a change can have touched, build what is built from them (up to 4 minutes); every notebook: make prepare ALL=1
 	@$(BIN)/python tools/export.py
 	@cp nbs/dashboard.ipynb studperf/assets/  # what the package serves
 	@$(BIN)/python tools/build_names.py

@@ -234,7 +234,7 @@ def train(file: Table = None, target: TargetScore = "math", inputs: InputColumns
     "Fit a predictor, audit it, save or publish it."
     if registry is None:
         if name or note:
-            raise ValueError("--name and --note need --registry ADDRESS; give it, too")
+            raise ValueError("add --registry ADDRESS: --name and --note are only for a registry")
         out = out or Path(f"{target}.studperf")
     if out:
         check_output(out, file, schema, kinds=(".studperf",))

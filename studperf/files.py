@@ -20,7 +20,7 @@ def whole_file(path: str | Path,  # replaced if it exists
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{given}: the folder {str(Path(given).parent)!r} does not exist; make it first")
     if path.exists() and not path.is_file():
-        raise FileExistsError(f"{given}: is no ordinary file, so it is not replaced; give another name")
+        raise FileExistsError(f"{given}: not an ordinary file, so it is not replaced; give another name")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary

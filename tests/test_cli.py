@@ -149,7 +149,7 @@ MISTAKES = {
     "a workbook that is none": (["report", "fake.xlsx"], "fake.xlsx"),
     "the output is the input": (["compare", "students.csv", "--out", "students.csv"], "is the file that is read"),
     "the output is the model": (["predict", "m.csv", "students.csv", "--out", "m.csv"], "is the file that is read"),
-    "the output is a folder": (["simulate", "--out", "folder.csv"], "is no ordinary file"),
+    "the output is a folder": (["simulate", "--out", "folder.csv"], "not an ordinary file"),
     "the output is named like another kind": (["simulate", "--out", "students.xlsx"], "must end in .csv or .parquet"),
     "two tables of a database": (["summarize", "pupils", "more", "--database", "sqlite://"], "give one table or query"),
     "a table that the database lacks": (["summarize", "nobody", "--database", "sqlite://"], "the database: 1 problem"),

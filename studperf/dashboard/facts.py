@@ -69,7 +69,7 @@ class GroupErrors:
     coverage : float
         share of students whose score lay within the 90% interval
     flagged : bool
-        is an error larger than chance explains?
+        True if its error is larger than chance explains
     """
     factor: str
     level: str
@@ -77,7 +77,7 @@ class GroupErrors:
     bias: float  # points: mean of score minus prediction
     mae: float  # points: mean absolute error
     coverage: float  # share of students whose score lay within the 90% interval
-    flagged: bool  # is an error larger than chance explains?
+    flagged: bool  # True if its error is larger than chance explains
 
 # %% ../../nbs/7_dashboard/facts.ipynb #50583640
 @dataclass(frozen=True)

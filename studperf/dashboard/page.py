@@ -101,11 +101,14 @@ class FormCard:
     Parameters
     ----------
     form : Form
+        the controls of the question
     row : widgets.Widget
-        row: what is below the controls
+        what is below the controls
     """
 
-    def __init__(self, form: Form, row: widgets.Widget):  # row: what is below the controls
+    def __init__(self,
+                 form: Form,  # the controls of the question
+                 row: widgets.Widget):  # what is below the controls
         known = [score.widget for score in form.others.values()]
         heading = html(value="<h2>What is known of the student</h2>")
         hint = '<p class="sp-hint">A known score usually makes the range narrower.</p>'
@@ -188,11 +191,14 @@ class SecondStudent:
     Parameters
     ----------
     facts : Facts
+        what the page knows
     changed : Callable
-        changed: called when a control changes
+        called when a control changes
     """
 
-    def __init__(self, facts: Facts, changed: Callable):  # changed: called when a control changes
+    def __init__(self,
+                 facts: Facts,  # what the page knows
+                 changed: Callable):  # called when a control changes
         self.facts, self.changed = facts, changed
         self.widget, self.controls = box(looks="sp-group sp-second"), {}
 
@@ -214,11 +220,14 @@ class ClassListPart:
     Parameters
     ----------
     facts : Facts
+        what the page knows
     changed : Callable
-        changed: called when a file was read
+        called when a file was read
     """
 
-    def __init__(self, facts: Facts, changed: Callable):  # changed: called when a file was read
+    def __init__(self,
+                 facts: Facts,  # what the page knows
+                 changed: Callable):  # called when a file was read
         self.facts, self.changed, self.table, self.problem = facts, changed, None, ""
         self.upload = made(widgets.FileUpload, "sp-upload", accept=".csv,.tsv,.txt,.xlsx", multiple=False,
                            description="Choose a file", icon="", tooltip="")

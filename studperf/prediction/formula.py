@@ -15,7 +15,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 # %% ../../nbs/4_prediction/formula.ipynb #39caaa5d
-MOST_RESIDUALS = 2001  # of more, so many quantiles are kept
+MOST_RESIDUALS = 2001  # of more residuals, this many quantiles are kept
 
 # %% ../../nbs/4_prediction/formula.ipynb #f8e4ed12
 @dataclass(frozen=True)
@@ -302,6 +302,7 @@ class Formula:
     constant : float
         points
     points : Mapping[str, Mapping[str | None, float]]
+        factor: level: points; None: missing, if that was learned
     slopes : Mapping[str, tuple[float, float]]
         number: points for each unit, and the mean, where it adds nothing
     missing : Mapping[str, float]
@@ -321,9 +322,7 @@ class Formula:
     """
     target: str  # the score
     constant: float  # points
-    points: Mapping[
-        str, Mapping[str | None, float]
-    ]  # factor: level: points; None: missing, if the model has learned it
+    points: Mapping[str, Mapping[str | None, float]]  # factor: level: points; None: missing, if that was learned
     slopes: Mapping[str, tuple[float, float]]  # number: points for each unit, and the mean, where it adds nothing
     missing: Mapping[str, float]  # number: points where it is missing, if the model has learned it
     table: Mapping[tuple, float] | None  # one level of each factor: points; None: the levels add up

@@ -134,7 +134,7 @@ def _share_words(row: Any, several: bool) -> str:
 def marks_of(mark: float | Mapping[str, float] | None,  # as for `report`
              scores: Sequence[str],  # of the Schema
              ) -> dict[str, float]:  # score: points
-    "Return the mark of each score; raise ValueError for a score that is none, and for a mark that is no number."
+    "Return the mark of each score; raise ValueError for a name that is not a score, or a mark that is not a number."
     marks = {} if mark is None else dict(mark) if isinstance(mark, Mapping) else dict.fromkeys(scores, mark)
     if strangers := [score for score in marks if score not in scores]:
         raise ValueError(f"mark: found {listed(strangers)}, expected scores of the table: {listed(scores)}")

@@ -118,7 +118,7 @@ def _from_to(low: float, high: float, start: float, end: float) -> tuple[float, 
     return place_on(low, high, start), round(place_on(low, high, end) - place_on(low, high, start), 2)
 
 # %% ../../nbs/6_reporting/page_parts.ipynb #92a19682
-def table_part(table: pd.DataFrame,  # a row per row
+def table_part(table: pd.DataFrame,  # each of its rows becomes a row
                caption: str,
                headings: Mapping[str, str],  # column: its heading, in order; other columns are left out
                digits: int = 1,  # after the point

@@ -37,7 +37,7 @@ def adjusted(p_values: np.ndarray,  # (m,) NaN where nothing was tested
 # %% ../../nbs/3_statistics/multiplicity.ipynb #dccc2b16
 @contextmanager
 def _quick_collection() -> Iterator[None]:
-    "Let a garbage collection pass over all objects there are: `multipletests` asks for one with Holm's method."
+    "Keep a garbage collection short: `multipletests` runs a full one for Holm's method."
     frozen = gc.get_freeze_count() > 0  # by the caller, who wants it to stay so
     if not frozen:
         gc.freeze()

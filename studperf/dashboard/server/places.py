@@ -74,11 +74,13 @@ class Places:
     Parameters
     ----------
     kernels : Any
+        Voila's manager of kernels
     limits : Limits
-        kernels: Voila's manager
     """
 
-    def __init__(self, kernels: Any, limits: Limits):  # kernels: Voila's manager
+    def __init__(self,
+                 kernels: Any,  # Voila's manager of kernels
+                 limits: Limits):
         self.kernels, self.limits, self.queue, self.start = kernels, limits, KernelQueue(), PageStart()
         self.listening: dict[str, set] = {}  # kernel: websockets of its page
         self.heard: dict[str, float] = {}  # kernel: when its page was last connected
