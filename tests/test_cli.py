@@ -136,7 +136,7 @@ MISTAKES = {
     "no such option": (["compare", "--levle", ".9"], "No such option"),
     "no such target": (["train", "--target", "physics"], "expected one of the scores 'math', 'reading', 'writing'"),
     "no such model": (["train", "--model", "magic"], "found 'magic', expected one of"),
-    "a name without a registry": (["train", "--name", "math"], "need --registry ADDRESS"),
+    "a name without a registry": (["train", "--name", "math"], "add --registry ADDRESS"),
     "a predictor of another ending": (["train", "--out", "math.csv"], "the name must end in .studperf"),
     "a registry that holds nothing": (["predict", "folder.csv#math", "students.csv"], "found no version of 'math'"),
     "a version that is no number": (["predict", "folder.csv#math@new", "students.csv"], "expected a whole number"),
