@@ -360,13 +360,16 @@ def _r_squared(y: pd.Series, x: pd.DataFrame) -> float:
 # %% ../../nbs/1_rows/drafting.ipynb #e17b4c13
 def draft(
     frame: pd.DataFrame,  # your own table; its numbers may be texts
-    scores: Sequence[str],  # the columns to compare
+    scores: Sequence[str] | None = None,  # the columns to compare; None: those that look like scores
     *,
     factors: Sequence[str] = (),
     covariates: Sequence[str] = (),
     left_out: Sequence[str] = (),  # what you know better
     weight: str | None = None,
     cluster: str | None = None,
+    limits: Mapping[str, tuple[float, float]] | tuple[float, float] | None = None,  # of the scores
+    lowest_best: Sequence[str] | bool | None = None,  # scores; True: all; None: what they look like
+    people: str | None = None,  # what a row is; None: what the table looks like
 ) -> dict:  # the arguments of a Schema
     "Draft what a Schema says of a table; raise ValueError if a column that you name is missing, or is there twice."
     names = [str(name) for name in frame.columns]
