@@ -172,7 +172,8 @@ def _codes_or_texts(look: Look) -> Proposal | None:
         return None
     said = f"{len(levels)} levels: {some_texts(levels)}" + recode_words(look, recode)
     if order := _known_order(look, levels):
-        return Proposal("factor", said + "; they have an order", order, recode)
+        return Proposal("factor", f"{len(order)} levels in order: {some_texts(order)}" + recode_words(look, recode), order,
+                        recode)
     if not (look.is_numeric and look.is_whole and all(map(is_number, levels))):
         hint = (
             "; if they have an order, list them lowest first and name the column in ordered"
@@ -293,7 +294,7 @@ def _is_further_score(look: Look, values: pd.Series, score: pd.Series, name: str
     if not (values.between(score.min(), score.max()).all() and np.ptp(values) >= .5 * np.ptp(score) and r >= .5):
         return False
     same_stem = bool(stem_of(name)) and stem_of(look.name) == stem_of(name)
-    return not look.named("earlier", "quantity") and (r >= .85 or same_stem or look.named("score", "subject"))
+    return not look.named("earlier", "quantity") and (r >= .7 or same_stem or look.named("score", "subject"))
 
 # %% ../../nbs/1_rows/drafting.ipynb #175cd070
 def _levels_follow(look: Look, scores: pd.DataFrame) -> Proposal | None:
