@@ -79,7 +79,7 @@ class CohortData:
             For an unknown factor.
         """
         require_names([factor], tuple(self.schema.factors), "factor")
-        return list(self._once(("levels", factor), lambda: _occurring(self.cells[factor].array)))
+        return list(self._once(("levels", factor), lambda: occurring_levels(self.cells[factor].array)))
 
     def has(self,
             column: str,  # a factor, the cluster or a numeric column
@@ -107,9 +107,9 @@ class CohortData:
         return self._asked[question]
 
 # %% ../../nbs/2_cohort/cells.ipynb #occurr01
-def _occurring(column: pd.Categorical) -> list[str]:
-    "Return the categories that a column holds, in their order."
-    counts = np.bincount(column.codes + 1, minlength=len(column.categories) + 1)  # the code -1 is that of missing values
+def occurring_levels(column: pd.Categorical) -> list[str]:
+    "Return the levels that occur in a column, in their order."
+    counts = np.bincount(column.codes + 1, minlength=len(column.categories) + 1)  # -1 is the code of missing values
     return column.categories[counts[1:] > 0].tolist()
 
 # %% ../../nbs/2_cohort/cells.ipynb #67003001
