@@ -26,6 +26,7 @@ from time import process_time
 from battery import HERE, machine, students
 
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")} | {"MPLBACKEND": "agg"}
+SIZES = (1_000, 100_000, 1_000_000)
 ENOUGH_SECONDS, MOST_REPEATS = .5, 200  # of work that is repeated in a process
 
 
@@ -101,11 +102,11 @@ def summarized(files):
 
 
 AGAIN = {
-    "compare": on_the_cohort(lambda studperf, cohort: studperf.compare(cohort)),
-    "pairs": on_the_cohort(lambda studperf, cohort: studperf.pairs(cohort)),
-    "ranks": on_the_cohort(lambda studperf, cohort: studperf.ranks(cohort)),
-    "regress": on_the_cohort(lambda studperf, cohort: studperf.regress(cohort, "math").coefficients),
-    "gaps": on_the_cohort(lambda studperf, cohort: studperf.gaps(cohort)),
+    "compare, 1,000 rows": on_the_cohort(lambda studperf, cohort: studperf.compare(cohort)),
+    "pairs, 1,000 rows": on_the_cohort(lambda studperf, cohort: studperf.pairs(cohort)),
+    "ranks, 1,000 rows": on_the_cohort(lambda studperf, cohort: studperf.ranks(cohort)),
+    "regress, 1,000 rows": on_the_cohort(lambda studperf, cohort: studperf.regress(cohort, "math").coefficients),
+    "gaps, 1,000 rows": on_the_cohort(lambda studperf, cohort: studperf.gaps(cohort)),
     "report, 1,000 rows": again_report,
     "predict_file, 100,000 rows of CSV": file_predicted,
     "predict_one, 1,000 times": one_predicted,
@@ -163,7 +164,8 @@ def main():
         parser.error(f"--only: found {chosen.only!r}, expected the beginning of one of: {', '.join((*FIRST, *AGAIN))}")
     if not (chosen.old / "studperf" / "__init__.py").is_file():
         parser.error(f"{chosen.old}: found no studperf/__init__.py in it, expected the folder of a copy of the repo")
-    files = {f"{rows:,}": str(students(rows, chosen.data).resolve()) for rows in (1_000, 100_000, 1_000_000)}
+    files = {f"{rows:,}": str(students(rows, chosen.data).resolve()) for rows in SIZES
+             if rows == SIZES[0] or any(f", {rows:,} rows" in name for name in names)}
     print(f"{machine()}\n\n{'processor seconds, medians of ' + str(chosen.runs):40} {'old':>10} {'new':>10} {'new / old':>10}")
     with tempfile.TemporaryDirectory() as out:
         for name in names:
