@@ -199,8 +199,10 @@ def _text_form(path: str, schema: Schema) -> tuple[FileForm, dict[str, str]]:
     described = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in kinds)
     options = (f"columns = {{{described}}}, delim = {literal(head.separator)}, header = false, skip = 1, quote = '\"', "
                "auto_detect = false, null_padding = false")
-    # Empty lines are no students. Where the first cell begins with a letter or digit, the others need not be looked at.
-    condition = f" WHERE column0 BETWEEN '!' AND '~' OR trim(concat({', '.join(kinds)}), {literal(WHITESPACE)}) <> ''"
+    # Empty lines are no students. Where the first cell begins with a letter or digit, the others need not be looked at:
+    # CASE passes over them, OR would not.
+    condition = (f" WHERE CASE WHEN column0 BETWEEN '!' AND '~' THEN true "
+                 f"ELSE trim(concat({', '.join(kinds)}), {literal(WHITESPACE)}) <> '' END")
     form = FileForm("read_csv", options, condition, tuple(kinds.items()), (), tuple(head.names),
                     _comma_columns(text, head, schema))
     return form, dict(zip(head.names, kinds, strict=False))

@@ -45,8 +45,8 @@ def higher_first(table: pd.DataFrame,  # from `compare` or `pairs`
     turn, turned = table["estimate"] < 0, table.copy()
     for name, other in TURNED.items():
         turned[name] = table[name].mask(turn, table[other])
-    for name, other in NEGATED.items():
-        turned[name] = table[name].mask(turn, -table[other])
+    numbers, others = list(NEGATED), list(NEGATED.values())
+    turned[numbers] = np.where(turn.to_numpy()[:, None], -table[others], table[numbers])
     return turned
 
 # %% ../../nbs/6_reporting/sentences.ipynb #dfb10228
@@ -200,9 +200,8 @@ def agreement_sentences(rows: pd.DataFrame,  # of `compare`, for one factor
 # %% ../../nbs/6_reporting/sentences.ipynb #a1c0de07
 def _ranks_sentences(rows: pd.DataFrame, by_ranks: pd.DataFrame) -> list[str]:
     "Return whether tests on ranks agree with those on means, where both could be made."
-    both = (rows[["score", "p_adjusted"]]
-            .merge(by_ranks[["score", "p_adjusted"]], on="score", suffixes=("", "_ranks"))
-            .dropna())
+    ranked = rows["score"].map(by_ranks.set_index("score")["p_adjusted"])
+    both = rows[["score", "p_adjusted"]].assign(p_adjusted_ranks=ranked).dropna()
     if both.empty:
         return []
     apart = both[(both["p_adjusted"] < BEYOND_CHANCE) != (both["p_adjusted_ranks"] < BEYOND_CHANCE)]

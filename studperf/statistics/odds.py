@@ -19,9 +19,6 @@ import pandas as pd
 from scipy.optimize import linprog
 from scipy.special import chdtrc, expit, logit, ndtr, ndtri
 from scipy.stats import studentized_range
-from statsmodels.genmod.families import Binomial
-from statsmodels.genmod.generalized_linear_model import GLM
-from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
 from ..cohort.bounds import LEAST_SHOWN, shown_count, too_few
 from ..cohort.cohort import Cohort, as_cohort, names_or_all
@@ -374,6 +371,11 @@ def _fit(counts: MarkCounts,
          kept: np.ndarray | slice = slice(None),  # columns of the model
          ) -> tuple[Any, np.ndarray]:  # statsmodels' results, (p, p) covariance
     "Fit the binomial model on the kept columns."
+    # Imported here, since a report without a mark, which never comes here, need not wait for it.
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_linear_model import GLM
+    from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
+
     matrix, robust = counts.matrix(counts.codes)[:, kept], {}
     if counts.clusters is not None:
         robust = {"cov_type": "cluster", "cov_kwds": {"groups": counts.clusters, "use_correction": False}}
