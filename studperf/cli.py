@@ -250,7 +250,7 @@ def roles_text(schema: Schema, width: int = 100) -> str:
     first = min(max(map(len, ["column", *table["column"]])), 28)
     lines = [f"{'column':{first}}  {'role':14}  {'certainty':9}  why"]
     for row in table.itertuples():
-        why = "; ".join(filter(None, [row.what if row.role == "score" else "", row.note]))
+        why = row.note or row.what
         start = f"{row.column:{first}}  {row.role:14}  {row.certainty:9}  "
         wrapped = textwrap.wrap(why, max(width - len(start), 30)) or [""]
         lines += [start + wrapped[0], *(" " * (first + 29) + line for line in wrapped[1:])]

@@ -221,5 +221,5 @@ def usual_limits(values: np.ndarray,  # the different values, sorted, without mi
         steps = values / scale.step
         if (low <= values[0] and scale.reached <= values[-1] <= high and np.abs(steps - np.rint(steps)).max() < 1e-6
                 and (not scale.names or not set(scale.names).isdisjoint(parts))):
-            return float(low), float(high)
+            return low, high
     return None

@@ -288,8 +288,16 @@ class Schema:
         "All columns, in the order of their roles."
         return (*self.factors, *self.numeric, *(name for name in (self.cluster, self.weight) if name))
 
-    def higher_is_better(self, score: str) -> bool:
-        "Return whether a higher value of this score is the better one."
+    def higher_is_better(self,
+                         score: str,  # its name
+                         ) -> bool:
+        """Return whether a higher value of this score is the better one.
+
+        Parameters
+        ----------
+        score : str
+            its name
+        """
         return score not in self.lowest_best
 
     def __repr__(self) -> str:  # short, since signatures show it
