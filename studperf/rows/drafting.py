@@ -172,8 +172,8 @@ def _codes_or_texts(look: Look) -> Proposal | None:
         return None
     said = f"{len(levels)} levels: {some_texts(levels)}" + recode_words(look, recode)
     if order := _known_order(look, levels):
-        return Proposal("factor", f"{len(order)} levels in order: {some_texts(order)}" + recode_words(look, recode), order,
-                        recode)
+        said = f"{len(order)} levels in order: {some_texts(order)}" + recode_words(look, recode)
+        return Proposal("factor", said, order, recode)
     if not (look.is_numeric and look.is_whole and all(map(is_number, levels))):
         hint = (
             "; if they have an order, list them lowest first and name the column in ordered"

@@ -19,75 +19,83 @@ def parts_of(name: str) -> list[str]:
 WORDS = {
     # words for a result
     "score":
-        "*score* *scr scor mark marks gpa *gpa *scor exam exams *exam* test tests testscr* grade grades *grade "
-        "point points pts result results *achiev* mach ach attain* assessment quiz *quiz* midterm* final finals "
-        "finalterm percentile plcmt* sat *sat satm satv satq satr satw satmath act actm acte acteng actmth psat "
-        "psatm psatv gre toefl ielts mcat theta api zensur* note noten *noten punkte *punkte punktzahl klausur* "
-        "prüfung* pruefung* zeugnis* leistung ergebnis moyenne résultat resultat notes nota notas *calificaci* "
-        "puntaje* puntuaci* puntos nilai betyg poäng voto voti punteggio cijfer* ocena oceny wynik punkty puan* "
-        "notu sonuç *成绩* *成績* *分数* *分數* *得分* *点数* *得点* *점수* *성적* балл* оценк* *درجة* *अंक*",
+        "*score* *scr scor mark marks gpa *gpa *scor exam exams *exam* test tests "
+        "testscr* grade grades *grade point points pts result results *achiev* mach ach"
+        " attain* assessment quiz *quiz* midterm* final finals finalterm percentile "
+        "plcmt* sat *sat satm satv satq satr satw satmath act actm acte acteng actmth "
+        "psat psatm psatv gre toefl ielts mcat theta api zensur* note noten *noten "
+        "punkte *punkte punktzahl klausur* prüfung* pruefung* zeugnis* leistung "
+        "ergebnis moyenne résultat resultat notes nota notas *calificaci* puntaje* "
+        "puntuaci* puntos nilai betyg poäng voto voti punteggio cijfer* ocena oceny "
+        "wynik punkty puan* notu sonuç *成绩* *成績* *分数* *分數* *得分* *点数* *得点* *점수* *성적* "
+        "балл* оценк* *درجة* *अंक*",
     # subjects, which are results if their values are numbers
     "subject":
-        "*math* maths *arith* arit algebra geometr* *read reading* *read* *writ* *scien* sci *physic* *chem* "
-        "*biol* *histor* geogra* *english* englisch *engl *lang* langue* *spell* *gramm* *verbal* essay socst "
-        "social literacy numeracy economics computing informat* vocab* deutsch* franz* *latein* sachkunde rechnen"
-        " lesen* schreib* français* francais* *matem* lectura* lengua* escritura* ciencias* *portug* redação "
-        "redacao italian* wiskunde rekenen taal lezen "
-        "*数学* *數學* *语文* *語文* *英语* *英語* *国語* *物理* *化学* *化學* *理科* *社会*"
-        " *生物* *数* 수학 국어 영어 *матем* *русск* *fizik *kimya tarih",
+        "*math* maths *arith* arit algebra geometr* *read reading* *read* *writ* "
+        "*scien* sci *physic* *chem* *biol* *histor* geogra* *english* englisch *engl "
+        "*lang* langue* *spell* *gramm* *verbal* essay socst social literacy numeracy "
+        "economics computing informat* vocab* deutsch* franz* *latein* sachkunde "
+        "rechnen lesen* schreib* français* francais* *matem* lectura* lengua* "
+        "escritura* ciencias* *portug* redação redacao italian* wiskunde rekenen taal "
+        "lezen *数学* *數學* *语文* *語文* *英语* *英語* *国語* *物理* *化学* *化學* *理科* *社会* *生物* *数* 수학 "
+        "국어 영어 *матем* *русск* *fizik *kimya tarih",
     # earlier results, which explain later ones
     "earlier":
-        "previous prior pre pret pretest *pret baseline intake entry entrance hs hsgpa gcse* earlier last past "
-        "pri before vorher vorjahr ancien* anterior",
+        "previous prior pre pret pretest *pret baseline intake entry entrance hs hsgpa gcse* earlier last "
+        "past pri before vorher vorjahr ancien* anterior",
     # sums of results
     "total":
-        "total sum overall composite aggregate average avg mean gesamt* summe durchschnitt* moyenne promedio "
-        "media 総合 总分 總分 平均* 合計 testscr",
+        "total sum overall composite aggregate average avg mean gesamt* summe "
+        "durchschnitt* moyenne promedio media 総合 总分 總分 平均* 合計 testscr",
     # what follows from a result
     "derived":
-        "change growth gain diff difference target improvement delta passed pass fail failed class* band category"
-        " status standing",
+        "change growth gain diff difference target improvement delta passed pass fail failed class* band "
+        "category status standing",
     # numbers that measure or count
     "quantity":
-        "age ages absence* absent missed skipped days hours hrs minutes mins min weeks years yrs months siblings "
-        "children distance dist income *inc late count cnt *cnt size *size* *siz siz num number pct perc percent*"
-        " *pct* *perc* share rate *rate ratio *ratio *mean* avg *avg* average salary *sal wage expend* *exp* cost"
-        " tuition ses enrol* enroll* students teachers takers attendance atten* visits visit resources time times"
-        " height length credits clicks raisedhands household members temperature mobility meals experience alter "
-        "*tage fehltage fehlzeit* stunden minuten edad horas días dias faltas ausencias âge heures jours idade "
-        "*年龄* *天数* *人数* *次数*",
+        "age ages absence* absent missed skipped days hours hrs minutes mins min weeks "
+        "years yrs months siblings children distance dist income *inc late count cnt "
+        "*cnt size *size* *siz siz num number pct perc percent* *pct* *perc* share rate"
+        " *rate ratio *ratio *mean* avg *avg* average salary *sal wage expend* *exp* "
+        "cost tuition ses enrol* enroll* students teachers takers attendance atten* "
+        "visits visit resources time times height length credits clicks raisedhands "
+        "household members temperature mobility meals experience alter *tage fehltage "
+        "fehlzeit* stunden minuten edad horas días dias faltas ausencias âge heures "
+        "jours idade *年龄* *天数* *人数* *次数* *größe *groesse *grosse taille tamaño",
     # not results, although a word for one is in the name
     "other":
-        "date day time prep preparation course courses taker takers tested num number no count cnt anxiety stress"
-        " motivation interest attitude satisfaction enjoy* *like* confidence esteem minutes mins hours hrs days "
-        "weeks year years weight wt teacher teachers school schools student students size rank se sd stderr "
-        "retake* attempt* level prefer* favourite favorite difficulty method type kind id code name comment* "
-        "effort stu group teaching extra tutoring support datum lehrer fecha fach asignatura materia subject "
-        "satprin major interaktion ta",
+        "date day time prep preparation course courses taker takers tested num number no count cnt anxiety "
+        "stress motivation interest attitude satisfaction enjoy* *like* confidence esteem minutes mins "
+        "hours hrs days weeks year years weight wt teacher teachers school schools student students size "
+        "rank se sd stderr retake* attempt* level prefer* favourite favorite difficulty method type kind id"
+        " code name comment* effort stu group teaching extra tutoring support datum lehrer fecha fach "
+        "asignatura materia subject satprin major interaktion ta",
     # groups that students share
     "group":
-        "school* sch schid* *schid klass* class classid classnr classroom teacher* tch tutor* district* dist "
-        "distid* dcode bcode distcod* county lea region* province municip* town city village dept department "
-        "section room dorm instit* unit* univ* college prof prof* lehrer* schule* kreis landkreis gemeinde "
-        "colegio* escuela* école ecole* lycée turma escola* scuola* skola* okul* cname dname sname cluster psu "
-        "strat* site campus *学校* *班级* *班級* *クラス* 학교 반",
+        "school* sch schid* *schid klass* class classid classnr classroom teacher* tch "
+        "tutor* district* dist distid* dcode bcode distcod* county lea region* province"
+        " municip* town city village dept department section room dorm instit* unit* "
+        "univ* college prof prof* lehrer* schul* kreis landkreis gemeinde colegio* "
+        "escuela* école ecole* lycée turma escola* scuola* skola* okul* cname dname "
+        "sname cluster psu strat* site campus *学校* *班级* *班級* *クラス* 학교 반",
     # who a row is
     "person":
-        "student* *student pupil* child* kid learner* person* participant* candidate* subject respondent* case "
-        "matric* roll schüler* schueler* kind élève eleve alumno* estudiante* aluno* leerling* elev öğrenci* *学号*"
-        " *学生* *学籍* 학생",
+        "student* *student pupil* child* kid learner* person* participant* candidate* "
+        "subject respondent* case matric* roll schüler* schueler* kind élève eleve "
+        "alumno* estudiante* aluno* leerling* elev öğrenci* *学号* *学生* *学籍* 학생",
     "identifier":
-        "id ids *id identifier* uuid nr no num number key index idx code name names surname forename firstname "
-        "lastname email mail phone address matricule matrikel* rownames row obs serial nummer *nr numéro numero "
-        "nombre apellido* *name *num cds dbn *编号* *姓名* *氏名* *名前* *番号* *학번* 이름",
+        "id ids *id identifier* uuid nr no num number key index idx code name names "
+        "surname forename firstname lastname email mail phone address matricule "
+        "matrikel* rownames row obs serial *nummer *nr numéro numero nombre apellido* "
+        "*name *num cds dbn *编号* *姓名* *氏名* *名前* *番号* *학번* 이름",
     # numbers that name groups
     "label":
-        "id code gender sex race ethnicity ethnic minority region religion country nationality language school "
-        "class classroom group type kind area zone program programme track course teacher section district job "
-        "reason guardian denomina* sector strat* geschlecht",
+        "id code gender sex race ethnicity ethnic minority region religion country nationality language "
+        "school class classroom group type kind area zone program programme track course teacher section "
+        "district job reason guardian denomina* sector strat* geschlecht",
     "weight":
-        "weight weights wt wgt *wt pw pweight* pwgt fweight* sampwt *fstuwt* totwgt senwgt stuwt finalwt gewicht*"
-        " *gewicht poids ponder* peso w",
+        "weight weights wt wgt *wt pw pweight* pwgt fweight* sampwt *fstuwt* totwgt senwgt stuwt finalwt "
+        "gewicht* *gewicht poids ponder* peso w",
     "population":
         "fpc",
     # school years
