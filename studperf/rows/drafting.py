@@ -53,14 +53,17 @@ class Proposal:
     levels : Sequence[str] | None = None
         of an ordered factor, lowest first
     recode : Mapping[str, str]
-    certainty : str = 'sure'
+    listed : Sequence[str] | None = None
+        the levels of a factor without an order, as a labelled file lists them
+    certainty : str
         "likely" or "ask" where the values do not decide
     """
     role: str  # "score", "factor", "covariate", "cluster", "weight" or "left out"
     reason: str
     levels: Sequence[str] | None = None  # of an ordered factor, lowest first
     recode: Mapping[str, str] = field(default_factory=dict)
-    certainty: str = "sure"  # "likely" or "ask" where the values do not decide
+    listed: Sequence[str] | None = None  # the levels of a factor without an order, as a labelled file lists them
+    certainty: str = field(default="sure", kw_only=True)  # "likely" or "ask" where the values do not decide
 
 # %% ../../nbs/1_rows/drafting.ipynb #77d9dbf7
 def _unusable(look: Look) -> Proposal | None:
@@ -180,7 +183,8 @@ def _codes_or_texts(look: Look) -> Proposal | None:
             if len(levels) > 2
             else ""
         )
-        return Proposal("factor", said + hint, recode=recode)
+        listed = [level for level in look.listed or () if level in levels] if len(levels) > 2 else []
+        return Proposal("factor", said + hint, recode=recode, listed=listed or None)
     in_order = (np.diff([*map(float, levels)]) == 1).all() or is_school_year(look)
     if len(levels) == 2 or (look.named("label") and not is_school_year(look)) or not in_order:
         said += "; numbers, taken as names of groups; if they measure something, say so in covariates"
@@ -189,7 +193,7 @@ def _codes_or_texts(look: Look) -> Proposal | None:
         f"whole numbers from {levels[0]} to {levels[-1]}, taken as codes with an order; take it out of ordered "
         "if they only name groups, or say so in covariates if they count something"
     )
-    return Proposal("factor", reason + recode_words(look, recode), levels, recode, "likely")
+    return Proposal("factor", reason + recode_words(look, recode), levels, recode, certainty="likely")
 
 # %% ../../nbs/1_rows/drafting.ipynb #15e84a3e
 ORDERS = (  # lowest first; words between bars stand at the same place
@@ -602,12 +606,12 @@ def _drafted(
     def of(role: str) -> dict[str, Proposal]:
         return {name: proposal for name, proposal in proposals.items() if proposal.role == role}
 
-    factors = {name: proposal.levels for name, proposal in of("factor").items()}
+    factors = {name: proposal.levels or proposal.listed for name, proposal in of("factor").items()}
     kept = {name: proposal for name, proposal in proposals.items() if proposal.role != "left out"}
     return dict(
         factors=factors,
         scores={name: limits.get(name) for name in of("score")},
-        ordered=[name for name, levels in factors.items() if levels],
+        ordered=[name for name in factors if proposals[name].levels],
         covariates=list(of("covariate")),
         weight=next(iter(of("weight")), None),
         cluster=next(iter(of("cluster")), None),
