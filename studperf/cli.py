@@ -225,12 +225,17 @@ RegistryAddress = Annotated[str | None, typer.Option(
                             "a folder, or an address such as s3://bucket/predictors.")]
 PublishedName = Annotated[str | None, typer.Option(help="Its name in the registry; default: the target.")]
 VersionNote = Annotated[str, typer.Option(help="Reason for the new version.")]
+SearchOfModels = Annotated[str, typer.Option(
+    help="quick (drop models that can no longer be chosen) or full (fit all of them to all parts of the rows).")]
+DuplicateRows = Annotated[str, typer.Option(
+    help="Rows that were entered twice: group (keep copies together in the folds), remove or keep.")]
 
 # %% ../nbs/9_cli/cli.ipynb #84c8ad0b
 @app.command()
 def train(file: Table = None, target: TargetScore = "math", inputs: InputColumns = "background",
           model: ModelName = None, out: PredictorOut = None, registry: RegistryAddress = None,
-          name: PublishedName = None, note: VersionNote = "", schema: SchemaFile = None, scores: Scores = None) -> None:
+          name: PublishedName = None, note: VersionNote = "", schema: SchemaFile = None, scores: Scores = None,
+          search: SearchOfModels = "quick", duplicates: DuplicateRows = "group") -> None:
     "Fit a predictor, audit it, save or publish it."
     if registry is None:
         if name or note:
@@ -243,7 +248,7 @@ def train(file: Table = None, target: TargetScore = "math", inputs: InputColumns
     rows = studperf.load_students(file, schema=chosen)
     columns = inputs if inputs in ("background", "all") else [name.strip() for name in inputs.split(",")]
     predictor = studperf.fit_predictor(rows, target, inputs=columns, model=model, schema=chosen,
-                                       progress=sys.stderr.isatty())
+                                       search=search, duplicates=duplicates)
     metrics = ", ".join(f"{measure} {value:.3f}" for measure, value in predictor.metrics.items())
     typer.echo(f"{predictor.model} on {predictor.n:,} students; cross-validated {metrics}")
     card = studperf.model_card(predictor, told_audit(predictor, rows, chosen), form="html")

@@ -23,7 +23,7 @@ def _value_hashes(frame: pd.DataFrame) -> np.ndarray:  # (n, columns) whole numb
 # %% ../../nbs/1_rows/repetition.ipynb #5ef0eef9
 def _equal_pairs(hashes: np.ndarray) -> int:
     "Count the pairs of rows with the same number."
-    sizes = np.bincount(pd.factorize(hashes)[0]).astype(object)  # Python's numbers: millions of equal rows have many pairs
+    sizes = np.bincount(pd.factorize(hashes)[0]).astype(np.int64)
     return int((sizes * (sizes - 1) // 2).sum())
 
 # %% ../../nbs/1_rows/repetition.ipynb #3946c178
