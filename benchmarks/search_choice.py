@@ -32,6 +32,7 @@ from studperf.progress import progress_bar
 TABLE = Path(__file__).parent / "results" / "search_choice.csv"
 SECONDS = Path(__file__).parent / "results" / "train_seconds.csv"
 FOLDS, REPEATS, MOST_ROWS = 5, 2, 5_000
+MOST_WILD = 1_000  # rows of a real table; of more a sample
 # Of each real table the scores; the first is predicted, from the other columns.
 WILD = {"student-por.csv": ["G3", "G1", "G2"], "StudentPerformanceFactors.csv.gz": ["Exam_Score"], "Exam.csv.gz": ["normexam"],
         "CASchools.csv": ["math", "read"], "pisa2009.csv.gz": ["readingScore"], "egsingle.csv.gz": ["math"], "xAPI.csv": ["raisedhands"],
@@ -67,8 +68,8 @@ def tables(full):
         for inputs in ("background", "all"):
             yield f"sample, {target} from {inputs}", load_students(), target, inputs, STUDENTS
     with_numbers = Schema(STUDENTS.factors, STUDENTS.scores, STUDENTS.ordered, ["hours", "age"])
-    for n in (200, 500, 1000, 3000) if full else (200,):
-        for seed in range(4 if n < 3000 else 2):
+    for n, seeds in {200: 4, 500: 3, 1000: 2, 3000: 1}.items() if full else [(200, 1)]:
+        for seed in range(seeds):
             yield f"simulated {n}, seed {seed}", simulate_students(n, seed=seed), "math", "background", STUDENTS
             yield f"crossed {n}, seed {seed}", crossed(n, seed), "math", "background", STUDENTS
             yield f"curved {n}, seed {seed}", curved(n, seed), "math", "background", with_numbers
@@ -82,6 +83,7 @@ def wild_tables(folder):
     for name, (target, *others) in WILD.items():
         if (path := folder / name).exists():
             rows = pd.read_csv(path, sep=None, engine="python")
+            rows = rows if len(rows) <= MOST_WILD else rows.sample(MOST_WILD, random_state=0)
             schema = Schema.infer(rows, [target, *others])
             yield name, load_students(rows, schema=schema), target, "background", schema
 
@@ -158,7 +160,7 @@ def main():
         train_seconds(options.before, options.runs).to_csv(SECONDS, index=False, float_format="%.2f")
         return
     lines, parts = [], []
-    for name, *question in [*tables(options.full), *(wild_tables(options.wild) if options.wild else ())]:
+    for name, *question in [*(wild_tables(options.wild) if options.wild else ()), *tables(options.full)]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             line, r2 = compared(*question, options.jobs)
@@ -167,12 +169,12 @@ def main():
         print(pd.Series(lines[-1]).to_frame().T.to_string(index=False, header=len(lines) == 1), flush=True)
         if options.parts:
             pd.concat(parts, axis=1).to_csv(options.parts)
+        if options.full:
+            pd.DataFrame(lines).to_csv(TABLE, index=False, float_format="%.4f")
     result = pd.DataFrame(lines)
     print(f"{result['same'].sum()} of {len(result)} choices are the same; the quick search needs "
           f"{result['quick_fits'].sum() / result['full_fits'].sum():.0%} of the fits and "
           f"{result['quick_seconds'].sum() / result['full_seconds'].sum():.0%} of the seconds")
-    if options.full:
-        result.to_csv(TABLE, index=False, float_format="%.4f")
 
 
 if __name__ == "__main__":

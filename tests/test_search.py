@@ -229,16 +229,16 @@ def test_what_was_kept_together_is_saved(tmp_path):
 def test_rows_of_one_student_stay_together():
     random = np.random.default_rng(1)
     student = np.repeat(np.arange(100), 4)
-    rows = pd.DataFrame({"pupil": [f"P{number}" for number in student], "year": np.tile(list("1234"), 100),
+    rows = pd.DataFrame({"pupil": [f"P{number}" for number in student], "sex": np.repeat(list("fm"), 200),
                          "height": np.repeat(random.normal(0, 1, 100), 4), "shoes": np.repeat(random.normal(0, 1, 100), 4), "mark": np.repeat(random.normal(50, 10, 100), 4) + random.normal(0, 1, 400)})
-    known = Schema({"year": None}, ["mark"], covariates=["height", "shoes"], cluster="pupil", people="results", rows_per_student=4)
+    known = Schema({"sex": None}, ["mark"], covariates=["height", "shoes"], cluster="pupil", people="results", rows_per_student=4)
     fitted = fit_predictor(rows, "mark", schema=known, model="k-nearest neighbours", folds=5, progress=False)
     assert fitted.metrics["r2"] < .1 and fitted.together == ("rows with the same 'pupil'",)
     assert "rows with the same 'pupil'" in model_card(fitted, form="markdown")
-    unknown = Schema({"year": None}, ["mark"], covariates=["height", "shoes"], people="results", rows_per_student=4)
+    unknown = Schema({"sex": None}, ["mark"], covariates=["height", "shoes"], people="results", rows_per_student=4)
     with pytest.warns(DataWarning, match="one student has up to 4 rows.*Schema's cluster"):
         leaking = fit_predictor(rows, "mark", schema=unknown, model="k-nearest neighbours", folds=5, progress=False)
-    assert leaking.metrics["r2"] > .3 and "nothing: each row is on its own" in model_card(leaking, form="markdown")
+    assert leaking.metrics["r2"] > .15 and "nothing: each row is on its own" in model_card(leaking, form="markdown")
 
 
 # Predictions within the scale
