@@ -88,8 +88,8 @@ def wild_tables(folder):
             yield name, load_students(rows, schema=schema), target, "background", schema
 
 
-def compared(rows, target, inputs, schema, jobs):
-    """What the full and the quick search choose, and what they need."""
+def compared(rows, target, inputs, schema, jobs, full=None):
+    """What the full and the quick search choose, and what they need; the results of the full search, which may be known already."""
     names = input_columns(inputs, target, schema)
     table = training_table(rows, target, names, schema, folds=FOLDS)
     table = table if len(table) <= MOST_ROWS else table.sample(MOST_ROWS, random_state=0)
@@ -100,7 +100,7 @@ def compared(rows, target, inputs, schema, jobs):
     frame, scores = table[list(names)], table[target].to_numpy(float)
     tasks = {(name, place): (estimators[name], frame, scores, *splits[place]) for name in chosen for place in range(len(splits))}
     with progress_bar(len(tasks), verb="fitted", unit="models", shown=False) as bar:
-        full = selection._results(tasks, chosen, FOLDS, jobs, bar)
+        full = selection._results(tasks, chosen, FOLDS, jobs, bar) if full is None else full
         known = {one: full.loc[one].to_dict() for one in tasks}
         measure = selection._all_measured
         try:  # the quick search asks for results that are known
@@ -117,7 +117,7 @@ def compared(rows, target, inputs, schema, jobs):
     best = selection._compared(full, FOLDS).loc[found["quick_choice"]]
     return {"n": len(table), "inputs": len(names)} | found | {
         "full_r2": r2[found["full_choice"]], "quick_r2": r2[found["quick_choice"]], "best_r2": r2.max(), "same": found["full_choice"] == found["quick_choice"],
-        "within_rule": bool(best["difference_high"] >= 0)}, full["r2"]
+        "within_rule": bool(best["difference_high"] >= 0)}, full
 
 
 def trained(checkout, arguments, folder):
@@ -154,21 +154,22 @@ def main():
     parser.add_argument("--before", type=Path, help="a checkout of an earlier studperf, to be timed beside this one")
     parser.add_argument("--runs", type=int, default=2, help="timed runs of each table")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--parts", type=Path, help="a CSV file for the R2 of each model and part")
+    parser.add_argument("--parts", type=Path, help="a CSV file that keeps the results of the full searches; those in it are not measured again")
     options = parser.parse_args()
     if options.before:
         train_seconds(options.before, options.runs).to_csv(SECONDS, index=False, float_format="%.2f")
         return
-    lines, parts = [], []
-    for name, *question in [*(wild_tables(options.wild) if options.wild else ()), *tables(options.full)]:
+    lines, parts = [], {}
+    if options.parts and options.parts.exists():
+        parts = {name: part.droplevel(0) for name, part in pd.read_csv(options.parts, index_col=[0, 1, 2]).groupby(level=0)}
+    for name, *question in sorted([*tables(options.full), *(wild_tables(options.wild) if options.wild else ())], key=lambda one: len(one[1])):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            line, r2 = compared(*question, options.jobs)
+            line, parts[name] = compared(*question, options.jobs, parts.get(name))
         lines.append({"table": name} | line)
-        parts.append(r2.rename(name))
         print(pd.Series(lines[-1]).to_frame().T.to_string(index=False, header=len(lines) == 1), flush=True)
         if options.parts:
-            pd.concat(parts, axis=1).to_csv(options.parts)
+            pd.concat(parts, names=["table"]).to_csv(options.parts)
         if options.full:
             pd.DataFrame(lines).to_csv(TABLE, index=False, float_format="%.4f")
     result = pd.DataFrame(lines)

@@ -391,7 +391,7 @@ def still_open(r2: pd.DataFrame,  # a column per model, a row per part; NaN wher
     order = list(candidate_models())
     found = {name: (r2[name] - r2[best]).mean() for name in waiting
              if (_may_be_near(r2[name] - r2[best], folds) if order.index(name) < order.index(chosen)
-                 else _may_win(r2[name], r2[chosen], last, folds))}
+                 else _may_win(r2[name], r2[chosen], r2[best], last, folds))}
     return sorted(found, key=found.get, reverse=True)
 
 # %% ../../nbs/5_models/selection.ipynb #e2d4fa7f
@@ -409,11 +409,12 @@ def _may_be_near(difference: pd.Series, folds: int) -> bool:
     return len(values) < 2 or resampled_interval(values, folds)[1] >= 0
 
 # %% ../../nbs/5_models/selection.ipynb #d3dbab5f
-def _may_win(own: pd.Series, chosen: pd.Series, last: int, folds: int) -> bool:
-    "Return whether a lead, with two standard errors of luck in the other parts, would pass the margin of the rule."
-    lead = (own - chosen).dropna()
+def _may_win(own: pd.Series, chosen: pd.Series, best: pd.Series, last: int, folds: int) -> bool:
+    "Return whether a model, with two standard errors of luck in the other parts, would be best and put the chosen out."
+    lead, ahead = (own - chosen).dropna(), (own - best).dropna()
     if len(lead) < 2:
         return True
     margin = stdtrit(last - 1, .975) * math.sqrt(1 / last + 1 / (folds - 1))
     luck = 2 * math.sqrt(max(1 / len(lead) - 1 / last, 0))
-    return lead.mean() > max(margin - luck, 0) * min(lead.std(), own.std())
+    return (ahead.mean() + luck * ahead.std() > 0
+            and lead.mean() > max(margin - luck, 0) * min(lead.std(), own.std()))
