@@ -441,7 +441,8 @@ def write_chunks(chunks, path: Path, *, parquet: bool) -> None:
             writer.write_table(table)
 
 # %% ../nbs/9_cli/cli.ipynb #5c1a0e35
-TargetScore = Annotated[str, typer.Option("--target", "-t", help="The score to predict.")]
+TargetScore = Annotated[str | None, typer.Option(
+    "--target", "-t", help="The score to predict; default: math, or the only one.")]
 InputColumns = Annotated[str, typer.Option(
     help="background (the factors), all (other scores, too), or column names: a,b.")]
 ModelName = Annotated[str | None, typer.Option(
@@ -454,34 +455,48 @@ RegistryAddress = Annotated[str | None, typer.Option(
                             "a folder, or an address such as s3://bucket/predictors.")]
 PublishedName = Annotated[str | None, typer.Option(help="Its name in the registry; default: the target.")]
 VersionNote = Annotated[str, typer.Option(help="Reason for the new version.")]
+SearchOfModels = Annotated[str, typer.Option(
+    help="quick (drop models that can no longer be chosen) or full (fit all of them to all parts of the rows).")]
+DuplicateRows = Annotated[str, typer.Option(
+    help="Rows that were entered twice: group (keep copies together in the folds), remove or keep.")]
 
 # %% ../nbs/9_cli/cli.ipynb #84c8ad0b
 @app.command()
 @takes_columns
-def train(columns: Columns, file: Table = None, target: TargetScore = "math", inputs: InputColumns = "background",
+def train(columns: Columns, file: Table = None, target: TargetScore = None, inputs: InputColumns = "background",
           model: ModelName = None, out: PredictorOut = None, registry: RegistryAddress = None,
-          name: PublishedName = None, note: VersionNote = "") -> None:
+          name: PublishedName = None, note: VersionNote = "", search: SearchOfModels = "quick",
+          duplicates: DuplicateRows = "group") -> None:
     "Fit a predictor, audit it, save or publish it."
-    if registry is None:
-        if name or note:
-            raise ValueError("add --registry ADDRESS: --name and --note are only for a registry")
-        out = out or Path(f"{target}.studperf")
+    if registry is None and (name or note):
+        raise ValueError("add --registry ADDRESS: --name and --note are only for a registry")
     if out:
         check_output(out, file, columns.schema, kinds=(".studperf",))
         check_output(out.with_suffix(".html"), file, columns.schema, kinds=())
     chosen = without_weight(chosen_schema(file, columns))
+    target = target or usual_target(chosen)
+    if registry is None:
+        out = out or Path(f"{target}.studperf")
     rows = studperf.load_students(file, schema=chosen)
     names = inputs if inputs in ("background", "all") else _names(inputs)
-    predictor = studperf.fit_predictor(rows, target, inputs=names, model=model, schema=chosen,
-                                       progress=sys.stderr.isatty())
+    predictor = studperf.fit_predictor(rows, target, inputs=names, model=model, schema=chosen, search=search,
+                                       duplicates=duplicates)
     metrics = ", ".join(f"{measure} {value:.3f}" for measure, value in predictor.metrics.items())
-    typer.echo(f"{predictor.model} on {predictor.n:,} students; cross-validated {metrics}")
+    typer.echo(f"{predictor.model} on {predictor.n:,} {chosen.people}; cross-validated {metrics}")
     card = studperf.model_card(predictor, told_audit(predictor, rows, chosen), form="html")
     if out:
         save_with_card(predictor, card, out)
     if registry:
         number = studperf.Registry(registry).publish(name or target, predictor, note=note, files={"card.html": card})
         typer.echo(f"published {registry}#{name or target}@{number}, now in force")
+
+# %% ../nbs/9_cli/cli.ipynb #3baa3fe5
+def usual_target(schema: Schema) -> str:
+    "Return the score to predict if none is named: math, or the only one."
+    scores = list(schema.scores)
+    if "math" in scores or len(scores) == 1:
+        return "math" if "math" in scores else scores[0]
+    raise ValueError(f"--target: name the score to predict, one of {', '.join(scores)}")
 
 # %% ../nbs/9_cli/cli.ipynb #5c1a0e36
 def save_with_card(predictor: "studperf.ScorePredictor", card: str, out: Path) -> None:

@@ -60,6 +60,8 @@ class FittedModel:
         points between one possible score and the next; 0: any score is possible
     learned_missing : tuple[str, ...] = ()
         inputs that may be missing
+    together : tuple[str, ...] = ()
+        which rows were kept together in the folds, in words; empty: none
     """
     schema: Schema  # the inputs and the target, with the levels that the model knows
     target: str  # the score that it predicts
@@ -77,6 +79,7 @@ class FittedModel:
     combinations: frozenset | None = None  # of levels that occurred; None: more than MOST_CELLS are possible
     step: float = 0.0  # points between one possible score and the next; 0: any score is possible
     learned_missing: tuple[str, ...] = ()  # inputs that may be missing
+    together: tuple[str, ...] = ()  # which rows were kept together in the folds, in words; empty: none
 
     @cached_property
     def errors(self) -> ErrorDistribution:

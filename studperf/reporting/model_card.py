@@ -109,11 +109,14 @@ def _limits(predictor: ScorePredictor) -> str:
 # %% ../../nbs/6_reporting/model_card.ipynb #8a254105
 def _choice(predictor: ScorePredictor) -> str:
     "Return how the model was chosen."
-    if predictor.comparison is None:
+    comparison = predictor.comparison
+    if comparison is None:
         return "by its maker, without a comparison"
-    return (f"from {len(predictor.comparison)} models compared by cross-validation: the simplest whose R² "
+    dropped = int((comparison["parts"] < comparison["parts"].max()).sum()) if "parts" in comparison else 0
+    early = (f"; {dropped} of them were dropped early, when they could no longer be chosen" if dropped else "")
+    return (f"from {len(comparison)} models compared by cross-validation: the simplest whose R² "
             "is not distinguishably below that of "
-            "the best (it lies in the interval of the best, and the interval of the difference includes 0)")
+            f"the best (it lies in the interval of the best, and the interval of the difference includes 0){early}")
 
 # %% ../../nbs/6_reporting/model_card.ipynb #90a117be
 def _missing(predictor: ScorePredictor) -> str:
@@ -155,7 +158,8 @@ def card_of_accuracy(predictor: ScorePredictor) -> list[dict]:
     facts = {"R², cross-validated": _number_text(r2, 3),
              "Ceiling: the highest R² that any model of these inputs can reach, estimated": limit,
              "Mean absolute error": f"{_number_text(mae)} points",
-             "Root mean squared error": f"{_number_text(rmse)} points"}
+             "Root mean squared error": f"{_number_text(rmse)} points",
+             "Kept together in cross-validation": "; ".join(predictor.together) or "nothing: each row is on its own"}
     widths = {level: 2 * predictor.errors.half_width(level) for level in (.8, .9, .95)}
     width = pd.DataFrame(
         [(f"{level:.0%}",
@@ -170,10 +174,12 @@ def _compared_models(predictor: ScorePredictor) -> list[dict]:
     "Return the table of the models compared, if there was a comparison."
     if predictor.comparison is None:
         return []
+    table = predictor.comparison if "parts" in predictor.comparison else predictor.comparison.assign(parts=1)
+    most = table["parts"].max()
     rows = [(row.model, _number_text(row.r2, 3), _interval_text(row.r2_low, row.r2_high, 3), _number_text(row.mae),
              _number_text(row.difference, 3), _interval_text(row.difference_low, row.difference_high, 3),
-             "chosen" if row.chosen else "")
-            for row in predictor.comparison.itertuples()]
+             "chosen" if row.chosen else f"dropped after {row.parts} of {most} parts" if row.parts < most else "")
+            for row in table.itertuples()]
     names = ["Model", "R²", "95% interval", "Mean absolute error", "R² minus that of the best",
              "95% interval of the difference", "Choice"]
     return [_table_part(pd.DataFrame(rows, columns=names), "The models that were compared")]

@@ -25,6 +25,7 @@ from .sentences import (
     covariates_sentence, difference_sentence, factor_sentence, higher_first, spread_sentence)
 from ..rows.parsing import WORKBOOKS
 from ..rows.reading import as_frame, load_students, read_raw
+from ..rows.repetition import repeated_rows
 from ..rows.schema import Schema
 from ..rows.values import DataWarning
 from ..statistics.description import describe
@@ -166,11 +167,7 @@ def row_sentences(source: Any,  # as for `report`
     sentences = [f"Each row has a different value in {enumerated([f'“{name}”' for name in own])}: such a "
                  "column names students, not groups."] if own else []
     others = rows.drop(columns=own)
-    again = int(others.duplicated().sum())
-    # So many pairs of rows would be equal if the columns were independent.
-    by_chance = (len(rows) * (len(rows) - 1) / 2
-                 * np.prod([(others[name].value_counts(normalize=True) ** 2).sum() for name in others]))
-    if again > 10 * by_chance:
+    if again := int(repeated_rows(others).sum()):
         sentences.append(f"{counted(again, 'row')} {'equals' if again == 1 else 'equal'} an earlier row in every "
                          f"{'other ' * bool(own)}column; "
                          "if a student was entered twice, remove one row.")
