@@ -18,6 +18,7 @@ from .meaning import (
     Misfit, comma_note, decimal_of, fault_sentence, levels_meant,
     number_limits, numbers_meant, recoded_numbers, spelling_note)
 from .schema import Schema, match_columns
+from .table_shape import ROW_LABELS
 from .values import DataError, DataWarning, level_text
 from ..text import listed
 

@@ -14,6 +14,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -368,15 +369,14 @@ def looks_plain(text: str,  # the beginning of a large text, or all of it
         return False
     return not is_remark(last[0], len(rows[0]), False) and not first_word_of(last[0])
 
-# %% ../../nbs/1_rows/parsing.ipynb #48b5c4af
-def workbook_cells(content: bytes, schema: Schema | None = None, *, limits: ReadLimits = NO_LIMITS, source: str,
-                   sheet: str | int | None = None,  # a name, or a number from 1; None: the Schema's or the likeliest
-                   ) -> Cells:
-    "Read a sheet of a workbook; raise DataError where it holds no table."
+# %% ../../nbs/1_rows/parsing.ipynb #f6b06c89
+@contextmanager
+def _workbook_errors(content: bytes, limits: ReadLimits, source: str) -> Iterator[None]:
+    "Refuse a workbook that is too large; turn every failure to read one into a DataError."
     try:
         if limits.unpacked and content.startswith(b"PK"):
             check_packed(content, limits.unpacked, believe=limits.believe)
-        name, notes, rows, first = _sheet_rows(content, schema, limits, sheet, source)
+        yield
     except DataError as error:
         raise DataError(source, error.problems) from None
     except BaseException as error:  # a forged file can fail in any way, and calamine's own failure is no Exception
@@ -384,6 +384,14 @@ def workbook_cells(content: bytes, schema: Schema | None = None, *, limits: Read
             raise
         raise DataError(source, ["cannot be read as a workbook: it is damaged, or a file of another kind; "
                                  "save it again as .xlsx or .csv"]) from None
+
+# %% ../../nbs/1_rows/parsing.ipynb #48b5c4af
+def workbook_cells(content: bytes, schema: Schema | None = None, *, limits: ReadLimits = NO_LIMITS, source: str,
+                   sheet: str | int | None = None,  # a name, or a number from 1; None: the Schema's or the likeliest
+                   ) -> Cells:
+    "Read a sheet of a workbook; raise DataError where it holds no table."
+    with _workbook_errors(content, limits, source):
+        name, notes, rows, first = _sheet_rows(content, schema, limits, sheet, source)
     if all(all(map(is_blank, row)) for row in rows):
         which = "the first sheet" if sheet is None else f"the sheet {quoted_value(name)}"
         raise DataError(source, [f"{which} is empty, expected a row of headings and a row per student"])
@@ -564,3 +572,24 @@ def read_file(content: bytes,
     if not len(found):
         raise DataError(source, ["there are headings but no rows, expected a row per student"])
     return found
+
+# %% ../../nbs/1_rows/parsing.ipynb #2080ba0e
+def sheets_in(content: bytes, schema: Schema | None = None, *, name: str = "",
+              source: str = "the file") -> list[Sheet]:  # none for a file of another kind
+    "Describe the sheets of a workbook, or the tables of an archive."
+    kind = kind_of(content, name)
+    if kind == "archive":
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            tables = _tables_in(archive)
+        return [_sheet_in_archive(content, member.filename, len(tables) == 1, source) for member in tables]
+    if kind not in ("workbook", "old workbook"):
+        return []
+    with _workbook_errors(content, NO_LIMITS, source):
+        return sheets_of(content, schema)
+
+# %% ../../nbs/1_rows/parsing.ipynb #96b29018
+def _sheet_in_archive(content: bytes, name: str, alone: bool, source: str) -> Sheet:
+    name, inner, _ = _member_of(content, name, NO_LIMITS, source)
+    found = read_file(inner, name=name, source=source) if kind_of(inner, name) in READERS else None
+    rows, columns = (len(found), len(found.names)) if found else (0, 0)
+    return Sheet(name, rows, columns, 0, proposed=alone)
