@@ -6,11 +6,10 @@
 __all__ = ['MISSING_LABEL', 'SURELY_MISSING', 'FORMATS', 'ADVICE', 'LabelledTable']
 
 # %% ../../nbs/1_rows/labelled_files.ipynb #02353aa0
-import math
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,19 @@ import numpy as np
 import pandas as pd
 
 from .parsing import NO_LIMITS, ReadLimits
-from .schema import Schema
 from .values import DataError, is_number
 from ..text import quoted_value
 
 # %% ../../nbs/1_rows/labelled_files.ipynb #f6dee70c
-MISSING_LABEL = re.compile(r"\b(missing|non-?\s?response|no response|not? answer\w*|unanswered|skip\w*|n/?a|not applicable|inapplicable|"
-                           r"don'?t know|do not know|dk|refus\w+|declined|not (asked|administered|available|reached|stated|known|"
-                           r"reported|ascertained|valid|in universe|provided|collected)|invalid|suppress\w+|unknown|unavailable|no data|"
-                           r"fehlend\w*|keine angabe|weiß nicht|trifft nicht zu|verweigert|sans réponse|non réponse|ne sait pas|"
-                           r"no contesta|no sabe|sin respuesta)\b", re.IGNORECASE)
-SURELY_MISSING = re.compile(r"\W*(system )?(missing|no (answer|response)|not (answered|stated|reported|available|ascertained)|non-?response|"
-                            r"refus(ed|al)|n/?a|missing (value|data)|keine angabe|fehlend|sans réponse|no contesta)\W*", re.IGNORECASE)
+MISSING_LABEL = re.compile(
+    r"\b(missing|non-?\s?response|no response|not? answer\w*|unanswered|skip\w*|n/?a|not applicable|inapplicable|"
+    r"don'?t know|do not know|dk|refus\w+|declined|not (asked|administered|available|reached|stated|known|reported|"
+    r"ascertained|valid|in universe|provided|collected)|invalid|suppress\w+|unknown|unavailable|no data|fehlend\w*|"
+    r"keine angabe|weiß nicht|trifft nicht zu|verweigert|sans réponse|non réponse|ne sait pas|no contesta|no sabe|"
+    r"sin respuesta)\b", re.IGNORECASE)
+SURELY_MISSING = re.compile(
+    r"\W*(system )?(missing|no (answer|response)|not (answered|stated|reported|available|ascertained)|non-?response|"
+    r"refus(ed|al)|n/?a|missing (value|data)|keine angabe|fehlend|sans réponse|no contesta)\W*", re.IGNORECASE)
 
 # %% ../../nbs/1_rows/labelled_files.ipynb #c86273db
 def missing_codes(labels: Mapping[Any, str],  # code: label
@@ -93,14 +93,15 @@ def _declared_missing(column: pd.Series, declared: Sequence) -> pd.Series:
 # %% ../../nbs/1_rows/labelled_files.ipynb #80ffa753
 def _words_of(code: object, labels: Mapping) -> str:
     "Return a code with its label."
-    number = f"{code:g}" if isinstance(code, (int, float)) else f".{code}" if isinstance(code, str) and len(code) == 1 else str(code)
+    is_letter = isinstance(code, str) and len(code) == 1  # Stata's .a to .z
+    number = f"{code:g}" if isinstance(code, (int, float)) else f".{code}" if is_letter else str(code)
     return f"{number} ({labels[code]})" if labels.get(code) else number
 
 # %% ../../nbs/1_rows/labelled_files.ipynb #9c6e5e66
 def _are_levels(present: Sequence, labels: Mapping) -> bool:
     "Return whether labels name (nearly) all codes of a column, and say more than the codes."
     named = [code for code in present if labels.get(code)]
-    if not named or all(is_number(labels[code]) and float(labels[code]) == code for code in named if not isinstance(code, str)):
+    if not named or all(is_number(labels[code]) and float(labels[code]) == code for code in named):
         return False
     return len(named) == len(present) or (len(named) > 2 and len(named) > .6 * len(present) and len(present) < 30)
 
@@ -142,13 +143,15 @@ def read_labelled(content: bytes, kind: str,  # "stata", "spss" or "sas"
         path = Path(folder, "file")
         path.write_bytes(content)
         try:
-            _check_size(_parsed(read, path, metadataonly=True)[1], limits, source)
-            frame, about = _parsed(read, path, **{} if kind == "sas" and "xport" in read.__name__ else {"user_missing": True})
+            _check_memory(_parsed(read, path, metadataonly=True)[1], limits, source)
+            options = {} if _reader(kind, content) == "read_xport" else {"user_missing": True}
+            frame, about = _parsed(read, path, **options)
         except DataError:
             raise
         except Exception as error:  # a forged file can fail in any way
-            raise DataError(source, [f"cannot be read as a file of {FORMATS[kind]}: {_first_line(error)}; it is damaged or of a "
-                                     f"version that is not known. {ADVICE[kind]}, or save it as .csv"]) from error
+            raise DataError(source, [
+                f"cannot be read as a file of {FORMATS[kind]}: {_first_line(error)}; it is damaged or of a version "
+                f"that is not known. {ADVICE[kind]}, or save it as .csv"]) from error
     return table_of_labels(frame, about)
 
 # %% ../../nbs/1_rows/labelled_files.ipynb #95dc41c5
@@ -165,18 +168,19 @@ def _parsed(read: Any, path: Path, **options) -> tuple[pd.DataFrame, Any]:
     try:
         return read(str(path), **options)
     except Exception as error:
-        if "encod" not in str(error).lower() and "unicode" not in type(error).__name__.lower() and "charac" not in str(error).lower():
+        if not re.search("encod|unicode|charac", f"{type(error).__name__} {error}", re.IGNORECASE):
             raise
         return read(str(path), encoding="WINDOWS-1252", **options)
 
 # %% ../../nbs/1_rows/labelled_files.ipynb #e76b7bf8
-def _check_size(about: Any, limits: ReadLimits, source: str) -> None:
+def _check_memory(about: Any, limits: ReadLimits, source: str) -> None:
     "Raise DataError for a table that is larger than allowed; old files may not say how many rows they have."
     rows, columns = max(about.number_rows or 0, 0), about.number_columns or 0
     if limits.rows and rows > limits.rows:
         raise DataError(source, [f"the file has more than {limits.rows:,} rows; split it"])
     if limits.columns and columns > limits.columns:
-        raise DataError(source, [f"the file has {columns:,} columns, at most {limits.columns:,} can be read; leave out columns"])
+        raise DataError(source, [f"the file has {columns:,} columns, at most {limits.columns:,} can be read; "
+                                 "leave out columns"])
     if limits.unpacked and rows * columns * 8 > limits.unpacked:
         raise DataError(source, [f"the table has {rows:,} rows and {columns:,} columns, more than "
                                  f"{limits.unpacked / 1e6:,.0f} MB in memory; leave out columns"])

@@ -21,10 +21,10 @@ from typing import Any
 
 from .schema import Schema, match_columns
 from .table_shape import (
-    HEAD_ROWS, ROW_LABELS, cell_number, first_word_of, is_blank, is_remark, named_columns, table_shape)
+    HEAD_ROWS, first_word_of, is_blank, is_remark, named_columns, rows_named, table_shape)
 from .values import DataError
 from .workbooks import (
-    Sheet, check_packed, names_of_sheets, open_workbook, rows_of_sheet, sheet_named, sheet_of, sheets_note, sheets_of)
+    Sheet, check_packed, names_of_sheets, open_workbook, rows_of_sheet, sheet_named, sheets_note, sheets_of)
 from ..text import quoted_names, quoted_value
 
 # %% ../../nbs/1_rows/parsing.ipynb #dc968ad6
@@ -141,7 +141,9 @@ def _wrapped_line(line: str) -> str | None:  # None: the line is not wrapped
     "Return what is within the quotes around a whole line of several fields."
     line = line.strip().rstrip(",;\t ")
     inner = line[1:-1].replace('""', "")
-    if len(line) < 3 or line[0] != '"' or line[-1] != '"' or '"' in inner or not any(map(inner.__contains__, SEPARATORS)):
+    if len(line) < 3 or line[0] != '"' or line[-1] != '"' or '"' in inner:
+        return None
+    if not any(map(inner.__contains__, SEPARATORS)):
         return None
     return line[1:-1].replace('""', '"')
 
@@ -269,7 +271,7 @@ def cells_of_rows(rows: Iterable[Sequence], first: int,  # number of the first r
     found = [rows[place] for place in students] if shape.notes else rows[1:]
     names = _with_row_labels(shape.names, found)
     numbers = [numbers[place] for place in students]
-    ragged = _fit(found, numbers, len(names))
+    ragged = _to_width(found, numbers, len(names))
     kept, called, notes = named_columns(names, lambda place: [row[place] for row in found], schema)
     if len(kept) < len(names):
         found = [[row[place] for place in kept] for row in found]
@@ -303,7 +305,7 @@ def _with_row_labels(names: list[str], rows: Sequence[Sequence]) -> list[str]:
     return ["", *names] if labelled else names
 
 # %% ../../nbs/1_rows/parsing.ipynb #9e95d2a0
-def _fit(rows: list, numbers: Sequence[int], width: int) -> dict[int, str]:  # number of a row: what is wrong
+def _to_width(rows: list, numbers: Sequence[int], width: int) -> dict[int, str]:  # number of a row: what is wrong
     "Cut or fill the rows of the wrong width, and say which of them hold too much or too little."
     ragged = {}
     for place, row in enumerate(rows):
@@ -328,12 +330,33 @@ def text_cells(content: bytes, schema: Schema | None, *,
     "Read a text file with separators; raise DataError where it holds no table."
     text, notes = checked_text(content, source)
     head = checked_head(text, schema, source)
-    rows = _text_rows(text[head.start:], head, source)
+    opened, rows = [], _text_rows(text[head.start:], head, source)
+    rows = _opened_rows(rows, _usual_width(text, head), head, opened)
     cells = cells_of_rows(rows, head.skipped + 1, schema, limits, source)
+    if opened:
+        notes.append(f"{rows_named(opened)}: the whole line was in one pair of quotes; these quotes were removed")
     if len(cells.names) <= 1 and cells.ragged and (schema is None or len(schema.columns) > 1):
         raise DataError(source, [_one_column("".join(cells.names))])
     cells.notes[:0] = notes
     return cells
+
+# %% ../../nbs/1_rows/parsing.ipynb #285e2ee5
+def _usual_width(text: str, head: TextHead) -> int:
+    counts = [len(row) for row in records(text[head.start:head.start + (1 << 16)], head.separator)]
+    return max(counts, key=counts.count)
+
+# %% ../../nbs/1_rows/parsing.ipynb #126966df
+def _opened_rows(rows: Iterable[list[str]], width: int, head: TextHead,
+                 opened: list[int],  # receives the numbers of such rows
+                 ) -> Iterator[list[str]]:
+    "Split the rows that are a single field in quotes, as some programs write those with a quote in them."
+    for number, row in enumerate(rows, head.skipped + 1):
+        if len(row) == 1 < width and head.separator in row[0]:
+            fields = next(csv.reader(row, delimiter=head.separator), [])
+            if len(fields) == width:
+                opened.append(number)
+                row = fields
+        yield row
 
 # %% ../../nbs/1_rows/parsing.ipynb #c8fb9434
 def _text_rows(text: str, head: TextHead, source: str) -> Iterator[list[str]]:
@@ -440,8 +463,8 @@ def _chosen_member(archive: zipfile.ZipFile, sheet: str | int | None,
         return tables[0], sheet
     names = [member.filename for member in tables]
     if sheet is None:
-        raise DataError(source, [f"the archive holds {len(names)} tables: {quoted_names(names[:20])}; name the one to read: "
-                                 f"sheet={names[0]!r}, or --sheet on the command line"])
+        raise DataError(source, [f"the archive holds {len(names)} tables: {quoted_names(names[:20])}; "
+                                 f"name the one to read: sheet={names[0]!r}, or --sheet on the command line"])
     return tables[names.index(sheet_named(names, sheet, source, "table"))], None
 
 # %% ../../nbs/1_rows/parsing.ipynb #3a53e1b0
@@ -475,8 +498,9 @@ FILE_SIGNATURES = {  # first bytes
     b"ARROW1": "arrow", b"FEA1": "arrow", b"\xff\xff\xff\xff": "arrow",
     b"<stata_dta>": "stata", b"$FL2": "spss", b"$FL3": "spss", b"HEADER RECORD*******": "sas",
     b"\0" * 12 + b"\xc2\xea\x81\x60\xb3\x14\x11\xcf": "sas"}
-KIND_WORDS = {"old workbook": "a workbook of the old form (.xls)", "parquet": "a Parquet file", "arrow": "an Arrow file",
-              "stata": "a Stata file", "spss": "an SPSS file", "sas": "a SAS file", "archive": "a .zip archive"}
+KIND_WORDS = {"old workbook": "a workbook of the old form (.xls)", "parquet": "a Parquet file",
+              "arrow": "an Arrow file", "stata": "a Stata file", "spss": "an SPSS file", "sas": "a SAS file",
+              "archive": "a .zip archive"}
 NOT_HERE = {kind: f"{words} cannot be read here; save it as .xlsx or .csv" for kind, words in KIND_WORDS.items()}
 
 # %% ../../nbs/1_rows/parsing.ipynb #4394e6c8
@@ -529,7 +553,8 @@ def kind_of(content: bytes, name: str = "") -> str:  # "text", or another of Rea
         return "archive"
     if kind is None and end in (*WORKBOOKS, *PARQUET_ENDS, *ARROW_ENDS, *LABELLED_ENDS) and (
             b"\0" in content[:10_000] or end == ".por"):
-        return "parquet" if end in PARQUET_ENDS else "arrow" if end in ARROW_ENDS else LABELLED_ENDS.get(end, "workbook")
+        known = dict.fromkeys(PARQUET_ENDS, "parquet") | dict.fromkeys(ARROW_ENDS, "arrow") | LABELLED_ENDS
+        return known.get(end, "workbook")
     return kind or "text"
 
 # %% ../../nbs/1_rows/parsing.ipynb #6d7ab4a6
@@ -540,7 +565,8 @@ def _is_archive(content: bytes) -> bool:
             names = archive.namelist()
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):  # the reader of workbooks says what is wrong
         return False
-    return not any(name in ("[Content_Types].xml", "mimetype", "content.xml") or name.startswith("xl/") for name in names)
+    return not any(name in ("[Content_Types].xml", "mimetype", "content.xml") or name.startswith("xl/")
+                   for name in names)
 
 # %% ../../nbs/1_rows/parsing.ipynb #45abe672
 READERS = {"text": text_cells, "workbook": workbook_cells, "old workbook": workbook_cells}

@@ -8,7 +8,6 @@ __all__ = ['LARGE_TEXT', 'TABLE_READERS', 'RawTable', 'load_students']
 # %% ../../nbs/1_rows/reading.ipynb #a6a12340
 import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from importlib.resources import files
@@ -79,7 +78,8 @@ def table_of(cells: Cells,
     frame = pd.DataFrame(dict(enumerate(pd.Series(list(column), dtype=kind) for column in columns)))
     frame.columns = cells.names
     problems = [f"row {number}: {words}" for number, words in cells.ragged.items()]
-    return RawTable(frame, np.array(cells.numbers, int)[whole], problems, cells.notes, limits=cells.limits, sheet=cells.sheet)
+    return RawTable(frame, np.array(cells.numbers, int)[whole], problems, cells.notes,
+                    limits=cells.limits, sheet=cells.sheet)
 
 # %% ../../nbs/1_rows/reading.ipynb #a5c8cf18
 LARGE_TEXT = 1_000_000  # bytes; a larger one is read by Arrow
@@ -197,7 +197,7 @@ TABLE_READERS = {**dict.fromkeys(READERS, read_excel), "text": read_text, "parqu
 def read_raw(source: str | Path,  # a path, an address that begins with http:// or https://, or "-": standard input
              schema: Schema | None = None,  # helps to find the separator, the headings and the sheet
              *,
-             sheet: str | int | None = None,  # of a workbook: a name, or a number from 1; None: the Schema's, or the likeliest
+             sheet: str | int | None = None,  # a name, or a number from 1; None: the Schema's, or the likeliest
              ) -> RawTable:  # at least one row, not checked
     "Read a file of any kind as it is; raise DataError where it holds no table."
     content, name = _content_of(source)
@@ -242,7 +242,7 @@ def sheets(source: str | Path,  # as for `read_raw`
     if not found:
         raw = read_raw(source, schema)
         return pd.DataFrame({"name": [name], "rows": [len(raw)], "columns": [raw.frame.shape[1]], "proposed": [True]})
-    return pd.DataFrame({column: [getattr(one, column) for one in found] for column in ("name", "rows", "columns", "proposed")})
+    return pd.DataFrame(found)[["name", "rows", "columns", "proposed"]]
 
 # %% ../../nbs/1_rows/reading.ipynb #209cf7fe
 def as_frame(source: Any = None,  # a pandas, polars, pyarrow, ... frame; None: the embedded sample

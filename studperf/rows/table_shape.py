@@ -97,7 +97,8 @@ def are_two_rows(top: Sequence, below: Sequence,
     spans = _spans(top, len(below))
     if spans in ([], [(0, len(below))]) or not all(_is_group(start, end, below) for start, end in spans):
         return False
-    under = [place for start, end in spans if end - start > 1 and not is_blank(below[start]) for place in range(start, end)]
+    under = [place for start, end in spans if end - start > 1 and not is_blank(below[start])
+             for place in range(start, end)]
     return any(
         cell_number(row[place]) == cell_number(row[place]) for row in after[:5] for place in under if place < len(row))
 
@@ -114,14 +115,17 @@ def _is_group(start: int, end: int, below: Sequence) -> bool:
         end - start > 1 and not any(map(is_blank, below[start:end])))
 
 # %% ../../nbs/1_rows/table_shape.ipynb #c996b5c5
-MAXIMUM_WORDS = frozenset("""maximum maxmarks maximummarks maximummark maxmark maxscore maximumscore maxpoints maximumpoints fullmarks
-totalmarks marksavailable outof possible pointspossible possiblepoints possiblescore maxpunkte maximalpunkte höchstpunktzahl
-maximalpunktzahl maximalepunktzahl barème notemaximale puntajemáximo máximo massimo notamáxima pontuaçãomáxima 满分 満点
-配点 unit units einheit unité unidad""".split())
+MAXIMUM_WORDS = frozenset("""
+    maximum maxmarks maximummarks maximummark maxmark maxscore maximumscore maxpoints maximumpoints fullmarks totalmarks
+    marksavailable outof possible pointspossible possiblepoints possiblescore maxpunkte maximalpunkte höchstpunktzahl
+    maximalpunktzahl maximalepunktzahl barème notemaximale puntajemáximo máximo massimo notamáxima pontuaçãomáxima
+    满分 満点 配点 unit units einheit unité unidad""".split())
 PLAIN_MAXIMUM = ("max", "maks", "maximal")
-OUT_OF = re.compile(r"\(?\s*(?:/|out of|max\.?:?|maximum:?|von|sur|auf)\s*(\d+(?:[.,]\d+)?)\s*(?:points?|pts\.?|marks?|punkte)?\s*\)?",
-                    re.IGNORECASE)
-UNIT = re.compile(r"\(?\s*(?:%|percent|points?|pts\.?|marks?|punkte|score|years?|text|number|\(read only\))\s*\)?", re.IGNORECASE)
+OUT_OF = re.compile(
+    r"\(?\s*(?:/|out of|max\.?:?|maximum:?|von|sur|auf)\s*(\d+(?:[.,]\d+)?)\s*"
+    r"(?:points?|pts\.?|marks?|punkte)?\s*\)?", re.IGNORECASE)
+UNIT = re.compile(
+    r"\(?\s*(?:%|percent|points?|pts\.?|marks?|punkte|score|years?|text|number|\(read only\))\s*\)?", re.IGNORECASE)
 
 # %% ../../nbs/1_rows/table_shape.ipynb #9be1c318
 def maximum_marks(row: Sequence,  # the one below the headings
@@ -157,16 +161,20 @@ def _are_round_tops(marks: dict[int, float], after: Sequence[Sequence]) -> bool:
         cell_number(row[place]) > number for row in after for place, number in marks.items() if place < len(row))
 
 # %% ../../nbs/1_rows/table_shape.ipynb #22e679d2
-SURE_WORDS = frozenset("""mean average avg averages durchschnitt durchschnittlich mittelwert mittel mw schnitt moyenne moy promedio prom média medie
-gemiddelde gemiddeld średnia genomsnitt medelvärde gennemsnit gjennomsnitt keskiarvo ortalama среднее средний средняя
-平均 平均分 平均点 平均值 평균 المتوسط المعدل median mediane mediana médiane médian sd stdev stddev stdabw standardabweichung σ ø
-écarttype desviación deviation deviazione 标准差 標準偏差 中位数 最高分 最低分 合计 合計 总计 总分 人数 итого всего 합계 المجموع insgesamt
-gesamtsumme zusammen quartile percentile variance varianz minimum maximum highest lowest total:""".split())
-NAME_WORDS = frozenset("""total totals totale totaal totaux media summe sum suma soma somme somma toplam razem max min n count anzahl
-anzahl std dev std. number mode range""".split())
-OTHER_WORDS = frozenset("""class classe klasse klassen clase turma overall grand all of the for students student schüler schülerinnen élèves
-alumnos score scores mark marks points punkte notes row value standard s d e der die das de la le du general générale général
-generale gesamt year group school schule note in valid""".split())
+SURE_WORDS = frozenset("""
+    mean average avg averages durchschnitt durchschnittlich mittelwert mittel mw schnitt moyenne moy promedio prom média
+    medie gemiddelde gemiddeld średnia genomsnitt medelvärde gennemsnit gjennomsnitt keskiarvo ortalama среднее средний
+    средняя 平均 平均分 平均点 平均值 평균 المتوسط المعدل median mediane mediana médiane médian sd stdev stddev stdabw
+    standardabweichung σ ø écarttype desviación deviation deviazione 标准差 標準偏差 中位数 最高分 最低分 合计 合計 总计
+    总分 人数 итого всего 합계 المجموع insgesamt gesamtsumme zusammen quartile percentile variance varianz minimum maximum
+    highest lowest""".split())
+NAME_WORDS = frozenset("""
+    total totals totale totaal totaux media summe sum suma soma somme somma toplam razem max min n count anzahl std dev
+    number mode range""".split())
+OTHER_WORDS = frozenset("""
+    class classe klasse klassen clase turma overall grand all of the for students student schüler schülerinnen élèves
+    alumnos score scores mark marks point points punkte notes row value standard s d e der die das de la le du general
+    générale général generale gesamt year group school schule note in valid""".split())
 
 # %% ../../nbs/1_rows/table_shape.ipynb #30cf3e9c
 def _summary_word(cell: object) -> str:  # "sure", "name" (the word may be one) or ""
@@ -197,9 +205,15 @@ def _agrees(number: float, values: Sequence[float]) -> bool:
     if not values:
         return False
     spread = statistics.pstdev(values), statistics.stdev(values) if len(values) > 1 else 0
-    known = (sum(values), statistics.fmean(values), statistics.median(values), min(values), max(values), len(values), *spread)
+    known = (sum(values), statistics.fmean(values), statistics.median(values), min(values), max(values), len(values),
+             *spread)
     digits = len(f"{number:.10g}".partition(".")[2])
     return any(abs(number - value) <= .5000001 * 10**-digits for value in known)
+
+# %% ../../nbs/1_rows/table_shape.ipynb #f8da342a
+def _numbers_in(rows: Sequence[Sequence], place: int) -> list[float]:
+    numbers = (cell_number(row[place]) for row in rows if place < len(row))
+    return [number for number in numbers if not math.isnan(number)]
 
 # %% ../../nbs/1_rows/table_shape.ipynb #c3d6488c
 def _is_summary(row: Sequence,
@@ -214,9 +228,8 @@ def _is_summary(row: Sequence,
         return False
     if kind == "sure" or texts - {label}:
         return bool(rest) or kind == "sure"
-    numbers = [(place, cell_number(cell)) for place, cell in rest if cell_number(cell) == cell_number(cell)]
-    agree = [_agrees(number, [value for other in above if place < len(other) and (value := cell_number(other[place])) == value])
-             for place, number in numbers]
+    agree = [_agrees(cell_number(cell), _numbers_in(above, place))
+             for place, cell in rest if not math.isnan(cell_number(cell))]
     return bool(agree) and sum(agree) > len(agree) / 2
 
 # %% ../../nbs/1_rows/table_shape.ipynb #0a86ee82
@@ -226,8 +239,9 @@ def first_word_of(row: Sequence) -> str:  # "sure", "name" or ""
     return _summary_word(filled[0][1]) if filled else ""
 
 # %% ../../nbs/1_rows/table_shape.ipynb #2ebad6bc
-REMARK = re.compile(r"\s*([*†‡©]|(sources?|quelle|notes?|anmerkung(en)?|legende?|fuente|fonte|remarque|nota|generated|exported|printed|erstellt|"
-                    r"stand|as of|key)\b\s*[:.\d]|(generated|exported|printed|created|erstellt|gedruckt)\b)", re.IGNORECASE)
+REMARK = re.compile(
+    r"\s*([*†‡©]|(sources?|quelle|notes?|anmerkung(en)?|legende?|fuente|fonte|remarque|nota|generated|exported|printed|"
+    r"erstellt|stand|as of|key)\b\s*[:.\d]|(generated|exported|printed|created|erstellt|gedruckt)\b)", re.IGNORECASE)
 
 # %% ../../nbs/1_rows/table_shape.ipynb #75d15916
 def is_remark(row: Sequence, width: int, after_gap: bool) -> bool:
@@ -307,9 +321,10 @@ def table_shape(rows: Sequence[Sequence],  # of cells, none of them empty; at le
     "Find the headings, the students, and what is neither."
     top = heading_place(rows, schema)
     top, names, first = _headings_at(top, rows, numbers, schema)
-    notes = [f"{_rows_named(numbers[:top])}: {_what(top, 'title')} above the headings; left out"] if top else []
+    notes = [f"{rows_named(numbers[:top])}: {_what(top, 'title')} above the headings; left out"] if top else []
     if first - top > 1:
-        notes.append(f"{_rows_named(numbers[top:first])}: headings in two rows; joined, such as {_a_joined_name(names)}")
+        notes.append(f"{rows_named(numbers[top:first])}: headings in two rows; joined, "
+                     f"such as {_a_joined_name(names)}")
     maxima = maximum_marks(rows[first], rows[first + 1:first + HEAD_ROWS]) if first < len(rows) - 1 else None
     if maxima is not None:
         notes.append(f"row {numbers[first]}: maximum marks or units, no student; left out")
@@ -317,7 +332,7 @@ def table_shape(rows: Sequence[Sequence],  # of cells, none of them empty; at le
     end = footer_start(rows, numbers, first)
     repeated = tuple(_repeated(rows, rows[top:first - (maxima is not None)], first, end))
     if repeated:
-        notes.append(f"{_rows_named([numbers[place] for place in repeated])}: the headings again; left out")
+        notes.append(f"{rows_named([numbers[place] for place in repeated])}: the headings again; left out")
     if end < len(rows):
         notes.append(_footer_note(rows[end:], numbers[end:]))
     return TableShape(names, top, first, end, maxima or {}, repeated, notes)
@@ -344,7 +359,7 @@ def _repeated(rows: Sequence[Sequence], head: Sequence[Sequence], first: int, en
             yield place
 
 # %% ../../nbs/1_rows/table_shape.ipynb #f2e452db
-def _rows_named(numbers: Sequence[int]) -> str:
+def rows_named(numbers: Sequence[int]) -> str:
     "Return how notes call rows; many are counted."
     shown = ", ".join(map(str, numbers[:8]))
     more = f" and {len(numbers) - 8} more" if len(numbers) > 8 else ""
@@ -362,7 +377,7 @@ def _a_joined_name(names: Sequence[str]) -> str:
 def _footer_note(rows: Sequence[Sequence], numbers: Sequence[int]) -> str:
     labels = [str(_filled(row)[0][1]).strip() for row in rows]
     several = len(rows) > 1
-    return (f"{_rows_named(list(numbers))} ({quoted_names(labels[:8])}): "
+    return (f"{rows_named(list(numbers))} ({quoted_names(labels[:8])}): "
             f"{'summaries or remarks' if several else 'a summary or remark'} below the students; left out")
 
 # %% ../../nbs/1_rows/table_shape.ipynb #5fbaf6d2
@@ -389,11 +404,16 @@ def named_columns(names: Sequence[str],  # as the file has them
                 notes.append(f"{where} with the same values; the second was left out")
                 continue
             if not _is_needed(name, schema):
-                name = next(f"{name} ({n})" for n in range(2, len(names) + 2) if f"{name} ({n})" not in (*names, *called))
+                name = _free_name(name, (*names, *called))
                 notes.append(f"{where} with different values; the second is called {quoted_value(name)}")
         kept.append(place)
         called.append(name)
     return kept, called, notes
+
+# %% ../../nbs/1_rows/table_shape.ipynb #7a58ad7c
+def _free_name(name: str, taken: Sequence[str]) -> str:
+    "Return a name with the first number that is not taken."
+    return next(f"{name} ({number})" for number in range(2, len(taken) + 3) if f"{name} ({number})" not in taken)
 
 # %% ../../nbs/1_rows/table_shape.ipynb #79aeeb1a
 def _is_nothing(cell: object) -> bool:

@@ -133,19 +133,21 @@ def sheet_named(names: Sequence[str],  # of what there is
         return wanted if wanted in names else texts[wanted.strip().casefold()]
     if str(wanted).isdecimal() and 1 <= int(wanted) <= len(names):
         return names[int(wanted) - 1]
-    raise DataError(source, [f"found no {what} {wanted!r}, expected one of {_some(names)}, "
+    raise DataError(source, [f"found no {what} {wanted!r}, expected one of {_first_names(names)}, "
                              f"or a number from 1 to {len(names)}"])
 
 # %% ../../nbs/1_rows/workbooks.ipynb #2dc183de
-def _some(names: Iterable[str], most: int = 30) -> str:
+def _first_names(names: Iterable[str], most: int = 30) -> str:
     names = list(names)
     return quoted_names(names[:most]) + f" and {len(names) - most} more" * (len(names) > most)
 
 # %% ../../nbs/1_rows/workbooks.ipynb #1972f306
 def sheets_note(sheets: Sequence[Sheet]) -> str:
     "Return which sheets there are, which one was read, and how to choose another."
-    listed = ", ".join(f"{quoted_value(sheet.name)} ({sheet.rows:,} row{'s' * (sheet.rows != 1)})" for sheet in sheets[:30])
+    listed = ", ".join(f"{quoted_value(sheet.name)} ({sheet.rows:,} row{'s' * (sheet.rows != 1)})"
+                       for sheet in sheets[:30])
     more = f" and {len(sheets) - 30} more" if len(sheets) > 30 else ""
     taken = next(sheet.name for sheet in sheets if sheet.proposed)
-    return (f"the workbook has {len(sheets)} sheets: {listed}{more}; read {quoted_value(taken)}, which looks most like a "
-            "table of scores; to read another, name it: sheet='...', or --sheet on the command line")
+    return (f"the workbook has {len(sheets)} sheets: {listed}{more}; read {quoted_value(taken)}, "
+            "which looks most like a table of scores; to read another, name it: sheet='...', or --sheet on the "
+            "command line")
