@@ -331,7 +331,8 @@ def text_cells(content: bytes, schema: Schema | None, *,
     text, notes = checked_text(content, source)
     head = checked_head(text, schema, source)
     opened, rows = [], _text_rows(text[head.start:], head, source)
-    rows = _opened_rows(rows, _usual_width(text, head), head, opened)
+    if '"' in text:
+        rows = _opened_rows(rows, _usual_width(text, head), head, opened)
     cells = cells_of_rows(rows, head.skipped + 1, schema, limits, source)
     if opened:
         notes.append(f"{rows_named(opened)}: the whole line was in one pair of quotes; these quotes were removed")

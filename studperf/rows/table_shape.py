@@ -166,8 +166,8 @@ SURE_WORDS = frozenset("""
     medie gemiddelde gemiddeld średnia genomsnitt medelvärde gennemsnit gjennomsnitt keskiarvo ortalama среднее средний
     средняя 平均 平均分 平均点 平均值 평균 المتوسط المعدل median mediane mediana médiane médian sd stdev stddev stdabw
     standardabweichung σ ø écarttype desviación deviation deviazione 标准差 標準偏差 中位数 最高分 最低分 合计 合計 总计
-    总分 人数 итого всего 합계 المجموع insgesamt gesamtsumme zusammen quartile percentile variance varianz minimum maximum
-    highest lowest""".split())
+    总分 人数 итого всего 합계 المجموع insgesamt gesamtsumme zusammen quartile percentile variance varianz minimum
+    maximum highest lowest""".split())
 NAME_WORDS = frozenset("""
     total totals totale totaal totaux media summe sum suma soma somme somma toplam razem max min n count anzahl std dev
     number mode range""".split())
