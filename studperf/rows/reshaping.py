@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['MOST_SUBJECTS', 'FEWEST_STUDENTS']
 
-# %% ../../nbs/1_rows/reshaping.ipynb #0627ae7f
+# %% ../../nbs/1_rows/reshaping.ipynb #db1452d3
 import math
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from .table_shape import cell_number
@@ -107,7 +108,7 @@ class LongColumns(NamedTuple):
 # %% ../../nbs/1_rows/reshaping.ipynb #70c5ce42
 MOST_SUBJECTS, FEWEST_STUDENTS = 40, 3
 
-# %% ../../nbs/1_rows/reshaping.ipynb #721b9818
+# %% ../../nbs/1_rows/reshaping.ipynb #ca9327b0
 def find_long(frame: pd.DataFrame,  # as read
               ) -> LongColumns | None:  # None: it does not look like a row per student and subject
     "Find the columns of students, subjects and marks in a long table."
@@ -117,7 +118,8 @@ def find_long(frame: pd.DataFrame,  # as read
     counts = frame.nunique()
     subjects = [name for name in frame if name not in numeric and 2 <= counts[name] <= MOST_SUBJECTS]
     students = [name for name in frame if FEWEST_STUDENTS <= counts[name] <= len(frame) / 1.5]
-    pairs = [(_fit_of(frame, student, name), student, name)
+    codes = {name: pd.factorize(frame[name])[0] for name in {*students, *subjects}}
+    pairs = [(_fit_of(codes[student], codes[name]), student, name)
              for student in students for name in subjects if name != student]
     fit, student, name = max(pairs, default=(0, "", ""), key=lambda pair: pair[0])
     marks = _varying(frame, student, numeric) if fit > 0 else []
@@ -141,13 +143,14 @@ def _varying(frame: pd.DataFrame, student: str, numeric: set[str]) -> list[str]:
         names = [name for name in frame if name in numeric and name != student]
     return [name for name in names if (frame.groupby(student, observed=True)[name].nunique() > 1).any()]
 
-# %% ../../nbs/1_rows/reshaping.ipynb #faa77b26
-def _fit_of(frame: pd.DataFrame, student: str, name: str) -> float:  # 1: every student has every subject once; 0: no
+# %% ../../nbs/1_rows/reshaping.ipynb #b3dee036
+def _fit_of(student: np.ndarray, subject: np.ndarray) -> float:  # 1: every student has every subject once; 0: no
     "Return how well a column says in which subject a mark is: once for each student, and the same for many."
-    pairs = frame[[student, name]].dropna()
-    again, pairs = pairs.duplicated().mean(), pairs.drop_duplicates()
-    students, subjects = pairs[student].nunique(), pairs[name].nunique()
-    usual = pairs[name].value_counts().median()
+    known = (student >= 0) & (subject >= 0)
+    width = int(subject.max()) + 1
+    pairs = np.unique(student[known] * width + subject[known])
+    students, usual = len(np.unique(pairs // width)), np.median(np.bincount(pairs % width, minlength=width))
+    again = 1 - len(pairs) / max(known.sum(), 1)
     if again > .1 or len(pairs) < 1.5 * students or usual < max(2, .2 * students):
         return 0
-    return len(pairs) / (students * subjects) - again
+    return len(pairs) / (students * width) - again
