@@ -306,7 +306,7 @@ def table_of_files(paths: Sequence[str],  # Parquet and CSV files
 def files_of(source: str | Path | Iterable[str | Path]) -> list[str]:
     "Return the files of a path, glob, address or list of them, each once; raise FileNotFoundError if there is none."
     patterns = [str(pattern) for pattern in ([source] if isinstance(source, (str, Path)) else source)]
-    found = [[pattern] if "://" in pattern or Path(pattern).exists() else sorted(glob.glob(pattern))
+    found = [[pattern] if "://" in pattern or pattern == "-" or Path(pattern).exists() else sorted(glob.glob(pattern))
              for pattern in patterns]
     if folder := next((path for group in found for path in group if Path(path).is_dir()), None):
         raise ValueError(f"{folder}: is a folder; give its files, such as {str(Path(folder, '*.parquet'))!r}")

@@ -144,7 +144,7 @@ def read_labelled(content: bytes, kind: str,  # "stata", "spss" or "sas"
         path.write_bytes(content)
         try:
             _check_memory(_parsed(read, path, metadataonly=True)[1], limits, source)
-            options = {} if _reader(kind, content) == "read_xport" else {"user_missing": True}
+            options = {} if _reader(kind, content) in ("read_xport", "read_por") else {"user_missing": True}
             frame, about = _parsed(read, path, **options)
         except DataError:
             raise

@@ -80,23 +80,22 @@ def separator_of(text: str,  # the file's text, or its beginning
         names = headings(text, separator)
         return len(match_columns(names, schema)[0]) if schema else 0, len(names)
     first = max(SEPARATORS, key=columns_under)
-    known, width = columns_under(first)
-    if schema and known == len(schema.columns):
+    if schema and columns_under(first)[0] == len(schema.columns) > 1:  # one name may be a word of a title
         return first
-    below = [len(row) for row in records(text, first)[1:]]
-    if width > 1 and sum(count == width for count in below) >= len(below) / 2:
-        return first
-    best = max(SEPARATORS, key=lambda separator: _agreement(text, separator))
-    return best if _agreement(text, best)[0] else first
+    agreed = {separator: _agreement(text, separator) for separator in SEPARATORS}
+    best = max(SEPARATORS, key=lambda separator: (*agreed[separator][:2], separator == first, *agreed[separator][2:]))
+    return best if agreed[best][0] else first
 
 # %% ../../nbs/1_rows/parsing.ipynb #92a2d7fd
 def _agreement(text: str, separator: str) -> tuple:  # the larger, the better
-    "Return how well the first lines agree on their number of fields, and how soon the first of them comes."
+    "Return whether most lines have one number of fields, how many below the first of these do not, and how it comes."
     counts = [len(row) for row in records(text, separator)]
     width = max(set(counts), key=lambda count: (counts.count(count), count), default=0)
     share = counts.count(width) / max(len(counts), 1)
-    agreed = width > 1 and share >= .5
-    return agreed, -counts.index(width) if agreed else 0, share, width
+    if width < 2 or share < .5:
+        return False, 0, 0, share, width
+    titles = counts.index(width)
+    return True, -sum(count != width for count in counts[titles:]), -titles, share, width
 
 # %% ../../nbs/1_rows/parsing.ipynb #e05a9419
 @dataclass(frozen=True)

@@ -51,15 +51,18 @@ def heading_place(rows: Sequence[Sequence],  # the first rows of a table, none o
                   schema: Schema | None = None) -> int:
     "Return the place of the row of headings: 0 unless the rows above it are titles."
     rows = rows[:HEAD_ROWS]
-    if schema is not None:
+    if schema is not None and len(schema.columns) > 1:  # one name may be a word of a title
         if (known := next((place for place, row in enumerate(rows) if _names_all(row, schema)), None)) is not None:
             return known
     counts = [len(_filled(row)) for row in rows]
     width = max(Counter(counts).items(), key=lambda item: (item[1], item[0]))[0] if rows else 0
-    for place, count in enumerate(counts):
-        if count > width / 2:
-            return place if all(map(_can_be_heading, rows[place])) and _are_titles(rows[:place]) else 0
-    return 0
+    wide = [place for place, count in enumerate(counts)
+            if count > width / 2 and (place + 1 == len(rows) or counts[place + 1] > width / 2
+                                      or are_two_rows(*rows[place:place + 2], rows[place + 2:place + 7]))]
+    place = wide[0] if wide else 0
+    if place + 2 < len(rows) and _is_cut_title(*rows[place:place + 3]):
+        place += 1
+    return place if all(map(_can_be_heading, rows[place])) and _are_titles(rows[:place]) else 0
 
 # %% ../../nbs/1_rows/table_shape.ipynb #b915c37d
 def _names_all(row: Sequence, schema: Schema) -> bool:
@@ -70,6 +73,13 @@ def _names_all(row: Sequence, schema: Schema) -> bool:
 def _can_be_heading(cell: object) -> bool:
     number = cell_number(cell)
     return math.isnan(number) or (number == int(number) and 1900 <= number <= 2100)  # a year may be one
+
+# %% ../../nbs/1_rows/table_shape.ipynb #fb7481cc
+def _is_cut_title(row: Sequence, below: Sequence, after: Sequence) -> bool:
+    "Return whether a row is a title that its commas cut into fields: it is shorter than the headings right below it."
+    return len(row) < len(below) == len(after) and not any(
+        cell_number(cell) == cell_number(cell) for cell in below) and any(
+        cell_number(cell) == cell_number(cell) for cell in after)
 
 # %% ../../nbs/1_rows/table_shape.ipynb #924c95d2
 def _are_titles(rows: Sequence[Sequence]) -> bool:
