@@ -352,7 +352,7 @@ def _opened_rows(rows: Iterable[list[str]], width: int, head: TextHead,
     "Split the rows that are a single field in quotes, as some programs write those with a quote in them."
     for number, row in enumerate(rows, head.skipped + 1):
         if len(row) == 1 < width and head.separator in row[0]:
-            fields = next(csv.reader(row, delimiter=head.separator), [])
+            fields = headings(row[0], head.separator)
             if len(fields) == width:
                 opened.append(number)
                 row = fields

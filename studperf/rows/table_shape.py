@@ -105,7 +105,7 @@ def are_two_rows(top: Sequence, below: Sequence,
     if len(below) < 3 or any(cell_number(cell) == cell_number(cell) for cell in (*top, *below)) or not after:
         return False
     spans = _spans(top, len(below))
-    if spans in ([], [(0, len(below))]) or not all(_is_group(start, end, below) for start, end in spans):
+    if any(start >= len(below) for start, _ in spans) or spans in ([], [(0, len(below))]) or not all(_is_group(start, end, below) for start, end in spans):
         return False
     under = [place for start, end in spans if end - start > 1 and not is_blank(below[start])
              for place in range(start, end)]
