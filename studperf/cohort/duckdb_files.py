@@ -28,7 +28,6 @@ from .frames import FrameTable
 from ..rows.meaning import decimal_of, recoded_numbers
 from ..rows.parsing import TextHead, decode, is_wrapped, looks_plain, records, text_head
 from ..rows.schema import Schema, match_columns
-from ..rows.table_shape import ROW_LABELS
 from ..rows.values import NO_VALUE_TEXTS, DataError
 
 # %% ../../nbs/2_cohort/duckdb_files.ipynb #6c5bf040
@@ -212,12 +211,12 @@ def _text_form(path: str, schema: Schema) -> tuple[FileForm, dict[str, str]]:
 
 # %% ../../nbs/2_cohort/duckdb_files.ipynb #01b6fd47
 def _names_of_columns(text: str, head: TextHead) -> list[str]:
-    "Return the headings; a first column without one gets the loader's name for it, unless it looks empty."
-    if head.names[0].strip():
-        return head.names
-    if not any(row[0].strip() for row in records(text, head.separator)[1:]):
+    "Return the headings; a column without one gets the loader's name for it, unless it looks empty."
+    unnamed = [place for place, name in enumerate(head.names) if not name.strip()]
+    rows = records(text, head.separator)[1:] if unnamed else []
+    if not all(any(row[place].strip() for row in rows if place < len(row)) for place in unnamed):
         raise NotForDuckDB  # the loader drops an empty column
-    return [ROW_LABELS, *head.names[1:]]
+    return [f"column {place + 1}" if place in unnamed else name for place, name in enumerate(head.names)]
 
 # %% ../../nbs/2_cohort/duckdb_files.ipynb #be27f78a
 def _comma_columns(text: str, head: TextHead, schema: Schema) -> tuple[str, ...]:

@@ -131,10 +131,11 @@ def _table_of_arrow(table: pa.Table, head: TextHead, notes: list[str],
     again = np.flatnonzero((frame.iloc[:, 0] == head.names[0]).to_numpy(bool, na_value=False)) if len(frame) else []
     if any(list(frame.iloc[place]) == head.names for place in again[:100]):
         return None
-    kept, frame.columns, _ = named_columns(head.names, lambda place: frame.iloc[:, place], schema)
+    kept, names, more = named_columns(head.names, lambda place: frame.iloc[:, place], schema)
+    frame = (frame if len(kept) == frame.shape[1] else frame.iloc[:, kept]).set_axis(names, axis=1)
     filled = _holds_something(frame)
     rows = np.arange(head.skipped + 2, head.skipped + 2 + len(frame))
-    return RawTable(frame if filled.all() else frame[filled].reset_index(drop=True), rows[filled], notes=notes)
+    return RawTable(frame if filled.all() else frame[filled].reset_index(drop=True), rows[filled], notes=[*notes, *more])
 
 # %% ../../nbs/1_rows/reading.ipynb #63790fce
 def _holds_something(frame: pd.DataFrame) -> np.ndarray:
