@@ -135,7 +135,8 @@ def _table_of_arrow(table: pa.Table, head: TextHead, notes: list[str],
     frame = (frame if len(kept) == frame.shape[1] else frame.iloc[:, kept]).set_axis(names, axis=1)
     filled = _holds_something(frame)
     rows = np.arange(head.skipped + 2, head.skipped + 2 + len(frame))
-    return RawTable(frame if filled.all() else frame[filled].reset_index(drop=True), rows[filled], notes=[*notes, *more])
+    frame = frame if filled.all() else frame[filled].reset_index(drop=True)
+    return RawTable(frame, rows[filled], notes=[*notes, *more])
 
 # %% ../../nbs/1_rows/reading.ipynb #63790fce
 def _holds_something(frame: pd.DataFrame) -> np.ndarray:
