@@ -199,6 +199,9 @@ def test_what_is_left_out_is_said_once_to_the_user(tmp_path):
     with pytest.warns(DataWarning, match=r"rows 27, 28, 29 \('Mean', 'Std. dev.', 'n'\): summaries") as caught:
         load_students(path, schema=Schema(scores=["Maths", "Reading"], factors=["Class"]))
     assert len(caught) == 1
+    with pytest.warns(DataWarning, match=r"rows 27, 28, 29 \('Mean', 'Std. dev.', 'n'\): summaries") as caught:
+        Cohort.summarize(path, Schema(scores=["Maths", "Reading"], factors=["Class"]))
+    assert len(caught) == 1
 
 
 def test_faults_below_titles_have_the_spreadsheet_s_numbers(tmp_path):
