@@ -224,7 +224,7 @@ def test_headings_that_clash_or_that_databases_do_not_know(additive, students, w
     rows.to_csv(tmp_path / "students.csv", index=False)
     assert predict_file(additive, tmp_path / "students.csv", tmp_path / "out.csv") == 600
     found = pd.read_csv(tmp_path / "out.csv", header=None, dtype=str)
-    assert found.iloc[0].fillna("").tolist() == [*rows, "prediction (predicted)", "low (predicted)", "high"]
+    assert found.iloc[0].fillna("").tolist() == [*(name or "column 13" for name in rows), "prediction (predicted)", "low (predicted)", "high"]
     np.testing.assert_allclose(found.iloc[1:, -3:].astype(float), additive.predict(students), rtol=0, atol=1e-9)
     assert found.iloc[1:, -9:-3].to_numpy().tolist() == [["1", "2", "3", "x", "5", "6"]] * 600
 

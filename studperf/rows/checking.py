@@ -18,6 +18,7 @@ from .meaning import (
     Misfit, comma_note, decimal_of, fault_sentence, levels_meant,
     number_limits, numbers_meant, recoded_numbers, spelling_note)
 from .schema import Schema, match_columns
+from .table_shape import ROW_LABELS
 from .values import DataError, DataWarning, level_text
 from ..text import listed
 
@@ -209,7 +210,8 @@ def _warn_of(checked: pd.DataFrame, ignored: Iterable[str], schema: Schema, sour
     "Warn once of everything that a reader should know."
     notes = [*notes, *(f"column {name!r}: {count} of {len(checked)} values are missing ({count / len(checked):.1%}); "
                        "they stay missing" for name, count in checked.isna().sum().items() if count)]
-    ignored = [name for name in ignored if name not in schema.left_out and name and not name.startswith("Unnamed:")]
+    ignored = [name for name in ignored if name not in schema.left_out and name not in ("", ROW_LABELS)
+               and not name.startswith("Unnamed:")]
     if ignored:
         notes.append(f"ignored, since the Schema does not name them: {listed(ignored)}")
     if notes:

@@ -6,8 +6,10 @@
 __all__ = ['LARGE_TEXT', 'TABLE_READERS', 'FIRST_ROWS', 'FIRST_BYTES', 'RawTable', 'load_students']
 
 # %% ../../nbs/1_rows/reading.ipynb #a6a12340
+import sys
 import warnings
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -21,13 +23,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
+import pyarrow.feather
 import pyarrow.parquet
 
 from .checking import check_table
+from .labelled_files import FORMATS, read_labelled
 from .parsing import (
-    NO_LIMITS, PARQUET_ENDS, READERS, TEXT_ENDS, Cells, ReadLimits, check_name, checked_head,
-    checked_text, file_end, read_file, text_cells, workbook_cells)
+    MOST_UNPACKED_BYTES, NO_LIMITS, PARQUET_ENDS, READERS, TEXT_ENDS, Cells, ReadLimits, TextHead, check_name, checked_head,
+    checked_text, file_end, looks_plain, read_file, sheets_in, text_cells, unpacked, workbook_cells)
 from .schema import STUDENTS, Schema
+from .table_shape import named_columns
 from .values import DataError, DataWarning
 
 # %% ../../nbs/1_rows/reading.ipynb #1c2a9007
@@ -45,11 +50,20 @@ class RawTable:
         rows that could not be read
     notes : list[str]
         on how the file was read
+    labels : dict[str, str]
+        column: what the file says that it is
+    limits : dict[str, tuple[float, float]]
+        of columns with a maximum mark
+    sheet : str | None = None
+        of the workbook that was read
     """
     frame: pd.DataFrame  # texts, numbers or empty cells under the file's own headings
     rows: np.ndarray  # for each row, its number as a spreadsheet shows it
     problems: list[str] = field(default_factory=list)  # rows that could not be read
     notes: list[str] = field(default_factory=list)  # on how the file was read
+    labels: dict[str, str] = field(default_factory=dict)  # column: what the file says that it is
+    limits: dict[str, tuple[float, float]] = field(default_factory=dict)  # of columns with a maximum mark
+    sheet: str | None = None  # of the workbook that was read
 
     def __len__(self) -> int:
         return len(self.frame) + len(self.problems)
@@ -64,14 +78,16 @@ def table_of(cells: Cells,
     frame = pd.DataFrame(dict(enumerate(pd.Series(list(column), dtype=kind) for column in columns)))
     frame.columns = cells.names
     problems = [f"row {number}: {words}" for number, words in cells.ragged.items()]
-    return RawTable(frame, np.array(cells.numbers, int)[whole], problems, cells.notes)
+    return RawTable(frame, np.array(cells.numbers, int)[whole], problems, cells.notes,
+                    limits=cells.limits, sheet=cells.sheet)
 
 # %% ../../nbs/1_rows/reading.ipynb #a5c8cf18
 LARGE_TEXT = 1_000_000  # bytes; a larger one is read by Arrow
 
 # %% ../../nbs/1_rows/reading.ipynb #031dbce4
 def read_text(content: bytes,  # a CSV or TSV file
-              schema: Schema | None, *, limits: ReadLimits = NO_LIMITS, source: str) -> RawTable:
+              schema: Schema | None, *, limits: ReadLimits = NO_LIMITS, source: str,
+              sheet: str | int | None = None) -> RawTable:
     "Read a text file with separators; raise DataError where it holds no table."
     fast = _text_by_arrow(content, schema, source) if len(content) > LARGE_TEXT else None
     return fast or table_of(text_cells(content, schema, limits=limits, source=source))
@@ -80,6 +96,8 @@ def read_text(content: bytes,  # a CSV or TSV file
 def _text_by_arrow(content: bytes, schema: Schema | None, source: str) -> RawTable | None:  # None: some rows are odd
     text, notes = checked_text(content, source)
     head = checked_head(text, schema, source)
+    if head.start and not head.skipped or not looks_plain(text, text[-(1 << 14):], head, schema):
+        return None  # Python finds the students
     plain = True
 
     def note_ragged(row: pa.csv.InvalidRow) -> str:
@@ -98,22 +116,30 @@ def _text_by_arrow(content: bytes, schema: Schema | None, source: str) -> RawTab
         )
     except pa.ArrowInvalid:
         return None
-    return _table_of_arrow(table, head.names, head.skipped, notes) if plain and _fields_are_short(table) else None
+    if not plain or not _fields_are_short(table):
+        return None
+    return _table_of_arrow(table, head, notes, schema)
 
 # %% ../../nbs/1_rows/reading.ipynb #53532da4
 def _fields_are_short(table: pa.Table, most: int = 131_072) -> bool:  # Python reads no longer ones
     return all((pa.compute.max(pa.compute.utf8_length(column)).as_py() or 0) < most for column in table.columns)
 
 # %% ../../nbs/1_rows/reading.ipynb #22a7253d
-def _table_of_arrow(table: pa.Table, names: list[str], skipped: int, notes: list[str]) -> RawTable:
+def _table_of_arrow(table: pa.Table, head: TextHead, notes: list[str],
+                    schema: Schema | None) -> RawTable | None:  # None: the headings are repeated
     frame = pd.DataFrame(dict(enumerate(column.to_pandas() for column in table.columns)))
-    frame.columns = names
-    filled = _filled_rows(frame)
-    rows = np.arange(skipped + 2, skipped + 2 + len(frame))
-    return RawTable(frame if filled.all() else frame[filled].reset_index(drop=True), rows[filled], notes=notes)
+    again = np.flatnonzero((frame.iloc[:, 0] == head.names[0]).to_numpy(bool, na_value=False)) if len(frame) else []
+    if any(list(frame.iloc[place]) == head.names for place in again[:100]):
+        return None
+    kept, names, more = named_columns(head.names, lambda place: frame.iloc[:, place], schema)
+    frame = (frame if len(kept) == frame.shape[1] else frame.iloc[:, kept]).set_axis(names, axis=1)
+    filled = _holds_something(frame)
+    rows = np.arange(head.skipped + 2, head.skipped + 2 + len(frame))
+    frame = frame if filled.all() else frame[filled].reset_index(drop=True)
+    return RawTable(frame, rows[filled], notes=[*notes, *more])
 
 # %% ../../nbs/1_rows/reading.ipynb #63790fce
-def _filled_rows(frame: pd.DataFrame) -> np.ndarray:
+def _holds_something(frame: pd.DataFrame) -> np.ndarray:
     "Return which rows hold more than spaces; most show it in their first column."
     filled = frame.iloc[:, 0].str.strip().ne("").to_numpy(bool, copy=True)
     rest = np.flatnonzero(~filled)
@@ -121,35 +147,83 @@ def _filled_rows(frame: pd.DataFrame) -> np.ndarray:
     return filled
 
 # %% ../../nbs/1_rows/reading.ipynb #f745eb93
-def read_excel(content: bytes, schema: Schema | None = None, *,
-               limits: ReadLimits = NO_LIMITS, source: str) -> RawTable:
-    "Read the first sheet of a workbook: headings in its first row, a row per student."
-    return table_of(workbook_cells(content, schema, limits=limits, source=source), "object")
+def read_excel(content: bytes, schema: Schema | None = None, *, limits: ReadLimits = NO_LIMITS, source: str,
+               sheet: str | int | None = None,  # a name, or a number from 1; None: the Schema's or the likeliest
+               ) -> RawTable:
+    "Read a sheet of a workbook: a row of headings, then a row per student."
+    return table_of(workbook_cells(content, schema, limits=limits, source=source, sheet=sheet), "object")
+
+# %% ../../nbs/1_rows/reading.ipynb #a767710f
+def typed_table(frame: pd.DataFrame, schema: Schema | None = None, **about) -> RawTable:
+    "Return a frame whose columns have types as a table, its rows counted as if it had headings in row 1."
+    names = list(map(str, frame.columns))
+    kept, called, notes = named_columns(names, lambda place: frame.iloc[:, place].tolist(), schema)
+    frame = frame.iloc[:, kept].set_axis(called, axis=1).reset_index(drop=True)
+    return RawTable(frame, np.arange(2, 2 + len(frame)), notes=[*about.pop("notes", ()), *notes], **about)
 
 # %% ../../nbs/1_rows/reading.ipynb #3b57eab9
 def read_parquet(content: bytes, schema: Schema | None = None, *,
-                 limits: ReadLimits = NO_LIMITS, source: str) -> RawTable:
+                 limits: ReadLimits = NO_LIMITS, source: str, sheet: str | int | None = None) -> RawTable:
     "Read a Parquet file; its rows are counted as if it had headings in row 1."
     try:
         frame = pa.parquet.read_table(BytesIO(content)).to_pandas()
     except pa.ArrowException as error:
         raise DataError(source, [f"cannot be read as Parquet: {error}"]) from error
-    return RawTable(frame.reset_index(drop=True), np.arange(2, 2 + len(frame)))
+    return typed_table(frame, schema)
+
+# %% ../../nbs/1_rows/reading.ipynb #1340040e
+def read_arrow(content: bytes, schema: Schema | None = None, *,
+               limits: ReadLimits = NO_LIMITS, source: str, sheet: str | int | None = None) -> RawTable:
+    "Read an Arrow or Feather file, or a stream of Arrow."
+    try:
+        if content.startswith((b"ARROW1", b"FEA1")):
+            table = pa.feather.read_table(BytesIO(content), use_threads=False)
+        else:
+            table = pa.ipc.open_stream(BytesIO(content)).read_all()
+        return typed_table(table.to_pandas(), schema)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(source, [f"cannot be read as Arrow: {error}"]) from error
+
+# %% ../../nbs/1_rows/reading.ipynb #65bf095b
+def _read_statistics(content: bytes, schema: Schema | None = None, *, kind: str,
+                     limits: ReadLimits = NO_LIMITS, source: str, sheet: str | int | None = None) -> RawTable:
+    "Read a file of Stata, SPSS or SAS."
+    found = read_labelled(content, kind, limits=limits, source=source)
+    return typed_table(found.frame, schema, notes=found.notes, labels=found.labels)
 
 # %% ../../nbs/1_rows/reading.ipynb #c8b8ade3
-TABLE_READERS = {**dict.fromkeys(READERS, read_excel), "text": read_text, "parquet": read_parquet}
+TABLE_READERS = {**dict.fromkeys(READERS, read_excel), "text": read_text, "parquet": read_parquet, "arrow": read_arrow,
+                 **{kind: partial(_read_statistics, kind=kind) for kind in FORMATS}}
 
 # %% ../../nbs/1_rows/reading.ipynb #2f675dd0
-def read_raw(source: str | Path,  # a path, or an address that begins with http:// or https://
-             schema: Schema | None = None,  # helps to find the separator
+def read_raw(source: str | Path,  # a path, an address that begins with http:// or https://, or "-": standard input
+             schema: Schema | None = None,  # helps to find the separator, the headings and the sheet
+             *,
+             sheet: str | int | None = None,  # a name, or a number from 1; None: the Schema's, or the likeliest
              ) -> RawTable:  # at least one row, not checked
     "Read a file of any kind as it is; raise DataError where it holds no table."
+    content, name = _content_of(source)
+    return read_file(content, schema, name=name, readers=TABLE_READERS, source=str(source), sheet=sheet)
+
+# %% ../../nbs/1_rows/reading.ipynb #1fe9febb
+def _content_of(source: str | Path) -> tuple[bytes, str]:  # the file's name: "" if it has none
+    "Return what a file, an address or standard input holds."
     location = str(source)
+    if location == "-":
+        return _piped(sys.stdin), ""
     is_url = urlsplit(location).scheme in ("http", "https")
     name = PurePosixPath(urlsplit(location).path if is_url else Path(location).name).name
     check_name(name, location)
-    content = _fetched(location) if is_url else Path(location).read_bytes()
-    return read_file(content, schema, name=name, readers=TABLE_READERS, source=location)
+    return _fetched(location) if is_url else Path(location).read_bytes(), name
+
+# %% ../../nbs/1_rows/reading.ipynb #18776d99
+@lru_cache(maxsize=1)
+def _piped(stream: Any) -> bytes:  # kept, since standard input can be read only once
+    "Return what standard input holds; raise DataError if it is too large."
+    content = getattr(stream, "buffer", stream).read(MOST_UNPACKED_BYTES + 1)
+    if len(content) > MOST_UNPACKED_BYTES:
+        raise DataError("-", [f"standard input has more than {MOST_UNPACKED_BYTES / 1e6:,.0f} MB; write it to a file"])
+    return content
 
 # %% ../../nbs/1_rows/reading.ipynb #0073eb6d
 def _fetched(address: str) -> bytes:
@@ -185,6 +259,19 @@ def first_rows(source: str | Path, *, sheet: str | int | None = None) -> pd.Data
         content[: content.rindex(b"\n")], None, name=path.name, readers=TABLE_READERS, source=str(source)
     ).frame
 
+# %% ../../nbs/1_rows/reading.ipynb #705f133e
+def sheets(source: str | Path,  # as for `read_raw`
+           schema: Schema | None = None,  # helps to find the sheet
+           ) -> pd.DataFrame:  # name, rows, columns, proposed; one row for a file without sheets
+    "List the sheets of a workbook, or the tables of a .zip archive."
+    content, name = _content_of(source)
+    content = unpacked(content, name=name, limits=NO_LIMITS, source=str(source))
+    found = sheets_in(content, schema, name=name, source=str(source))
+    if not found:
+        raw = read_raw(source, schema)
+        return pd.DataFrame({"name": [name], "rows": [len(raw)], "columns": [raw.frame.shape[1]], "proposed": [True]})
+    return pd.DataFrame(found)[["name", "rows", "columns", "proposed"]]
+
 # %% ../../nbs/1_rows/reading.ipynb #209cf7fe
 def as_frame(source: Any = None,  # a pandas, polars, pyarrow, ... frame; None: the embedded sample
              ) -> pd.DataFrame:  # not checked; the input itself if it is pandas
@@ -197,12 +284,12 @@ def as_frame(source: Any = None,  # a pandas, polars, pyarrow, ... frame; None: 
     return frame
 
 # %% ../../nbs/1_rows/reading.ipynb #07990628
-def load_students(
-    source: Any = None,  # a frame, or path or http(s) address of a file; None: the embedded sample
-    *,
-    schema: Schema = STUDENTS,  # what the columns are
-) -> pd.DataFrame:  # the Schema's columns: factors and cluster categorical, numbers int64 or float64
-    """Load and check a table of students; the input is never changed. Files: CSV, TSV, Excel, Parquet, also .gz.
+def load_students(source: Any = None,  # a frame, or path or http(s) address of a file; None: the embedded sample
+                  *,
+                  schema: Schema = STUDENTS,  # what the columns are
+                  ) -> pd.DataFrame:  # the Schema's columns: factors and cluster categorical, numbers int64 or float64
+    """Load and check a table of students; the input is never changed. Files: text, Excel, ODS, Stata, SPSS, SAS,
+    Parquet, Arrow, also .gz and .zip; "-" is standard input.
 
      warn (DataWarning) of missing values, of ignored columns and of what was read
     otherwise than it is written.
