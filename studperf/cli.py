@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'Table', 'TableOrCohort', 'SchemaFile', 'MemoryLimit', 'Marks', 'SchemaOut', 'Replace', 'CHUNK',
-           'Columns', 'takes_columns', 'chosen_schema', 'drafted_schema', 'tell_draft', 'schema_command', 'roles_text',
-           'report_command', 'compare_command', 'without_weight']
+           'Columns', 'takes_columns', 'chosen_schema', 'tell_draft', 'schema_command', 'roles_text', 'report_command',
+           'compare_command', 'without_weight']
 
 # %% ../nbs/9_cli/cli.ipynb #87b2244e
 import inspect
@@ -121,36 +121,30 @@ def chosen_schema(file: str | None, columns: Columns) -> Schema:
     if columns.schema:
         if others := [option for option in given if option not in ("--schema", "--sheet")]:
             raise ValueError(f"--schema and {others[0]}: give one of them; what --schema names can be edited")
-        return Schema.from_toml(columns.schema)
+        schema = Schema.from_toml(columns.schema)
+        return replace(schema, sheet=columns.sheet) if columns.sheet else schema
     if file is None or _is_cohort(file):
         if given:
             raise ValueError(f"{next(iter(given))} needs a file with rows")
         return STUDENTS
-    schema = drafted_schema(file, columns)
+    from studperf.rows.reading import first_rows
+
+    raw = first_rows(file, sheet=columns.sheet)
+    schema = drafted_schema(raw, columns)
     if schema != STUDENTS:
         tell_draft(schema)
+        tell_rows(raw, schema)
     return schema
 
 # %% ../nbs/9_cli/cli.ipynb #87fe7933
-def drafted_schema(file: str, columns: Columns) -> Schema:
-    "Return what the columns of a file look like, with the roles that the options name."
+def drafted_schema(raw: "studperf.rows.reading.RawTable", columns: Columns) -> Schema:
+    "Return what the columns of a table look like, with the roles that the options name."
     from studperf.cohort.cohort import schema_for
 
-    scores, limits = _names(columns.scores), _said_limits(columns.limits)
-    schema = schema_for(
-        file,
-        scores=scores,
-        factors=_names(columns.factors),
-        covariates=_names(columns.covariates),
-        left_out=_names(columns.leave_out),
-        weight=columns.weight,
-        cluster=columns.cluster,
-        limits=limits,
-        lowest_best=_said_best(columns.best),
-        people=columns.people,
-        sheet=columns.sheet,
-    )
-    return schema if columns.sheet is None else replace(schema, sheet=columns.sheet)
+    return schema_for(raw, scores=_names(columns.scores), factors=_names(columns.factors),
+                      covariates=_names(columns.covariates), left_out=_names(columns.leave_out), weight=columns.weight,
+                      cluster=columns.cluster, limits=_said_limits(columns.limits),
+                      lowest_best=_said_best(columns.best), people=columns.people)
 
 # %% ../nbs/9_cli/cli.ipynb #f85cb190
 def _is_cohort(file: str) -> bool:
@@ -211,6 +205,24 @@ def tell_draft(schema: Schema) -> None:
         "\n".join([*said, "`studperf schema FILE` shows why, and writes a file that you can correct"]), err=True
     )
 
+# %% ../nbs/9_cli/cli.ipynb #5256804c
+def tell_rows(raw: "studperf.rows.reading.RawTable", schema: Schema) -> None:
+    "Print on standard error what is odd about the rows: several sheets, rows entered twice, a row per subject."
+    from studperf.rows.repetition import repeated_rows
+    from studperf.rows.reshaping import find_long
+
+    used = raw.frame.drop(columns=[name for name in schema.left_out if name in raw.frame])
+    again = int(repeated_rows(used).sum()) if len(used) <= 1_000_000 and used.columns.is_unique else 0
+    said = list(raw.notes)
+    if again:
+        said.append(f"{again:,} rows equal an earlier one in all columns in use: if students were entered twice, "
+                    "remove the copies (train --duplicates remove does)")
+    if raw.frame.columns.is_unique and (found := find_long(raw.frame)):
+        said.append(f"the table seems to have a row for each {found.student!r} and {found.subject!r}, with the mark in "
+                    f"{found.mark!r}; to get a row per student, use studperf.rows.reshaping.wide")
+    for words in said:
+        typer.echo(f"note: {words}", err=True)
+
 # %% ../nbs/9_cli/cli.ipynb #87faf6e2
 SchemaOut = Annotated[Path, typer.Option("--out", "-o", help="The TOML file to write.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace an existing file.")]
@@ -232,16 +244,25 @@ def schema_command(
         )
     if columns.schema:
         raise ValueError("--schema: leave it out; this command writes such a file")
+    from studperf.rows.reading import first_rows
+
+    raw = first_rows(file, sheet=columns.sheet)
+    schema = whole_draft(raw, columns)
+    typer.echo(roles_text(schema, shutil.get_terminal_size((100, 24)).columns))
+    tell_rows(raw, schema)
+    schema.to_toml(out)
+    typer.echo(f"wrote {out}; correct it, then: studperf report {shlex.quote(file)} --schema {shlex.quote(str(out))}")
+
+# %% ../nbs/9_cli/cli.ipynb #d2a1776f
+def whole_draft(raw: "studperf.rows.reading.RawTable", columns: Columns) -> Schema:
+    "Return a draft even where the scores must be asked for; their certainty says so."
     try:
-        schema = drafted_schema(file, columns)
+        return drafted_schema(raw, columns)
     except UnclearScores as error:
         if not error.maybe:
             raise
-        schema = drafted_schema(file, replace(columns, scores=",".join(error.maybe)))
-        schema = replace(schema, certainty={**schema.certainty, **dict.fromkeys(error.maybe, "ask")})
-    typer.echo(roles_text(schema, shutil.get_terminal_size((100, 24)).columns))
-    schema.to_toml(out)
-    typer.echo(f"wrote {out}; correct it, then: studperf report {shlex.quote(file)} --schema {shlex.quote(str(out))}")
+        schema = drafted_schema(raw, replace(columns, scores=",".join(error.maybe)))
+        return replace(schema, certainty={**schema.certainty, **dict.fromkeys(error.maybe, "ask")})
 
 # %% ../nbs/9_cli/cli.ipynb #aa90beff
 def roles_text(schema: Schema, width: int = 100) -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from .cells import CohortData, same_data
 from .cohort_file import is_cohort_file, load_cohort, save_cohort
@@ -22,7 +22,7 @@ from .moments import moments
 from .overview import cohort_html
 from .small_groups import suppress
 from .summarizing import summarize_rows
-from ..rows.reading import as_frame, first_rows
+from ..rows.reading import RawTable, as_frame, first_rows
 from ..rows.schema import STUDENTS, Schema, match_columns
 from ..rows.values import DataWarning, UnclearScores
 from ..text import listed
@@ -176,7 +176,7 @@ def _what_is_asked(
 
 # %% ../../nbs/2_cohort/cohort.ipynb #schemafor02
 def schema_for(
-    source: Any,  # a frame in memory, or the path or address of one file
+    source: Any,  # a frame in memory, the path or address of one file, or what `read_raw` returned
     *,
     scores: str | Sequence[str] | None = None,  # names of columns; None: those that look like scores
     factors: str | Sequence[str] | None = None,  # columns that are groups, whatever they look like
@@ -184,25 +184,20 @@ def schema_for(
     **roles: Any,  # what else `Schema.infer` takes
 ) -> Schema:  # STUDENTS if the table and the names fit it, otherwise a draft: see `Schema.infer`
     "Find the Schema of a table by its columns. Raises UnclearScores if the scores must be named."
-    rows = _rows_at_hand(source, roles.pop("sheet", None))
-    named = {
-        role: names_or_all(names, ())
-        for role, names in (("scores", scores), ("factors", factors), ("covariates", covariates))
-    }
-    fitting = not match_columns(list(rows.columns), STUDENTS)[1] and not any(roles.values())
+    raw = source if isinstance(source, RawTable) else _rows_at_hand(source)
+    named = {role: names_or_all(names, ())
+             for role, names in (("scores", scores), ("factors", factors), ("covariates", covariates))}
+    fitting = not match_columns(list(raw.frame.columns), STUDENTS)[1] and not any(roles.values())
     if fitting and {name for names in named.values() for name in names} <= set(STUDENTS.columns):
         return STUDENTS
     named["factors"] = [name for name in named["factors"] if name not in named["scores"]]
-    draft = Schema.infer(
-        rows, named["scores"] or None, factors=named["factors"], covariates=named["covariates"], **roles
-    )
+    roles["limits"] = roles.get("limits") or raw.limits
+    draft = Schema.infer(raw.frame, named["scores"] or None, factors=named["factors"], covariates=named["covariates"],
+                         **roles)
     if unsure := [name for name in draft.scores if draft.certainty.get(name) == "ask"]:
-        raise UnclearScores(
-            f"name the scores: {listed(unsure)} may be {'one' if len(unsure) == 1 else 'some'}, but the "
-            "table does not say so",
-            unsure,
-        )
-    return draft
+        raise UnclearScores(f"name the scores: {listed(unsure)} may be {'one' if len(unsure) == 1 else 'some'}, but "
+                            "the table does not say so", unsure)
+    return replace(draft, sheet=raw.sheet)
 
 # %% ../../nbs/2_cohort/cohort.ipynb #02a55ab1
 def names_or_all(names: str | Sequence[str] | None,  # None: all
@@ -212,13 +207,14 @@ def names_or_all(names: str | Sequence[str] | None,  # None: all
     return [names] if isinstance(names, str) else list(everything if names is None else names)
 
 # %% ../../nbs/2_cohort/cohort.ipynb #754890be
-def _rows_at_hand(source: Any, sheet: str | None = None) -> pd.DataFrame:
+def _rows_at_hand(source: Any) -> RawTable:
     "Return a table's rows to draft a Schema from. Raises ValueError for rows that are not in memory or in one file."
     if isinstance(source, (str, Path)) and not _is_glob(source):
-        return first_rows(source, sheet=sheet)
+        return first_rows(source)
     try:
         if source is not None and not isinstance(source, (str, Path)):
-            return as_frame(source)
+            frame = as_frame(source)
+            return RawTable(frame, np.arange(len(frame)))
     except TypeError:
         pass  # no library's frame: said below
     raise ValueError(

@@ -29,8 +29,8 @@ import pyarrow.parquet
 from .checking import check_table
 from .labelled_files import FORMATS, read_labelled
 from .parsing import (
-    MOST_UNPACKED_BYTES, NO_LIMITS, PARQUET_ENDS, READERS, TEXT_ENDS, Cells, ReadLimits, TextHead, check_name, checked_head,
-    checked_text, file_end, looks_plain, read_file, sheets_in, text_cells, unpacked, workbook_cells)
+    MOST_UNPACKED_BYTES, NO_LIMITS, PARQUET_ENDS, READERS, TEXT_ENDS, Cells, ReadLimits, TextHead, check_name,
+    checked_head, checked_text, file_end, looks_plain, read_file, sheets_in, text_cells, unpacked, workbook_cells)
 from .schema import STUDENTS, Schema
 from .table_shape import named_columns
 from .values import DataError, DataWarning
@@ -237,27 +237,30 @@ def _fetched(address: str) -> bytes:
 FIRST_ROWS, FIRST_BYTES = 200_000, 50 * 2**20  # of a large file, from which a Schema is drafted
 
 # %% ../../nbs/1_rows/reading.ipynb #8d3a0157
-def first_rows(source: str | Path, *, sheet: str | int | None = None) -> pd.DataFrame:  # not checked
+def first_rows(source: str | Path, *, sheet: str | int | None = None) -> RawTable:  # not checked
     "Return the rows of a file, or the first ones of a large file, to draft a Schema from."
     path = Path(str(source))
-    if not path.is_file() or file_end(path.name) not in (*TEXT_ENDS, *PARQUET_ENDS) or path.suffix == ".gz":
-        return read_raw(source, **({} if sheet is None else {"sheet": sheet})).frame
-    if file_end(path.name) in PARQUET_ENDS:
-        try:
-            with pa.parquet.ParquetFile(path) as file:
-                batch = next(file.iter_batches(batch_size=FIRST_ROWS), None)
-        except pa.ArrowException as error:
-            raise DataError(str(source), [f"cannot be read as Parquet: {error}"]) from error
-        if batch is None:
-            raise DataError(str(source), ["there are headings but no rows, expected a row per student"])
-        return batch.to_pandas()
-    if path.stat().st_size <= FIRST_BYTES:
-        return read_raw(source, **({} if sheet is None else {"sheet": sheet})).frame
+    end = file_end(path.name) if path.is_file() and path.suffix != ".gz" else ""
+    if end in PARQUET_ENDS:
+        return _first_batch(path)
+    if end not in TEXT_ENDS or path.stat().st_size <= FIRST_BYTES:
+        return read_raw(source, sheet=sheet)
     with path.open("rb") as file:
         content = file.read(FIRST_BYTES)
-    return read_file(
-        content[: content.rindex(b"\n")], None, name=path.name, readers=TABLE_READERS, source=str(source)
-    ).frame
+    content = content[:content.rindex(b"\n")]
+    return read_file(content, None, name=path.name, readers=TABLE_READERS, source=str(source))
+
+# %% ../../nbs/1_rows/reading.ipynb #1a52a112
+def _first_batch(path: Path) -> RawTable:
+    "Return the first rows of a Parquet file."
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            batch = next(file.iter_batches(batch_size=FIRST_ROWS), None)
+    except pa.ArrowException as error:
+        raise DataError(str(path), [f"cannot be read as Parquet: {error}"]) from error
+    if batch is None:
+        raise DataError(str(path), ["there are headings but no rows, expected a row per student"])
+    return RawTable(batch.to_pandas(), np.arange(2, 2 + batch.num_rows))
 
 # %% ../../nbs/1_rows/reading.ipynb #705f133e
 def sheets(source: str | Path,  # as for `read_raw`

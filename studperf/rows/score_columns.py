@@ -91,7 +91,7 @@ def _values_of(
     return values[~np.isnan(values).any(axis=1)]
 
 # %% ../../nbs/1_rows/score_columns.ipynb #ae33e769
-def _together(a: str, b: str, looks: Mapping[str, Look]) -> float:
+def _linear_relation(a: str, b: str, looks: Mapping[str, Look]) -> float:
     "Return the correlation of two columns, NaN if too few rows have both."
     values = _values_of([a, b], looks)
     if len(values) < 10 or (values.std(axis=0) == 0).any():
@@ -103,7 +103,7 @@ def _against_the_others(name: str, kinds: Mapping[str, str], looks: Mapping[str,
     "Return whether a subject's numbers fall where those of the others rise."
     others = [other for other in kinds if other != name]
     surer = [other for other in others if kinds[other] == "result"] or others
-    found = [r for other in surer if not np.isnan(r := _together(name, other, looks))]
+    found = [r for other in surer if not np.isnan(r := _linear_relation(name, other, looks))]
     return len(others) > 1 and bool(found) and float(np.median(found)) < -.1
 
 # %% ../../nbs/1_rows/score_columns.ipynb #ee9d1e83
@@ -156,7 +156,7 @@ def _families(looks: Mapping[str, Look]) -> dict[str, Found]:
                 and not look.named("quantity", "other", "weight", "derived"):
             groups.setdefault(stem_of(name), []).append(name)
     for names in groups.values():
-        correlations = [_together(a, b, looks) for i, a in enumerate(names) for b in names[:i]]
+        correlations = [_linear_relation(a, b, looks) for i, a in enumerate(names) for b in names[:i]]
         if correlations and min(correlations) >= .6:
             reason = f"numbers that go together with {listed(names)} (correlations from {min(correlations):.2f})"
             return dict.fromkeys(names, Found("likely", reason))
