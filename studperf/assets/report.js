@@ -38,7 +38,7 @@ const add = (parent, name, attributes, text) => {
   if (text) element.textContent = text
   return parent.appendChild(element)
 }
-const seenColor = color => color !== "transparent" && !/[,/] ?0\)$/.test(color)
+const seenColor = color => !/^transparent$|^rgba.*, 0\)$|\/ 0\)$/.test(color)
 
 const drawBox = (picture, style, box, turned) => {
   const fill = seenColor(style.backgroundColor) ? style.backgroundColor : "none", width = parseFloat(style.borderTopWidth)

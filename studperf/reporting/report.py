@@ -197,7 +197,7 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int,
                "methods": [SCORES_METHODS] + [MARK_METHODS] * bool(marks),
                "references": SCORES_REFERENCES + list(MARK_REFERENCES) * bool(marks)}
     if not cohort.schema.factors:
-        return content | plain_content(cohort, about["found"], min_n)
+        return content | plain_content(cohort, about)
     content["methods"], content["references"] = METHODS + content["methods"], REFERENCES + content["references"]
     content["references"] = sorted(set(content["references"]))
     return content | groups_content(cohort, scores, min_n, rows)
@@ -213,7 +213,8 @@ def _read_sentence(cohort: Cohort) -> str:
     "Return what the report took the table for, and which roles it is not sure of."
     schema = cohort.schema
     parts = [f"{role} {_few(names)}" for role, names in (
-        ("scores", schema.scores), ("groups by", schema.factors), ("numbers", schema.covariates)) if names]
+        ("score" + "s" * (len(schema.scores) > 1), schema.scores), ("groups by", schema.factors),
+        ("other numbers:", schema.covariates)) if names]
     sentences = [f"{people_word(schema.people, cohort.n)}; {'; '.join(parts)}."]
     if schema.left_out:
         sentences.append(f"Left out: {_few(schema.left_out)}.")
@@ -230,14 +231,15 @@ def _few(names: Sequence[str],
 
 # %% ../../nbs/6_reporting/report.ipynb #e82244f6
 def plain_content(cohort: Cohort,
-                  found: Mapping,  # of `scores_content`
-                  min_n: int) -> dict:
+                  about: Mapping,  # from `scores_content`
+                  ) -> dict:
     "Return what the template needs for a table without groups."
+    found = about["found"]
     main = covariate_rows(cohort, found["beside"]) if len(found["beside"]) else None
-    hills = [part for part in scores_content(cohort, list(found["table"]["score"])[:2], min_n)["scores_figures"]]
     return {"question": "Where do the scores lie, and how are they related?", "answer": scores_words(cohort, found),
-            "cautions": [scores_caution(cohort.schema.people)], "main": main or found["hills"][:2],
-            "answer_figures": [intervals_part(main)] if main else hills[:2]}
+            "cautions": [scores_caution(cohort.schema.people, bool(len(found["together"]) or main))],
+            "main": main or found["hills"][:2],
+            "answer_figures": [intervals_part(main)] if main else about["scores_figures"][:2]}
 
 # %% ../../nbs/6_reporting/report.ipynb #1e4612f5
 def groups_content(cohort: Cohort, scores: Sequence[str], min_n: int,

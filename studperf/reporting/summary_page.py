@@ -37,7 +37,8 @@ def page_lines(content: Mapping[str, Any],  # of the report
              *(("soft", text) for text in left)]
     for kind, text in parts:
         if text:
-            lines += [(kind, line) for line in broken(text, letters).split("\n")] + [("", "")]
+            room = int(.86 * letters) if kind == "bold" else letters  # bold letters are wider
+            lines += [(kind, line) for line in broken(text, room).split("\n")] + [("", "")]
     return lines
 
 # %% ../../nbs/6_reporting/summary_page.ipynb #07ad528e
@@ -83,8 +84,9 @@ def draw_summary(content: Mapping[str, Any],  # of the report
     "Draw the page."
     figure = Figure(figsize=PAGE, dpi=100, layout="constrained")
     above, middle, below = figure.subfigures(3, 1, height_ratios=(1.25, 5.4, .85))
-    above.text(.015, .78, broken(content["title"], 75).split("\n")[0], size=22, weight="bold", va="top", parse_math=False)
-    above.text(.015, .3, broken(content["lead"], 120).split("\n")[0], size=13, color=GREY, va="center", parse_math=False)
+    title, lead = broken(content["title"], 65).split("\n"), broken(content["lead"], 120).split("\n")
+    above.text(.015, .8, title[0] + " ..." * (len(title) > 1), size=22, weight="bold", va="top", parse_math=False)
+    above.text(.015, .3, lead[0] + " ..." * (len(lead) > 1), size=13, color=GREY, va="center", parse_math=False)
     left, right = middle.subfigures(1, 2, width_ratios=(1, 1))
     _write_words(left, content, .97)
     _draw_main(right, content.get("main"))
