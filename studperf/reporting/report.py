@@ -192,6 +192,7 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int,
     cohort, people = without_small_groups(cohort, min_n) if cohort.schema.factors else cohort, cohort.schema.people
     about = scores_content(cohort, scores, min_n, rows)
     content = {"title": title, "lead": f"{people_word(people, everyone.n)}, from {source}.", "people": people,
+               "lowest_best": cohort.schema.lowest_best,
                "read": _read_sentence(everyone), **data_content(everyone, cohort, missing, min_n), **about,
                **mark_content(cohort, scores, marks or {}, min_n), "versions": _versions(),
                "methods": [SCORES_METHODS] + [MARK_METHODS] * bool(marks),

@@ -103,12 +103,12 @@ def scores_content(cohort: Cohort,
     figures = [strips_of(found, cohort) for found in hills]
     figures += [map_part(together, list(scores), cohort.schema.people)] if len(together) > 1 else []  # one is a number
     figures += [intervals_part(covariate_rows(cohort, beside))] if len(beside) else []
-    return {"scores": _about(cohort, scores, table, together), "scores_figures": figures,
+    return {"scores": _left_unsaid(cohort, scores, table, together), "scores_figures": figures,
             "scores_tables": _tables(cohort, table, together, beside),
             "found": {"table": table, "together": together, "beside": beside, "hills": hills}}
 
 # %% ../../nbs/6_reporting/scores_part.ipynb #622702c8
-def _about(cohort: Cohort, scores: Sequence[str], table: pd.DataFrame, together: pd.DataFrame) -> list[str]:
+def _left_unsaid(cohort: Cohort, scores: Sequence[str], table: pd.DataFrame, together: pd.DataFrame) -> list[str]:
     "Return what the figures leave out, and why."
     sentences = []
     if len(scores) > MOST_FIGURED:
