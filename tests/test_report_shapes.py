@@ -89,7 +89,7 @@ def test_the_answer_without_groups_has_the_numbers_of_scipy(tmp_path):
     assert wanted in text
     q25, q75 = np.quantile(rows["score 0"], [.25, .75])
     assert f"mean {rows['score 0'].mean():.1f} (" in text and f"half of the values lie between {q25:.1f} and {q75:.1f}" in text
-    closest = max(((abs(rows[name].corr(rows[score])), name, score) for name in ("age", "hours") for score in scores_of(rows)))
+    closest = max((abs(rows[name].corr(rows[score])), name, score) for name in ("age", "hours") for score in scores_of(rows))
     assert f"{closest[1]} is the most closely related to a score: students with more of it have higher values in {closest[2]}" in text
 
 

@@ -48,7 +48,8 @@ def _write_words(page: SubFigure, content: Mapping[str, Any], top: float) -> Non
     "Write the answer into the left half, in the largest letters that fit."
     width, height = page.bbox.width / page.dpi, top * page.bbox.height / page.dpi  # inches
     told = len((content.get("answer") or {}).get("gaps", [])) + len(content.get("answer_marks", []))
-    for size, points in [*((size, None) for size in LETTER_SIZES), *((LETTER_SIZES[-1], points) for points in range(told, -1, -1))]:
+    tries = [(size, None) for size in LETTER_SIZES] + [(LETTER_SIZES[-1], points) for points in range(told, -1, -1)]
+    for size, points in tries:
         lines, step = page_lines(content, int(width * 72 / (.56 * size)), points), size * 1.35 / 72
         if sum(step if kind else .4 * step for kind, _ in lines) <= height:
             break
