@@ -104,7 +104,7 @@ def test_sixty_scores_give_a_page_of_bounded_length(tmp_path):
     page = page_of(rows, schema, tmp_path)
     assert len(page) < 1e6 and page.count("<figure") < 40
     assert len(first_screen(page)) < 4000
-    assert "The sentences and figures are about 6 of 60 scores, those with the surest differences" in words_of(page)
+    assert "The sentences and figures are about 6 of 60 scores, those with the surest differences" in first_screen(page)
     assert "the first 400 of 1,770 rows" not in page or page.count("<tr") < 4000
 
 
