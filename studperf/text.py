@@ -106,6 +106,28 @@ def counted(n: int, noun: str) -> str:
     "Return a count with its noun: 1 student, 1,000 students."
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
+# %% ../nbs/0_base/text.ipynb #9896ceec
+_ONE = {"people": "person", "children": "child", "men": "man", "women": "woman", "pupils": "pupil", "classes": "class"}
+
+# %% ../nbs/0_base/text.ipynb #b719c748
+def singular(people: str,  # what the rows of a table are: "students", "schools", "results of students"
+             ) -> str:  # student, school, result of students
+    "Return the word for one of the people, or schools, that a table has."
+    first, of, rest = people.partition(" of ")
+    *before, noun = first.split(" ")
+    one = _ONE.get(noun.lower())
+    if one is None:
+        one = (noun[:-3] + "y" if noun.lower().endswith("ies") and len(noun) > 4 else
+               noun[:-1] if noun.lower().endswith("s") and not noun.lower().endswith("ss") else noun)
+    return " ".join([*before, one]) + of + rest
+
+# %% ../nbs/0_base/text.ipynb #1970fbbf
+def people_word(people: str,  # as of a Schema: "students", "schools", "results"
+                n: int,
+                ) -> str:  # 1 school; 3,000 schools
+    "Return a count of the people, or schools, that a table has."
+    return f"{n:,} {singular(people) if n == 1 else people}"
+
 # %% ../nbs/0_base/text.ipynb #1c123983
 def named_group(level: str) -> str:
     "Return a group's name for a sentence: the “standard” group, “group E”."

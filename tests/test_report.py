@@ -67,11 +67,13 @@ def test_the_real_files_report_in_a_browser(real_report, browser, artefacts, wid
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(real_report.as_uri())
+    page.screenshot(path=artefacts / f"report-{width}-closed.png", full_page=True)
+    page.get_by_role("button", name="Open all parts").click()
     page.screenshot(path=artefacts / f"report-{width}.png", full_page=True)
     assert not errors
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") == width, "the page scrolls sideways"
-    assert page.locator("figure.strips [role=img][aria-label*=Histogram]").count() == 15
+    assert page.locator("figure.strips [role=img][aria-label*=Histogram]").count() == 18
     assert page.locator("figure.strips [role=img] .rows").count() == 5  # gaps, three scores' means, the ceiling
     assert page.evaluate("[...document.querySelectorAll('[role=img]')].every(figure => figure.ariaLabel.length > 20)")
     assert page.evaluate("""[...document.querySelectorAll('.rows')].every(rows => [...rows.querySelectorAll('i, b, em')].every(mark => {
@@ -136,7 +138,7 @@ def odd_report(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ODD_TABLES)
 def test_an_odd_table_gives_a_report_that_says_so(odd_report, kind):
-    text = re.sub(r"<style.*?</style>|data:[^\"]*|<[^>]*>", " ", odd_report(kind), flags=re.DOTALL)
+    text = re.sub(r"<style.*?</style>|<script.*?</script>|data:[^\"]*|<[^>]*>", " ", odd_report(kind), flags=re.DOTALL)
     assert not re.search(r"\bnan\b|\bNone\b|\binf\b", text), re.findall(r".{60}\b(?:nan|None|inf)\b.{40}", text)
 
 
@@ -184,7 +186,7 @@ def test_a_cohort_can_be_reported_without_the_rows(tmp_path):
 def words_of(page):
     """The text of a page, its tables' cells and its figures' alternatives."""
     alternatives = re.findall(r'aria-label="([^"]*)"', page)
-    text = re.sub(r"<style.*?</style>", " ", page, flags=re.DOTALL)
+    text = re.sub(r"<style.*?</style>|<script.*?</script>", " ", page, flags=re.DOTALL)
     return html.unescape(" ".join(re.sub(r"<[^>]*>", " ", text).split())), [html.unescape(text) for text in alternatives]
 
 

@@ -8,6 +8,8 @@ __all__ = ['LEAST_SHOWN', 'LEAST_AUDITED']
 # %% ../../nbs/2_cohort/bounds.ipynb #f07153f0
 from numbers import Integral
 
+from ..text import people_word, singular
+
 # %% ../../nbs/2_cohort/bounds.ipynb #667d7fab
 LEAST_SHOWN = 10  # students of the smallest group whose scores are shown: fewer could guess each other's scores
 LEAST_AUDITED = 30  # students of the smallest group whose errors are judged: shares of fewer say next to nothing
@@ -20,18 +22,21 @@ def check_min_n(min_n: int) -> None:
 
 # %% ../../nbs/2_cohort/bounds.ipynb #4250c571
 def too_few(min_n: int,  # students of the smallest group that is shown
+            people: str = "students",  # what a row is, as of a Schema
             ) -> str:
     "Write how many students are not enough to be shown."
-    return "no student" if min_n == 1 else f"fewer than {min_n} students"
+    return f"no {singular(people)}" if min_n == 1 else f"fewer than {people_word(people, min_n)}"
 
 # %% ../../nbs/2_cohort/bounds.ipynb #71a13daf
 def small_note(count: int,  # groups that are not shown
                min_n: int,  # students of the smallest group that is shown
-               what: str = "group") -> str:
+               what: str = "group",
+               people: str = "students",  # what a row is, as of a Schema
+               ) -> str:
     "Write a sentence on the groups left out for being small, with a space before it; empty if there are none."
     if not count:
         return ""
-    return f" {count:,} {what}{'s'[:count > 1]} of {too_few(min_n)} {'are' if count > 1 else 'is'} not shown."
+    return f" {count:,} {what}{'s'[:count > 1]} of {too_few(min_n, people)} {'are' if count > 1 else 'is'} not shown."
 
 # %% ../../nbs/2_cohort/bounds.ipynb #42fe10fc
 def shown_count(n: int,  # students

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from .. import with_remedy
+from ..cohort.bounds import too_few
 from ..cohort.cohort import Cohort, as_cohort
 from ..cohort.small_groups import reported_scores, without_small_groups
 from ..files import whole_file
 from .figures_of_groups import plot_forest
 from .mark_part import odds_or_reason, plot_odds
 from .prediction_part import MOST_PREDICTED, students_of, too_little_to_model
-from .report_parts import GROUPS_CAUTION, fitted, manova_part
+from .report_parts import fitted, groups_caution, manova_part
+from .scores_part import MOST_FIGURED, scores_caution
 from ..rows.schema import STUDENTS, schema_from_dict, schema_to_dict
 from ..rows.values import DataWarning
 from ..statistics.description import describe
@@ -35,7 +37,10 @@ def notebook_cells(cohort: Cohort,  # of the report's source
                    marks: Mapping[str, float] | None = None,  # score: points to reach
                    ) -> list[tuple[str, str]]:  # kind, "markdown" or "code", and text of each cell
     "Return the report's steps as cells, each a call of a public function that a reader can change."
-    shown, scores = without_small_groups(cohort, min_n), reported_scores(cohort, min_n)
+    scores = reported_scores(cohort, min_n)
+    if not cohort.schema.factors:
+        return _data_cells(cohort, read, scores, title, min_n) + _score_cells(cohort, scores)
+    shown = without_small_groups(cohort, min_n)
     regressions, _ = fitted(shown, scores)
     cells = _data_cells(cohort, read, scores, title, min_n)
     if regressions:
@@ -58,16 +63,29 @@ from {schema_from_dict.__module__} import schema_from_dict"""
 def _data_cells(cohort: Cohort, read: str, scores: list[str], title: str, min_n: int) -> list[tuple[str, str]]:
     "Return the cells that read the table and describe the scores."
     schema = "STUDENTS" if cohort.schema == STUDENTS else f"schema_from_dict({schema_to_dict(cohort.schema)!r})"
+    people, groups = cohort.schema.people, bool(cohort.schema.factors)
+    caution = groups_caution(people) if groups else scores_caution(people, related=True)
     return [
-        ("markdown",
-         f"# {title}\n\nThe report's numbers, step by step. Change a cell and run it again. {GROUPS_CAUTION}"),
+        ("markdown", f"# {title}\n\nThe report's numbers, step by step. Change a cell and run it again. {caution}"),
         ("code", IMPORTS),
         ("markdown", "## The data\n\nThe Schema says what the columns are. Correct it if a column has the wrong role."),
         ("code", f"schema = {schema}\ncohort = {read}\ncohort"),
         ("code", "missing_values(cohort)"),
-        ("markdown", f"Groups of fewer than {min_n} students are not shown, and no one can find them by subtraction."),
-        ("code", f"cohort = without_small_groups(cohort, {min_n})\ndescribe(cohort, {scores!r})"),
+        *([("markdown",
+            f"Groups of {too_few(min_n, people)} are not shown, and no one can find them by subtraction.")] * groups),
+        ("code", f"cohort = without_small_groups(cohort, {min_n})\n" * groups + f"describe(cohort, {scores!r})"),
     ]
+
+# %% ../../nbs/6_reporting/report_notebook.ipynb #a1808429
+def _score_cells(cohort: Cohort, scores: list[str]) -> list[tuple[str, str]]:
+    "Return the cells of a table without groups: distributions, and correlations with each other and with covariates."
+    columns = [*scores, *cohort.schema.covariates]
+    cells = [("markdown", "## Distributions")]
+    cells += [("code", f"plot_distribution(cohort, {score!r});")
+              for score in scores[:MOST_FIGURED] if cohort.scales[score].discrete]
+    if len(columns) < 2:
+        return cells
+    return [*cells, ("markdown", "## Correlations"), ("code", f"correlations(cohort, {columns!r})")]
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #671e11b4
 def _answer_cells(scores: list[str], vcov: str, min_n: int) -> list[tuple[str, str]]:

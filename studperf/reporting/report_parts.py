@@ -33,7 +33,7 @@ from ..statistics.gaps import gaps_beside
 from ..statistics.manova import manova
 from ..statistics.multiplicity import adjusted
 from ..statistics.regression import Regression, interactions, regress
-from ..text import counted, enumerated, heading, points, words
+from ..text import counted, enumerated, heading, people_word, points, singular, words
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #8a9e72f0
 UNBALANCED = 20  # the report warns if the largest group has so many times the students of the smallest
@@ -48,10 +48,12 @@ def data_sentences(cohort: Cohort, missing: pd.DataFrame, min_n: int) -> list[st
 def _size_sentences(cohort: Cohort) -> list[str]:
     "Return how many students, scores, factors and combinations of groups there are."
     schema, combinations = cohort.schema, len(cohort.moments([], list(cohort.schema.factors)).n)
-    return [f"The table has {counted(cohort.n, 'student')}, {counted(len(schema.scores), 'score')} "
-            f"({enumerated([words(name) for name in schema.scores])}) and "
-            f"{counted(len(schema.factors), 'factor')} "
-            f"({enumerated([words(name) for name in schema.factors])}). The students form "
+    start = (f"The table has {people_word(schema.people, cohort.n)}, {counted(len(schema.scores), 'score')} "
+             f"({enumerated([words(name) for name in schema.scores])}) and ")
+    if not schema.factors:
+        return [f"{start}no factors."]
+    return [f"{start}{counted(len(schema.factors), 'factor')} "
+            f"({enumerated([words(name) for name in schema.factors])}). The {schema.people} form "
             f"{counted(combinations, 'combination')} of groups."]
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #54482a9c
@@ -511,9 +513,18 @@ REFERENCES = [
     "population variances are involved. Biometrika 34, 28–35.",
     "Welch, B. L. (1951). On the comparison of several mean values: an alternative approach. "
     "Biometrika 38, 330–336."]
-GROUPS_CAUTION = ("These numbers show how groups differ, not why. Students were not assigned to groups at "
-                  "random, and much that matters for a score is not "
-                  "in the table. Groups overlap widely, so a student's group does not tell you that student's score.")
+
+# %% ../../nbs/6_reporting/report_parts.ipynb #c35a0e20
+def groups_caution(people: str = "students",  # what a row is, as of a Schema
+                   ) -> str:
+    "Return what to beware of in all comparisons of groups."
+    one = singular(people.partition(" of ")[0])
+    return (f"These numbers show how groups differ, not why. {heading(people)} were not assigned to groups at random, "
+            "and much that matters for a score is not in the table. Groups overlap widely, "
+            f"so a {one}'s group does not tell you that {one}'s score.")
+
+# %% ../../nbs/6_reporting/report_parts.ipynb #0b6016c1
+GROUPS_CAUTION = groups_caution()
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #65678a3f
 def fitted(cohort: Cohort, scores: Sequence[str]) -> tuple[dict[str, Regression], list[str]]:

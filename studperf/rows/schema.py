@@ -388,6 +388,22 @@ def _contradictions(schema: Schema) -> list[str]:
                  for name in getattr(schema, key) if name not in columns]
     return problems
 
+# %% ../../nbs/1_rows/schema.ipynb #c341ef68
+def better_word(schema: Schema,
+                score: str,
+                difference: float,  # first minus second value of the score
+                ) -> str:  # better or worse; empty for no difference
+    "Return whether the first of two values of a score is the better or the worse one."
+    if not difference:
+        return ""
+    return "better" if (difference > 0) == schema.higher_is_better(score) else "worse"
+
+# %% ../../nbs/1_rows/schema.ipynb #c9cda1d4
+def direction_note(lowest_best: Iterable[str],  # of the Schema
+                   score: str) -> str:  # "; lower is better", or empty: nothing needs to be said
+    "Return what an axis says of a score whose lowest value is the best."
+    return "; lower is better" if score in lowest_best else ""
+
 # %% ../../nbs/1_rows/schema.ipynb #8ffe8b90
 STUDENTS = Schema(
     factors={"gender": ["female", "male"],
