@@ -141,7 +141,7 @@ def regression_html(regression: "Regression") -> str:
         references = ", ".join(f"{factor}: {levels[0]}" for factor, levels in design.factors.items())
         about.append(f"Differences in points from {references}, among students who are alike in the other terms; "
                      f"{regression.estimates.vcov} errors.")
-    about += [f"{regression.estimates.vcov.capitalize()} errors: {regression.why}."] * bool(regression.why)
+    about += [f"Why {regression.estimates.vcov} errors: {regression.why}."] * bool(regression.why)
     students = _students_behind(regression.estimates.fit.rows)
     rows = [_coefficient_row(row, text, n < LEAST_SHOWN) for row, n in zip(table.itertuples(), students, strict=True)]
     return summary_html(f"Regression of {regression.score} on {' + '.join(design.terms) or 'nothing'}", about,
