@@ -18,6 +18,7 @@ from ..cohort.cells import unweighted
 from ..cohort.cohort import Cohort, as_cohort
 from ..cohort.small_groups import reported_scores, without_small_groups
 from ..files import whole_file
+from .conclusions import Conclusions, compared_students, concluded, students_sentences
 from .figures_of_groups import forest_rows, mean_rows
 from .figures_of_scores import missing_rows
 from .mark_part import MARK_METHODS, MARK_REFERENCES, mark_part, mark_text, marks_of
@@ -31,11 +32,8 @@ from .report_parts import (
 from ..rows.schema import STUDENTS, Schema
 from ..rows.values import DataError
 from ..statistics.ceiling import ceiling
-from ..statistics.comparison import compare, pairs
 from ..statistics.correlations import correlations
 from ..statistics.description import describe, missing_values
-from ..statistics.gaps import gaps
-from ..statistics.ranks import ranks, spread
 from ..statistics.regression import Regression
 from ..text import counted, heading
 
@@ -136,12 +134,11 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int,
                          f"with {counted(min_n, 'value')} or more, expected "
                          "one of each at least: there is nothing to compare"])
     cohort = without_small_groups(cohort, min_n)
-    regressions, together = fitted(cohort, scores)
-    table, comparisons, ceilings = (gaps(cohort, scores, regressions=regressions), compare(cohort, scores),
-                                    ceiling(cohort, list(regressions) or None))
-    others = {"gaps": table if len(cohort.schema.factors) > 1 else table[:0], "pairs": pairs(cohort, scores),
-              "ranks": ranks(cohort, scores), "spread": spread(cohort, scores)}
-    reached = mark_content(cohort, scores, marks or {}, min_n)
+    students = compared_students(cohort, scores, min_n)
+    regressions, together = fitted(students)
+    found, ceilings = concluded(students, regressions), ceiling(cohort, list(regressions) or None)
+    reached = mark_content(cohort, scores, marks or {}, min_n, students)
+    data = data_content(everyone, cohort, missing, scores, min_n)
     predicted, predicted_tables, predicted_figures = prediction_parts(cohort, list(regressions), rows)
     return {
         "title": title,
@@ -150,11 +147,12 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int,
         "methods": METHODS + [MARK_METHODS] * bool(marks),
         "references": sorted([*REFERENCES, *MARK_REFERENCES]) if marks else REFERENCES,
         **reached,
-        **data_content(everyone, cohort, missing, scores, min_n),
-        "factors": [factor_part(cohort, factor, comparisons, others, min_n) for factor in cohort.schema.factors],
+        **data,
+        "data": data["data"] + students_sentences(cohort, students, regressions),
+        "factors": [factor_part(found, factor, min_n) for factor in cohort.schema.factors],
         **_joined_parts(
-            answer_content(cohort, scores, regressions, table, ceilings, min_n),
-            together_content(cohort, regressions, together + above_ceiling(regressions, ceilings), table, min_n),
+            answer_content(found, regressions, ceilings, min_n),
+            together_content(cohort, regressions, together + above_ceiling(regressions, ceilings), found, min_n),
         ),
         "predicted": predicted,
         "predicted_tables": predicted_tables,
@@ -165,19 +163,32 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int,
     }
 
 # %% ../../nbs/6_reporting/report.ipynb #f0230719
-def together_content(cohort: Cohort, regressions: dict[str, Regression], sentences: Sequence[str], table: pd.DataFrame,
+def together_content(cohort: Cohort, regressions: dict[str, Regression], sentences: Sequence[str], found: Conclusions,
                      min_n: int) -> dict:
     "Return the section on all factors together; `sentences` are those on the regressions."
-    met, met_tables, figures = interaction_parts(cohort, list(regressions), min_n)
-    held, held_tables = covariates_part(cohort, regressions, table)
+    met, met_tables, figures = interaction_parts(cohort, list(regressions), min_n, found.students)
+    held, held_tables = covariates_part(found.students, regressions, found.gaps)
     joint, joint_tables = manova_part(cohort, list(regressions))
     return {"together": [*sentences, *held, *met, *joint], "together_tables": held_tables + met_tables + joint_tables,
             "together_figures": figures}
 
 # %% ../../nbs/6_reporting/report.ipynb #f0230721
-def mark_content(cohort: Cohort, scores: Sequence[str], marks: Mapping[str, float], min_n: int) -> dict:
-    "Return the section on reaching the marks, and what the answer says of them."
-    parts = {score: mark_part(cohort, score, marks[score], min_n) for score in scores if score in marks}
+def mark_content(cohort: Cohort, scores: Sequence[str], marks: Mapping[str, float], min_n: int,
+                 students: Mapping[str, Cohort] | None = None,  # score: those to compare; None: all
+                 ) -> dict:
+    """Return the section on reaching the marks, and what the answer says of them.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    scores : Sequence[str]
+    marks : Mapping[str, float]
+    min_n : int
+    students : Mapping[str, Cohort] | None = None
+        score: those to compare; None: all
+    """
+    parts = {score: mark_part(cohort, score, marks[score], min_n, students and students[score], marks=len(marks))
+             for score in scores if score in marks}
     headlines = [(f"{heading(score)}, {mark_text(marks[score])} or more", part["headline"])
                  for score, part in parts.items() if part["headline"]]
     return {"marks": list(parts.values()), "answer_marks": headlines}
@@ -188,20 +199,17 @@ def _joined_parts(first: dict, second: dict) -> dict:
     return first | second | {name: first[name] + second[name] for name in first.keys() & second.keys()}
 
 # %% ../../nbs/6_reporting/report.ipynb #cdd1b076
-def answer_content(cohort: Cohort, scores: Sequence[str], regressions: dict[str, Regression], table: pd.DataFrame,
-                   ceilings: pd.DataFrame, min_n: int) -> dict:
+def answer_content(found: Conclusions, regressions: dict[str, Regression], ceilings: pd.DataFrame, min_n: int) -> dict:
     "Return the answer in words, its figure and table, the means behind it, and the tables of all factors together."
+    table = found.gaps
     figures = [intervals_part(forest_rows(table))] if table["gap"].notna().any() else []
-    means = [intervals_part(mean_rows(cohort, score, regression=regressions.get(score), min_n=min_n))
-             for score in scores
-             if any((cohort.moments([score], [factor]).n >= max(min_n, 2)).any() for factor in cohort.schema.factors)]
-    if not regressions:
-        return {"answer": None, "answer_figures": figures, "answer_tables": [], "means": means, "together_tables": []}
-    tests = robust_tests(regressions)
+    means = [intervals_part(mean_rows(part, score, regression=regressions.get(score), min_n=min_n))
+             for score, part in found.students.items()
+             if any((part.moments([score], [factor]).n >= max(min_n, 2)).any() for factor in part.schema.factors)]
     additive = {score: regression.adj_r2 for score, regression in regressions.items()}
-    return {"answer": answer_words(table, tests, ceilings, additive), "answer_figures": figures,
-            "answer_tables": [gaps_part(table, tests)], "means": means,
-            "together_tables": together_tables(regressions, tests, ceilings)}
+    together = together_tables(regressions, robust_tests(regressions), ceilings) if regressions else []
+    return {"answer": answer_words(table, ceilings if regressions else ceilings[:0], additive),
+            "answer_figures": figures, "answer_tables": [gaps_part(table)], "means": means, "together_tables": together}
 
 # %% ../../nbs/6_reporting/report.ipynb #a6b20b71
 def data_content(everyone: Cohort, cohort: Cohort, missing: pd.DataFrame, scores: Sequence[str], min_n: int) -> dict:

@@ -24,8 +24,8 @@ from .groups import comparison_table
 from .regression import Regression, adjusted_pairs, default_covariance, regress
 
 # %% ../../nbs/3_statistics/gaps.ipynb #1a9b6d7d
-GAP_COLUMNS = ("score", "factor", "kind", "group_a", "group_b", "n", "levels", "gap", "ci_low", "ci_high", "conf_level",
-               "family", "p_value", "p_adjusted", "method")
+GAP_COLUMNS = ("score", "factor", "kind", "group_a", "group_b", "n", "levels", "gap", "ci_low", "ci_high", "up_to",
+               "conf_level", "family", "p_value", "p_adjusted", "method")
 
 # %% ../../nbs/3_statistics/gaps.ipynb #ff750b54
 def gaps(cohort: Any,  # a Cohort, or the students' rows: a frame or file that `Cohort.summarize` takes
@@ -121,12 +121,13 @@ def complete_students(cohort: CohortData,
 
 # %% ../../nbs/3_statistics/gaps.ipynb #b0a1ga06
 def hold_together(table: pd.DataFrame,  # from `gap_pairs`, of one or more scores
+                  families: Mapping[str, int] | None = None,  # kind: gaps for which it holds; None: those of the table
                   ) -> pd.DataFrame:  # with wider intervals, p_adjusted and family
     "Let the intervals and p-values of each kind hold for all scores and factors at once. Dunn (1961)."
     table, alpha = table.copy(), 1 - table["conf_level"].max()
     tested = table[table["p_value"].notna()]
     for kind, own in tested.groupby("kind"):
-        family = len(own.drop_duplicates(["score", "factor"]))
+        family = len(own.drop_duplicates(["score", "factor"])) if families is None else families[kind]
         k, df = _levels_of(table).loc[own.index].to_numpy(), own["df2"].to_numpy(float)
         wider = studentized_range_isf(alpha / family, k, df) / studentized_range_isf(alpha, k, df)
         for limit in ("ci_low", "ci_high"):
@@ -151,7 +152,7 @@ def widest_gaps(table: pd.DataFrame,  # from `gap_pairs`
     rows = [{"score": score, "factor": factor, "kind": kind, "conf_level": level}
             | _widest(own.get((score, factor, kind), table[:0]))
             for score in scores for factor in factors for kind in ("raw", "adjusted")]
-    floats = ("gap", "ci_low", "ci_high", "p_value", "p_adjusted")
+    floats = ("gap", "ci_low", "ci_high", "up_to", "p_value", "p_adjusted")
     return pd.DataFrame(rows, columns=list(GAP_COLUMNS)).astype(
         dict.fromkeys(floats, float) | dict.fromkeys(("n", "levels", "family"), int))
 
@@ -169,6 +170,7 @@ def _widest(table: pd.DataFrame) -> dict[str, Any]:
     pair = among.loc[among["estimate"].abs().idxmax()]
     high, low, sign = ("group_a", "group_b", 1) if pair["estimate"] > 0 else ("group_b", "group_a", -1)
     limits = sorted([sign * pair["ci_low"], sign * pair["ci_high"]])
+    row["up_to"] = tested[["ci_low", "ci_high"]].abs().max(axis=None)  # points: what the intervals of all pairs allow
     return row | {"group_a": pair[high], "group_b": pair[low], "gap": abs(pair["estimate"]), "ci_low": limits[0],
                   "ci_high": limits[1], **pair[["p_value", "p_adjusted", "method"]]}
 
@@ -176,11 +178,11 @@ def _widest(table: pd.DataFrame) -> dict[str, Any]:
 def gaps_beside(table: pd.DataFrame,  # from `gaps`
                 regressions: Mapping[str, Regression],  # score: on the same factors, and more
                 ) -> pd.DataFrame:  # score, factor, groups, gap, conf_level; estimate, interval: NaN without the pair
-    "Set the adjusted gaps beside the differences of the same pairs of groups in another regression."
+    "Set the adjusted gaps beside the differences of the same pairs in another regression, for as many gaps at once."
     rows, every_pair = table[(table["kind"] == "adjusted") & table["score"].isin(regressions)], {}
-    tables = [adjusted_pairs(regressions[score]).assign(kind="adjusted", family=1) for score in rows["score"].unique()]
-    for pair in (hold_together(pd.concat(tables, ignore_index=True)) if (table["family"] > 1).any() else
-                 pd.concat([comparison_table([]), *tables])).itertuples():
+    tables = [adjusted_pairs(regressions[score]) for score in rows["score"].unique()]
+    pairwise = pd.concat([comparison_table([]), *tables], ignore_index=True).assign(kind="adjusted", family=1)
+    for pair in hold_together(pairwise, {"adjusted": max(rows["family"], default=1)}).itertuples():
         every_pair[pair.score, pair.factor, pair.group_a, pair.group_b] = pair.estimate, pair.ci_low, pair.ci_high
         every_pair[pair.score, pair.factor, pair.group_b, pair.group_a] = -pair.estimate, -pair.ci_high, -pair.ci_low
     found = [every_pair.get((row.score, row.factor, row.group_a, row.group_b), (np.nan,) * 3)
