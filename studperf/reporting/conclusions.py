@@ -120,7 +120,10 @@ def concluded(students: Mapping[str, Cohort],  # from `compared_students`
 # %% ../../nbs/6_reporting/conclusions.ipynb #2c1629ec
 def _of_each_score(test: Callable[..., pd.DataFrame], students: Mapping[str, Cohort]) -> pd.DataFrame:
     "Return a test of every factor, score by score, each on its own students."
-    return pd.concat([test(part, score, adjust="none") for score, part in students.items()], ignore_index=True)
+    of = {}
+    for score, part in students.items():
+        of.setdefault(id(part), (part, []))[1].append(score)
+    return pd.concat([test(part, scores, adjust="none") for part, scores in of.values()], ignore_index=True)
 
 # %% ../../nbs/6_reporting/conclusions.ipynb #b8cf31bc
 def _as_the_pairs_say(compared: pd.DataFrame,  # from `compare`

@@ -244,7 +244,7 @@ def _factor_tables(factor: str, own: dict[str, pd.DataFrame], means: pd.DataFram
     at_once = f"{_family_text(own['gaps'])}, errors by {words(cluster)}" if cluster else _family_text(own["gaps"])
     if rows["group_a"].notna().all():
         return [*tables, table_part(rows, f"{title}: difference of the means ({at_once})", COMPARISON_HEADINGS)]
-    pairwise = pairwise[pairwise["score"].isin(rows.loc[rows["group_a"].isna(), "score"])]
+    pairwise = pairwise[pairwise["group_b"].notna()]
     shown = "the widest pairs" if pairwise.groupby("score").size().max() > MOST_PAIRS else "every pair"
     if not cluster:  # the test takes students for independent
         tables.append(table_part(rows, f"{title}: do the means differ at all? (Welch's test; p and the interval of omega² "

@@ -101,13 +101,15 @@ def gap_pairs(cohort: Cohort, score: str, factors: Sequence[str],
 # %% ../../nbs/3_statistics/gaps.ipynb #b0a1ga03
 def _raw_pairs(cohort: Cohort, score: str, factors: Sequence[str], conf_level: float) -> pd.DataFrame:
     "Compare every two levels of each factor as they are, allowing for clusters if the students have them."
-    tables = []
-    for factor in factors:
-        if not cohort.schema.cluster or default_covariance(cohort, [score, factor])[0] != "cluster":
-            tables.append(pairs(cohort, score, factor, conf_level=conf_level))
-            continue
-        table = adjusted_pairs(regress(cohort, score, [factor], conf_level=conf_level))
-        tables.append(table.assign(method=table["method"].str.replace("adjusted means", "means")))
+    by_cluster = [factor for factor in factors if cohort.schema.cluster
+                  and default_covariance(cohort, [score, factor])[0] == "cluster"]
+    tables = [pairs(cohort, score, [factor for factor in factors if factor not in by_cluster], conf_level=conf_level)]
+    for factor in by_cluster:
+        table, plain = (adjusted_pairs(regress(cohort, score, [factor], conf_level=conf_level)),
+                        pairs(cohort, score, factor, conf_level=conf_level).set_index(["group_a", "group_b"]))
+        effect = plain["effect"].reindex(pd.MultiIndex.from_frame(table[["group_a", "group_b"]])).to_numpy()
+        tables.append(table.assign(method=table["method"].str.replace("adjusted means", "means"),
+                                   effect=effect, effect_name="Hedges' g"))
     return pd.concat(tables, ignore_index=True)
 
 # %% ../../nbs/3_statistics/gaps.ipynb #b0a1ga04
@@ -159,20 +161,21 @@ def widest_gaps(table: pd.DataFrame,  # from `gap_pairs`
 # %% ../../nbs/3_statistics/gaps.ipynb #f4266e66
 def _widest(table: pd.DataFrame) -> dict[str, Any]:
     "Return what a row of `gaps` says of the pairs of one factor."
-    sizes = dict(zip([*table["group_a"], *table["group_b"]], [*table["n_a"], *table["n_b"]], strict=True))
-    sizes = {level: n for level, n in sizes.items() if pd.notna(level)}
-    row = {"n": int(sum(sizes.values())), "levels": len(sizes), "family": table["family"].max() if len(table) else 1}
-    known = table[table["estimate"].notna()]
-    if known.empty:
+    both = zip([*table["group_a"], *table["group_b"]], [*table["n_a"], *table["n_b"]], strict=True)
+    sizes = {level: n for level, n in both if pd.notna(level)}
+    row = {"n": int(sum(sizes.values())), "levels": len(sizes), "family": max(table["family"], default=1)}
+    estimate, low, high = table[["estimate", "ci_low", "ci_high"]].to_numpy(float).T
+    if np.isnan(estimate).all():
         return row | {"method": table["method"].iloc[0] if len(table) else "not estimated: there are not two groups"}
-    tested, apart = known[known["ci_low"].notna()], known[(known["ci_low"] > 0) | (known["ci_high"] < 0)]
-    among = next(part for part in (apart, tested, known) if len(part))
-    pair = among.loc[among["estimate"].abs().idxmax()]
-    high, low, sign = ("group_a", "group_b", 1) if pair["estimate"] > 0 else ("group_b", "group_a", -1)
-    limits = sorted([sign * pair["ci_low"], sign * pair["ci_high"]])
-    row["up_to"] = tested[["ci_low", "ci_high"]].abs().max(axis=None)  # points: what the intervals of all pairs allow
-    return row | {"group_a": pair[high], "group_b": pair[low], "gap": abs(pair["estimate"]), "ci_low": limits[0],
-                  "ci_high": limits[1], **pair[["p_value", "p_adjusted", "method"]]}
+    known = ~np.isnan(estimate)
+    among = next(part for part in ((low > 0) | (high < 0), ~np.isnan(low), known) if part.any())
+    place = np.where(among, np.abs(estimate), -1).argmax()
+    pair, allowed = table.iloc[place], np.abs([low, high])
+    first, second, limits = (("group_a", "group_b", (low, high)) if estimate[place] > 0
+                             else ("group_b", "group_a", (-high, -low)))
+    return row | {"up_to": np.nanmax(allowed) if np.isfinite(allowed).any() else np.nan, "group_a": pair[first],
+                  "group_b": pair[second], "gap": abs(estimate[place]), "ci_low": limits[0][place],
+                  "ci_high": limits[1][place], **{name: pair[name] for name in ("p_value", "p_adjusted", "method")}}
 
 # %% ../../nbs/3_statistics/gaps.ipynb #c9e17f9c
 def gaps_beside(table: pd.DataFrame,  # from `gaps`
