@@ -329,7 +329,7 @@ def _lead(found: int,  # factors with gaps beyond chance
         return f"Average scores differ beyond chance between the groups of {counted(found, 'factor')}{alike}:"
     if alone:
         return "The data show no difference beyond chance." if "within" in of else ""
-    if "as it is" in of:
+    if "as it is" in of or ("untested" in of and "within" in of and of["untested"]["raw_beyond"].any()):
         return "Among students who are alike in the other factors, the data show no difference beyond chance."
     return ("The data show no difference beyond chance, neither between the groups as they are nor among students who are "
             "alike in the other factors.") if "within" in of else ""
