@@ -609,8 +609,8 @@ def forest_rows(table: pd.DataFrame,
         marks[mark] = part.reindex(pd.MultiIndex.from_frame(order))
     level, left = table["conf_level"].iloc[0], len(known.drop_duplicates(["score", "factor"])) - len(order)
     caption = (
-        "How many points the higher of two groups of each factor scores above the lower, the widest difference beyond chance, "
-        "or, if none is, the widest: as they are (dot), and adjusted, "
+        "How many points the higher of two groups of each factor scores above the lower, the widest difference beyond "
+        "chance, or, if none is, the widest: as they are (dot), and adjusted, "
         f"among students who are alike in the other factors (diamond), with {level:.0%} intervals (lines) that allow "
         f"for the number of pairs of groups{' and hold for all gaps at once' * bool((table['family'] > 1).any())}."
     )

@@ -257,8 +257,8 @@ MARK_METHODS = (
     "The chance of reaching a mark is modelled by logistic regression on all factors, with cluster-robust errors "
     "(Liang and Zeger, 1986) where students share schools. An adjusted share is the average chance of all students if "
     "each were in that group and the same otherwise; differences between groups are differences of adjusted shares "
-    "(Arel-Bundock, Greifer and Heiss, 2024) with errors by the delta method. The intervals of differences hold for all "
-    "factors and marks at once, and allow for the number of pairs of a factor's groups.")
+    "(Arel-Bundock, Greifer and Heiss, 2024) with errors by the delta method. The intervals of differences hold for "
+    "all factors and marks at once, and allow for the number of pairs of a factor's groups.")
 MARK_REFERENCES = (
     "Arel-Bundock, V., Greifer, N., and Heiss, A. (2024). How to interpret statistical models using marginaleffects "
     "for R and Python. Journal of Statistical Software 111(9), 1–32.",)

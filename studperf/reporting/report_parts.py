@@ -97,12 +97,12 @@ def _cluster_sentence(cluster: str, count: int) -> str:
     if count < 2:
         return (f"All students belong to the same {cluster}, as far as the table says, so the results hold "
                 "for this one only.")
-    few = (f" With fewer than {FEW_CLUSTERS} groups these intervals tend to be too narrow even so: read a difference just beyond "
-           "chance as an open question.") if count < FEW_CLUSTERS else ""
+    few = (f" With fewer than {FEW_CLUSTERS} groups these intervals tend to be too narrow even so: read a difference just "
+           "beyond chance as an open question.") if count < FEW_CLUSTERS else ""
     return (f"The students are grouped by {cluster} ({count:,} groups), and students of one group may "
-            "resemble each other. All differences between groups, with their intervals and p-values, allow for that, as "
-            "they are and adjusted; the intervals of the share that the factors explain, of correlations and of predictions "
-            f"do not.{few}")
+            "resemble each other. All differences between groups allow for that in their intervals and p-values, as "
+            "they are and adjusted; the intervals of the share that the factors explain, of single means and of "
+            f"correlations do not.{few}")
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #ace145c7
 def _balance_sentence(cohort: Cohort, factor: str, min_n: int) -> str | None:
@@ -218,7 +218,8 @@ def factor_part(found: Conclusions, factor: str, min_n: int) -> dict:
     means = means.dropna(subset=["factor"])
     strips = [strips_part(part, score, factor, min_n) for score, part in found.students.items()
               if part.scales[score].discrete and (means["n"][means["score"] == score] >= min_n).any()]
-    return {"title": heading(factor), "sentences": [_factor_text(row, own, means, found.several) for _, row in own["rows"].iterrows()],
+    sentences = [_factor_text(row, own, means, found.several) for _, row in own["rows"].iterrows()]
+    return {"title": heading(factor), "sentences": sentences,
             "checks": " ".join(agreement_sentences(own["rows"], own["ranks"], own["spread"])),
             "tables": _factor_tables(factor, own, means, found.cluster), "strips": strips}
 
@@ -247,8 +248,8 @@ def _factor_tables(factor: str, own: dict[str, pd.DataFrame], means: pd.DataFram
     pairwise = pairwise[pairwise["group_b"].notna()]
     shown = "the widest pairs" if pairwise.groupby("score").size().max() > MOST_PAIRS else "every pair"
     if not cluster:  # the test takes students for independent
-        tables.append(table_part(rows, f"{title}: do the means differ at all? (Welch's test; p and the interval of omega² "
-                                 "are of this test alone, and decide nothing here)", OVERALL_HEADINGS, digits=2))
+        alone = "Welch's test; p and the interval of omega² are of this test alone, and decide nothing here"
+        tables.append(table_part(rows, f"{title}: do the means differ at all? ({alone})", OVERALL_HEADINGS, digits=2))
     return [*tables, table_part(widest_pairs(higher_first(pairwise)), f"{title}: {shown} of groups ({at_once})",
                                 COMPARISON_HEADINGS)]
 
@@ -304,13 +305,14 @@ def judged_gaps(table: pd.DataFrame,  # from `gaps`
                 ) -> pd.DataFrame:  # the gaps that decide, raw or adjusted, the widest first, with a column state
     """Say of each gap whether it is beyond chance.
 
-    "beyond": yes; "as it is": only the raw gap, the adjusted one is not; "within": no; "untested": it has no interval."""
+    "beyond": yes; "as it is": the raw gap, not the adjusted one; "within": no; "untested": it has no interval."""
     raw, adjusted = (table[table["kind"] == kind].set_index(["score", "factor"], drop=False)
                      for kind in ("raw", "adjusted"))
     order = (raw if alone else adjusted).sort_values("gap", ascending=False, kind="stable")
     clear, clear_raw = beyond_chance(order), beyond_chance(raw).loc[order.index]
     state = np.select([clear, order["ci_low"].isna(), clear_raw], ["beyond", "untested", "as it is"], "within")
-    return order.assign(state=state, raw_beyond=clear_raw).reset_index(drop=True)
+    largest = np.fmax(order["up_to"], raw["up_to"].loc[order.index])
+    return order.assign(state=state, raw_beyond=clear_raw, up_to=largest).reset_index(drop=True)
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #c0ncl012
 def _rows_of(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -331,16 +333,18 @@ def _lead(found: int,  # factors with gaps beyond chance
         return "The data show no difference beyond chance." if "within" in of else ""
     if "as it is" in of or ("untested" in of and "within" in of and of["untested"]["raw_beyond"].any()):
         return "Among students who are alike in the other factors, the data show no difference beyond chance."
-    return ("The data show no difference beyond chance, neither between the groups as they are nor among students who are "
-            "alike in the other factors.") if "within" in of else ""
+    return ("The data show no difference beyond chance, neither between the groups as they are nor among students who "
+            "are alike in the other factors.") if "within" in of else ""
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #d2e7f3e8
-def _more_sentences(left: int, of: Mapping[str, pd.DataFrame], raw: pd.DataFrame, scores: int, alone: bool) -> list[str]:
+def _more_sentences(left: int, of: Mapping[str, pd.DataFrame], raw: pd.DataFrame, scores: int,
+                    alone: bool) -> list[str]:
     "Return what the list of gaps leaves out: more factors, those beyond chance only as they are, within it, untested."
     sentences = [f"The table has {counted(left, 'more factor')}."] if left > 0 else []
     if "as it is" in of:
-        sentences.append("Only as they are, these groups differ beyond chance; among students who are alike in the other "
-                         f"factors, chance could explain it. {_as_they_are(_rows_of(raw, of['as it is']))}")
+        sentences.append("Only as they are, these groups differ beyond chance; among students who are alike in the "
+                         "other factors, chance could explain it. "
+                         + _as_they_are(_rows_of(raw, of["as it is"])))
     if "within" in of:
         sentences.append(_within_chance(of["within"], scores, alone))
     if "untested" in of:
@@ -361,7 +365,7 @@ def _as_they_are(raw: pd.DataFrame) -> str:
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #ac8452a1
 def _within_chance(within: pd.DataFrame, scores: int, alone: bool) -> str:
-    "Return the factors without a difference beyond chance, each with the largest that is still possible."
+    "Return the factors without a difference beyond chance, each with the largest that an interval allows."
     parts = []
     for factor, rows in list(within.groupby("factor", sort=False))[:MOST_GAPS]:
         where = f" in {enumerated(rows['score'].map(words).tolist())}" if scores > 1 else ""
@@ -404,7 +408,8 @@ def _gaps_title(table: pd.DataFrame, is_adjusted: bool) -> str:
     "Return the caption of the table of all gaps."
     family, widest = int(table["family"].max()), " (the widest beyond chance, if there is one)"
     both = ", as it is and adjusted for the other factors" if is_adjusted else ""
-    at_once = f". Intervals and p hold for all {family} gaps at once{', of each kind' * is_adjusted}" if family > 1 else ""
+    kinds = ", of each kind" * is_adjusted
+    at_once = f". Intervals and p hold for all {family} gaps at once{kinds}" if family > 1 else ""
     return (f"The gap of each factor in points, higher minus lower group{widest * bool((table['levels'] > 2).any())}"
             f"{both}{at_once}")
 
@@ -417,13 +422,14 @@ def together_tables(regressions: dict[str, Regression], tests: pd.DataFrame, cei
     return [
         table_part(tests,
                    "Each factor, the others held constant (type II tests, "
-                   f"{next(iter(regressions.values())).estimates.vcov} errors; p is of each test alone, and decides nothing here)",
+                   f"{next(iter(regressions.values())).estimates.vcov} errors; p is of each test alone, and decides "
+                   "nothing here)",
                    {"score": "Score", "term": "Factor", "statistic": "F", "df1": "df1", "df2": "df2",
                     "p_value": "p (alone)"},
                    digits=2),
         table_part(means,
-                   "Adjusted means: what each group would score with the same mix of the other factors as all students, "
-                   "each with its own 95% interval",
+                   "Adjusted means: what each group would score with the same mix of the other factors as all "
+                   "students, each with its own 95% interval",
                    {"score": "Score", "factor": "Factor", "level": "Group", "mean": "Adjusted mean", "ci_low": "from",
                     "ci_high": "to"}),
         table_part(
@@ -460,7 +466,8 @@ def interaction_parts(cohort: Cohort, scores: Sequence[str], min_n: int,
     return ([f"The gap for one factor depends on the other, beyond chance, for {words(named)}. The "
              "adjusted gaps above are averages."],
             [table_part(found,
-                        "Interactions beyond chance among all pairs of factors (p adjusted for the number of these tests)",
+                        "Interactions beyond chance among all pairs of factors (p adjusted for the number of these "
+                        "tests)",
                         {"score": "Score", "term": "Factors", "statistic": "F", "df1": "df1", "df2": "df2",
                          "p_adjusted": "p (adjusted)"},
                         digits=2)],
@@ -488,7 +495,7 @@ def covariates_part(students: Mapping[str, Cohort],  # score: those who are comp
     if not covariates or not regressions:
         return [], []
     try:
-        own = {score: _with_numbers(students[score], covariates) for score in regressions}
+        own = {score: _who_have(students[score], covariates) for score in regressions}
         held = {score: regress(part, score, covariates=covariates) for score, part in own.items()}
         plain = {score: regress(part, score) for score, part in own.items()}  # of the same students
     except ValueError as error:  # in a user's own table, perhaps no student has all columns
@@ -512,7 +519,7 @@ def covariates_part(students: Mapping[str, Cohort],  # score: those who are comp
             [*tables, _beside_table(beside, covariates, vcov)])
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #c0ncl016
-def _with_numbers(cohort: Cohort, covariates: Sequence[str]) -> Cohort:
+def _who_have(cohort: Cohort, covariates: Sequence[str]) -> Cohort:
     "Return the students who have all numeric columns."
     keep = np.logical_and.reduce([cohort.has(name) for name in covariates])
     return cohort if keep.all() or not keep.any() else select_cells(cohort, keep)
@@ -543,22 +550,22 @@ def manova_part(cohort: Cohort, scores: Sequence[str]) -> tuple[list[str], list[
     table = table[table["criterion"] == "Pillai's trace"]
     table = table.assign(p_adjusted=adjusted(table["p_value"].to_numpy(), "holm"))
     return [], [table_part(table,
-                           "All scores together: does each factor matter in any of them? (MANOVA, Pillai's trace; p adjusted for "
-                           "the number of these tests)",
+                           "All scores together: does each factor matter in any of them? (MANOVA, Pillai's trace; p "
+                           "adjusted for the number of these tests)",
                            {"factor": "Factor", "n": "Students", "value": "Pillai's trace", "df1": "df1", "df2": "df2",
                             "statistic": "F", "p_adjusted": "p (adjusted)"},
                            digits=2)]
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #73587cbf
 METHODS = [
-    "A difference is called beyond chance where its interval excludes 0. The intervals hold for all gaps at once: if "
-    "no groups differed at all, fewer than 5 of 100 such reports would call any gap as it is beyond chance, and "
-    "fewer than 5 any adjusted gap. To that end each gap's interval allows for all pairs of its groups, and has a level of "
-    "1 − .05 / m for m gaps (Dunn, 1961). A p-value is m times that of the gap alone, so it is below .05 exactly where the "
-    "interval excludes 0.",
-    "Groups as they are are compared pair by pair by Games and Howell's method (1976), which for two groups is Welch's t "
-    "test (1947) and assumes no equal variances; where students share schools, by least squares with cluster-robust "
-    "errors (Liang and Zeger, 1986). Both kinds of gaps are of the same students, those who have the score and all factors.",
+    "A difference is beyond chance where its interval excludes 0. The intervals hold for all gaps of the report at once: "
+    "if no groups differed at all, at most about 5 of 100 such reports would call any gap beyond chance. To that end each "
+    "interval allows for all pairs of the factor's groups and has a level of 1 − .05 / m for m gaps (Dunn, 1961); a "
+    "p-value is m times that of the gap alone, so it is below .05 exactly where the interval excludes 0. Gaps as they are "
+    "and adjusted gaps are two such families, of the same students: those who have the score and all factors.",
+    "Groups as they are are compared pair by pair by Games and Howell's method (1976), which is Welch's t test (1947) for "
+    "two groups and needs no equal variances; where students share schools, by least squares with cluster-robust errors "
+    "(Liang and Zeger, 1986).",
     "Effect sizes are Hedges' g for two groups and omega squared for more, with intervals from "
     "noncentral distributions. "
     "The words very small, small, medium and large follow Cohen (1988): g from 0.2, 0.5 and 0.8; "
@@ -633,6 +640,6 @@ def above_ceiling(regressions: Mapping[str, Regression], ceilings: pd.DataFrame)
     above = [score for score, regression in regressions.items() if regression.adj_r2 > highest.get(score, np.nan)]
     if not above:
         return []
-    return [f"In {enumerated([words(score) for score in above])}, what the additive model explains cannot be told apart "
-            "from the ceiling, the most that any model of these factors can explain. Both are estimates, and by chance "
+    return [f"In {enumerated([words(score) for score in above])}, what the additive model explains cannot be told "
+            "apart from the ceiling, the most that any model of these factors can explain. Both are estimates, and by chance "
             "the first came out higher."]

@@ -14,7 +14,7 @@ import pandas as pd
 from ..text import enumerated, named_group, p_text, points, signed, span_text, words
 
 # %% ../../nbs/6_reporting/sentences.ipynb #0cf1b312
-BEYOND_CHANCE = .05  # a difference is beyond chance where its interval excludes 0, so its adjusted p-value is below this
+BEYOND_CHANCE = .05  # the adjusted p-value is below this where a difference is beyond chance
 SIZES = {"Hedges' g": (0.2, 0.5, 0.8),
          "omega squared": (0.01, 0.06, 0.14)}  # Cohen (1988): lower limits of small, medium, large
 
