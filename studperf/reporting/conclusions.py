@@ -68,13 +68,13 @@ def students_sentences(cohort: Cohort,  # without small groups
             apart.append(f"{words(score)} ({regressions[score].n:,} of {had:,})")
         elif used < had:
             alike.setdefault((used, had), []).append(words(score))
-    sentences = [f"All differences in {enumerated(names)} are of the {used:,} of {had:,} students who have the score and "
-                 "all factors, as they are and adjusted." for (used, had), names in alike.items()]
+    sentences = [f"All differences in {enumerated(names)} are of the {used:,} of {had:,} students who have the score "
+                 "and all factors, as they are and adjusted." for (used, had), names in alike.items()]
     if apart:
         sentences.append(
-            f"Few students have the score and all factors in {enumerated(apart)}. There the adjusted gaps are of these, and "
-            "the gaps as they are of all students who have the score and the factor; the two may differ for that reason "
-            "alone. To compare the same students, leave out the factor that most students lack.")
+            f"Few students have the score and all factors in {enumerated(apart)}. There the adjusted gaps are of "
+            "these, and the gaps as they are of all students who have the score and the factor; the two may differ for that "
+            "reason alone. To compare the same students, leave out the factor that most students lack.")
     return sentences
 
 # %% ../../nbs/6_reporting/conclusions.ipynb #fccbb6fe

@@ -97,8 +97,8 @@ def _cluster_sentence(cluster: str, count: int) -> str:
     if count < 2:
         return (f"All students belong to the same {cluster}, as far as the table says, so the results hold "
                 "for this one only.")
-    few = (f" With fewer than {FEW_CLUSTERS} groups these intervals tend to be too narrow even so: read a difference just "
-           "beyond chance as an open question.") if count < FEW_CLUSTERS else ""
+    few = (f" With fewer than {FEW_CLUSTERS} groups these intervals tend to be too narrow even so: read a difference "
+           "just beyond chance as an open question.") if count < FEW_CLUSTERS else ""
     return (f"The students are grouped by {cluster} ({count:,} groups), and students of one group may "
             "resemble each other. All differences between groups allow for that in their intervals and p-values, as "
             "they are and adjusted; the intervals of the share that the factors explain, of single means and of "
@@ -558,14 +558,15 @@ def manova_part(cohort: Cohort, scores: Sequence[str]) -> tuple[list[str], list[
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #73587cbf
 METHODS = [
-    "A difference is beyond chance where its interval excludes 0. The intervals hold for all gaps of the report at once: "
-    "if no groups differed at all, at most about 5 of 100 such reports would call any gap beyond chance. To that end each "
-    "interval allows for all pairs of the factor's groups and has a level of 1 − .05 / m for m gaps (Dunn, 1961); a "
-    "p-value is m times that of the gap alone, so it is below .05 exactly where the interval excludes 0. Gaps as they are "
-    "and adjusted gaps are two such families, of the same students: those who have the score and all factors.",
-    "Groups as they are are compared pair by pair by Games and Howell's method (1976), which is Welch's t test (1947) for "
-    "two groups and needs no equal variances; where students share schools, by least squares with cluster-robust errors "
-    "(Liang and Zeger, 1986).",
+    "A difference is beyond chance where its interval excludes 0. The intervals hold for all gaps of the "
+    "report at once: if no groups differed at all, at most about 5 of 100 such reports would call any gap "
+    "beyond chance. To that end each interval allows for all pairs of the factor's groups and has a level "
+    "of 1 − .05 / m for m gaps (Dunn, 1961); a p-value is m times that of the gap alone, so it is below "
+    ".05 exactly where the interval excludes 0. Gaps as they are and adjusted gaps are two such families, "
+    "of the same students: those who have the score and all factors.",
+    "Groups as they are are compared pair by pair by Games and Howell's method (1976), which is Welch's t "
+    "test (1947) for two groups and needs no equal variances; where students share schools, by least "
+    "squares with cluster-robust errors (Liang and Zeger, 1986).",
     "Effect sizes are Hedges' g for two groups and omega squared for more, with intervals from "
     "noncentral distributions. "
     "The words very small, small, medium and large follow Cohen (1988): g from 0.2, 0.5 and 0.8; "
@@ -641,5 +642,5 @@ def above_ceiling(regressions: Mapping[str, Regression], ceilings: pd.DataFrame)
     if not above:
         return []
     return [f"In {enumerated([words(score) for score in above])}, what the additive model explains cannot be told "
-            "apart from the ceiling, the most that any model of these factors can explain. Both are estimates, and by chance "
-            "the first came out higher."]
+            "apart from the ceiling, the most that any model of these factors can explain. Both are estimates, and by "
+            "chance the first came out higher."]
