@@ -15,10 +15,11 @@ import pandas as pd
 from ..cohort.cohort import Cohort
 from ..cohort.merging import select_cells
 from ..statistics.comparison import compare
+from ..statistics.estimates import JACKKNIFE
 from ..statistics.gaps import complete_students, gap_pairs, hold_together, widest_gaps
 from ..statistics.multiplicity import adjusted
 from ..statistics.ranks import ranks, spread
-from ..statistics.regression import Regression
+from ..statistics.regression import Regression, default_covariance
 from ..text import enumerated, words
 
 # %% ../../nbs/6_reporting/conclusions.ipynb #f7c3ed9d
@@ -54,6 +55,12 @@ def _without_small_levels(cohort: Cohort, score: str, min_n: int) -> Cohort:
 def _has_pairs(cohort: Cohort) -> int:
     "Count the factors of which two levels or more occur."
     return sum(cohort.cells[factor].nunique() > 1 for factor in cohort.schema.factors)
+
+# %% ../../nbs/6_reporting/conclusions.ipynb #jack0004
+def report_errors(cohort: Cohort, score: str) -> str | None:  # as `vcov`; None: the default
+    "Return the errors of a report's regressions: with clusters, those that hold with few of them, too."
+    by_cluster = default_covariance(cohort, [score, *cohort.schema.factors])[0] == "cluster"
+    return JACKKNIFE if by_cluster else None
 
 # %% ../../nbs/6_reporting/conclusions.ipynb #a72a7e1d
 def students_sentences(cohort: Cohort,  # without small groups
@@ -96,7 +103,7 @@ class Conclusions:
     @property
     def cluster(self) -> str | None:
         "The cluster by which errors are; None where they are not by cluster."
-        by_cluster = self.pairs["method"].str.contains("cluster errors").any()
+        by_cluster = self.pairs["method"].str.contains("cluster").any()
         return next(iter(self.students.values())).schema.cluster if by_cluster else None
 
 # %% ../../nbs/6_reporting/conclusions.ipynb #f8bf8610
@@ -106,7 +113,7 @@ def concluded(students: Mapping[str, Cohort],  # from `compared_students`
     "Compare all groups in all scores, by intervals that hold at once."
     factors = list(next(iter(students.values())).schema.factors)
     several = len(factors) > 1
-    tables = [gap_pairs(part, score, factors, regressions.get(score) if several else None, .95)
+    tables = [gap_pairs(part, score, factors, regressions.get(score) if several else None, .95, JACKKNIFE)
               for score, part in students.items()]
     pairs = hold_together(pd.concat(tables, ignore_index=True))
     found = widest_gaps(pairs, list(students), factors)

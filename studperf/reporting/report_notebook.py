@@ -53,6 +53,7 @@ from {students_of.__module__} import QUICK_MODELS, students_of
 from {plot_forest.__module__} import plot_forest
 from {plot_odds.__module__} import plot_odds, widest_at_once
 from {concluded.__module__} import compared_students, concluded
+from {fitted.__module__} import fitted
 from {without_small_groups.__module__} import without_small_groups
 from {schema_from_dict.__module__} import schema_from_dict"""
 
@@ -75,7 +76,7 @@ def _data_cells(cohort: Cohort, read: str, scores: list[str], title: str, min_n:
 def _answer_cells(scores: list[str], modelled: list[str], min_n: int) -> list[tuple[str, str]]:
     "Return the cells of the answer: the gaps, the ceiling and the means of each score."
     found = (f"students = compared_students(cohort, {scores!r}, {min_n})\n"
-             f"regressions = {{score: regress(students[score], score) for score in {modelled!r}}}\n"
+             f"regressions, _ = fitted({{score: students[score] for score in {modelled!r}}})\n"
              "found = concluded(students, regressions)\nwidest = found.gaps\nwidest")
     cells = [("markdown",
               "## The answer\n\nHow far the higher of two groups of each factor scores above the lower, as it is "

@@ -20,7 +20,7 @@ from ..cohort.cohort import Cohort
 from ..cohort.merging import select_cells
 from ..cohort.small_groups import small_groups
 from .figures_of_groups import MOST_PAIRS, interaction_rows
-from .conclusions import Conclusions
+from .conclusions import Conclusions, report_errors
 from .page_parts import intervals_part, strips_part, table_part
 from .sentences import (
     BEYOND_CHANCE, adjusted_sentence, agreement_sentences, beyond_chance, ceiling_sentence,
@@ -496,8 +496,9 @@ def covariates_part(students: Mapping[str, Cohort],  # score: those who are comp
         return [], []
     try:
         own = {score: _who_have(students[score], covariates) for score in regressions}
-        held = {score: regress(part, score, covariates=covariates) for score, part in own.items()}
-        plain = {score: regress(part, score) for score, part in own.items()}  # of the same students
+        held = {score: regress(part, score, covariates=covariates, vcov=report_errors(part, score))
+                for score, part in own.items()}
+        plain, _ = fitted(own)  # of the same students
     except ValueError as error:  # in a user's own table, perhaps no student has all columns
         return [f"Numeric columns could not be added to the factors. {error}"], []
     vcov = next(iter(held.values())).estimates.vcov
@@ -571,6 +572,7 @@ METHODS = [
     "noncentral distributions. "
     "The words very small, small, medium and large follow Cohen (1988): g from 0.2, 0.5 and 0.8; "
     "omega squared from 0.01, 0.06 and 0.14.",
+    "Errors by cluster are found by leaving out one cluster after the other (Bell and McCaffrey, 2002).",
     "Adjusted gaps come from least squares on all factors with heteroscedasticity-consistent "
     "(HC3) standard errors "
     "(MacKinnon and White, 1985), or cluster-robust ones where students share schools, and type "
@@ -586,6 +588,8 @@ METHODS = [
     "distinguishably worse than the best is chosen (Nadeau and Bengio, 2003). "
     "Intervals for a student are conformal (Vovk and others, 2005)."]
 REFERENCES = [
+    "Bell, R. M., and McCaffrey, D. F. (2002). Bias reduction in standard errors for linear regression with "
+    "multi-stage samples. Survey Methodology 28, 169–181.",
     "Cohen, J. (1988). Statistical Power Analysis for the Behavioral Sciences. 2nd edition. Erlbaum.",
     "Dunn, O. J. (1961). Multiple comparisons among means. Journal of the American Statistical Association 56, 52–64.",
     "Games, P. A., and Howell, J. F. (1976). Pairwise multiple comparison procedures with "
@@ -618,7 +622,7 @@ def fitted(students: Mapping[str, Cohort],  # score: those who are compared
     regressions, sentences = {}, []
     for score, part in students.items():
         try:
-            regressions[score] = regress(part, score)
+            regressions[score] = regress(part, score, vcov=report_errors(part, score))
         except ValueError as error:  # in a user's own table, perhaps no student has all columns
             sentences.append(f"{heading(score)}: the factors could not be combined. {error}")
             continue

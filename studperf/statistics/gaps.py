@@ -89,23 +89,24 @@ def gaps(cohort: Any,  # a Cohort, or the students' rows: a frame or file that `
 def gap_pairs(cohort: Cohort, score: str, factors: Sequence[str],
               regression: Regression | None,  # of the score on all factors; None: nothing is adjusted
               conf_level: float,  # of the intervals of one factor's pairs together
+              by_cluster: str = "cluster",  # the errors of raw gaps where the students have clusters
               ) -> pd.DataFrame:  # a row per kind, factor and pair of levels: COMPARISON_COLUMNS, kind, family
     "Compare every two levels of each factor, as they are and adjusted."
     if regression is not None and regression.estimates.conf_level != conf_level:
         regression = replace(regression, estimates=replace(regression.estimates, conf_level=conf_level))
-    tables = {"raw": _raw_pairs(cohort, score, factors, conf_level),
+    tables = {"raw": _raw_pairs(cohort, score, factors, conf_level, by_cluster),
               "adjusted": comparison_table([]) if regression is None else adjusted_pairs(regression)}
     table = pd.concat([pairwise.assign(kind=kind) for kind, pairwise in tables.items()], ignore_index=True)
     return table[table["factor"].isin(factors)].assign(family=1).reset_index(drop=True)
 
 # %% ../../nbs/3_statistics/gaps.ipynb #b0a1ga03
-def _raw_pairs(cohort: Cohort, score: str, factors: Sequence[str], conf_level: float) -> pd.DataFrame:
+def _raw_pairs(cohort: Cohort, score: str, factors: Sequence[str], conf_level: float, vcov: str) -> pd.DataFrame:
     "Compare every two levels of each factor as they are, allowing for clusters if the students have them."
     by_cluster = [factor for factor in factors if cohort.schema.cluster
                   and default_covariance(cohort, [score, factor])[0] == "cluster"]
     tables = [pairs(cohort, score, [factor for factor in factors if factor not in by_cluster], conf_level=conf_level)]
     for factor in by_cluster:
-        table, plain = (adjusted_pairs(regress(cohort, score, [factor], conf_level=conf_level)),
+        table, plain = (adjusted_pairs(regress(cohort, score, [factor], vcov=vcov, conf_level=conf_level)),
                         pairs(cohort, score, factor, conf_level=conf_level).set_index(["group_a", "group_b"]))
         effect = plain["effect"].reindex(pd.MultiIndex.from_frame(table[["group_a", "group_b"]])).to_numpy()
         tables.append(table.assign(method=table["method"].str.replace("adjusted means", "means"),
