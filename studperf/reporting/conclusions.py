@@ -80,8 +80,8 @@ def students_sentences(cohort: Cohort,  # without small groups
     if apart:
         sentences.append(
             f"Few students have the score and all factors in {enumerated(apart)}. There the adjusted gaps are of "
-            "these, and the gaps as they are of all students who have the score and the factor; the two may differ for that "
-            "reason alone. To compare the same students, leave out the factor that most students lack.")
+            "these, and the gaps as they are of all students who have the score and the factor; the two may differ for "
+            "that reason alone. To compare the same students, leave out the factor that most students lack.")
     return sentences
 
 # %% ../../nbs/6_reporting/conclusions.ipynb #fccbb6fe
