@@ -19,7 +19,7 @@ from studperf.reporting.report_parts import answer_words, fitted, gaps_part
 from studperf.rows.values import DataError
 from studperf.statistics.ceiling import CEILING_COLUMNS
 
-TABLES, WHOLE = 1000, 8  # every eighth has its whole report read, the others what comes first: words, figure and table
+TABLES, WHOLE = 1000, 20  # every twentieth has its whole report read, the others what comes first: words, figure and table
 NO_CEILING = pd.DataFrame(columns=CEILING_COLUMNS)
 NUMBER = r"−?\d[\d,]*\.\d+"
 GROUP = r"(?:the “([^”]+)” group|“([^”]+)”)"

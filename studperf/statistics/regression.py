@@ -240,10 +240,9 @@ def regress(cohort: Any,  # a Cohort, or the students' rows: a frame or file tha
 
     `vcov` is "classical" or "HC0" to "HC3" (MacKinnon and White, 1985); "cluster" or "cluster HC0" where the Schema
     names a cluster (Liang and Zeger, 1986), or "cluster HC3" (the jackknife over clusters); with survey weights
-    "linearized" or "linearized cluster" (Binder, 1983).
-    Left out, it is what the students allow, with the reason in `why`: by the Schema's cluster, or else HC3; "classical"
-    with numeric columns and no cluster, since sums do not hold what HC3 needs of these. Students who lack any of the
-    columns, or the cluster of such errors, do not count.
+    "linearized" or "linearized cluster" (Binder, 1983). Left out, it is what the students allow, with the reason in
+    `why`: by the Schema's cluster, or else HC3; "classical" with numeric columns and no cluster, since sums do not hold
+    what HC3 needs of these. Students who lack any of the columns, or the cluster of such errors, do not count.
 
     Parameters
     ----------
