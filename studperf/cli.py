@@ -200,7 +200,7 @@ def tell_draft(schema: Schema) -> None:
         "left out": schema.left_out,
     }
     said = [f"{role}: {', '.join(names)}" for role, names in roles.items() if names]
-    said += [f"a row is one of the {schema.people}"] * (schema.people != "students")
+    said += [f"rows are {schema.people}"] * (schema.people != "students")
     typer.echo(
         "\n".join([*said, "`studperf schema FILE` shows why, and writes a file that you can correct"]), err=True
     )

@@ -388,21 +388,41 @@ NOT_FOR = ("Decisions about a person: admission, grades, placement, granting or 
 def about_html(facts: Facts, model: ModelFacts) -> str:
     "Say what a model can and cannot do, in words and as a table."
     not_for = "".join(f"<li>{escape(text)}</li>" for text in NOT_FOR)
-    return (f'<p class="sp-lead">{escape(_accuracy_sentence(model))}</p>'
+    return (f'<p class="sp-lead">{escape(_accuracy_sentence(facts, model))}</p>'
             f"<h3>What it must not be used for</h3><ul>{not_for}</ul>"
             f"<h3>How well it works for each group</h3>{_errors_html(model)}"
             f"<h3>What it is</h3><p>{escape(_kind_sentence(facts, model))}</p>")
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #4f339a7c
-def _accuracy_sentence(model: ModelFacts) -> str:
-    r2, error = model.metrics["r2"], model.metrics["mae"]
-    ceiling = "" if model.ceiling is None else (
-        f" The most that any model of these inputs could account for is estimated at {100 * model.ceiling[0]:.0f}% "
-        f"(95% interval {100 * max(model.ceiling[1], 0):.0f}% to {100 * model.ceiling[2]:.0f}%).")
+def _accuracy_sentence(facts: Facts, model: ModelFacts) -> str:
+    r2, error = max(model.metrics["r2"], 0), model.metrics["mae"]
     coverage = "" if model.coverage is None else (
         f" The 90% range held the score of {100 * model.coverage:.1f} in 100 students that the model had not seen.")
-    return (f"Known background accounts for {100 * max(r2, 0):.0f}% of the differences in "
-            f"{words_of(model.target)} scores; predictions miss by {error:.1f} points on average.{ceiling}{coverage}")
+    return (f"{_inputs_words(facts, model)} for {100 * r2:.0f}% of the differences in {words_of(model.target)} scores; "
+            f"predictions miss by {error:.1f} points on average.{_ceiling_words(model, r2)}{coverage}")
+
+# %% ../../nbs/7_dashboard/drawing.ipynb #c0ncl031
+def _inputs_words(facts: Facts, model: ModelFacts) -> str:
+    "Return what accounts for the differences: background alone, other scores too, or whatever is known."
+    groups, scores = set(facts.factors), set(facts.scores) - {model.target}
+    if set(model.inputs) <= groups:
+        return "Known background accounts"
+    if set(model.inputs) <= groups | scores:
+        return "Known background and other scores account" if groups & set(model.inputs) else "Other scores account"
+    return "What is known of a student accounts"
+
+# %% ../../nbs/7_dashboard/drawing.ipynb #c0ncl032
+def _ceiling_words(model: ModelFacts, r2: float) -> str:
+    "Return the most that a model could account for; an estimate of it that is not above the model's is not printed."
+    if model.ceiling is None:
+        return ""
+    highest, low, high = (max(share, 0) for share in model.ceiling)
+    interval = f"95% interval {100 * low:.0f}% to {100 * high:.0f}%"
+    if round(100 * highest) <= round(100 * r2):
+        return (" That cannot be told apart from the most that any model of these inputs could account for "
+                f"(estimated with a {interval}).")
+    return (f" The most that any model of these inputs could account for is estimated at {100 * highest:.0f}% "
+            f"({interval}).")
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #baf83fa3
 def _errors_html(model: ModelFacts) -> str:

@@ -629,14 +629,15 @@ def forest_rows(table: pd.DataFrame,
         marks[mark] = part.reindex(pd.MultiIndex.from_frame(order))
     level, left = table["conf_level"].iloc[0], len(known.drop_duplicates(["score", "factor"])) - len(order)
     caption = (
-        "How many points the highest group of each factor scores above the lowest: as they are (dot), and adjusted, "
+        "How many points the higher of two groups of each factor scores above the lower, the widest difference beyond "
+        "chance, or, if none is, the widest: as they are (dot), and adjusted, "
         f"among {people} that are alike in the other factors (diamond), with {level:.0%} intervals (lines) that allow "
-        "for the number of pairs of groups."
+        f"for the number of pairs of groups{' and hold for all gaps at once' * bool((table['family'] > 1).any())}."
     )
     caption += f" Of each score the {most} widest gaps are shown; {left} more are in the table." if left else ""
     lower = [score for score in order["score"].unique() if score in lowest_best]
     caption += f" In {enumerated([words(score) for score in lower])}, lower is better." if lower else ""
-    return IntervalRows("Highest above lowest group", f"points between their means ({level:.0%} intervals)",
+    return IntervalRows("Higher above lower group", f"points between their means ({level:.0%} intervals)",
                         [words(factor) for factor in order["factor"]],
                         [heading(score) + " (lower is better)" * (score in lower) for score in order["score"]],
                         marks, caption, forest_in_words(known.merge(order)),

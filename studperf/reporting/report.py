@@ -20,6 +20,7 @@ from ..cohort.cells import unweighted
 from ..cohort.cohort import Cohort, as_cohort
 from ..cohort.small_groups import reported_scores, without_small_groups
 from ..files import whole_file
+from .conclusions import Conclusions, compared_students, concluded, students_sentences
 from .figures_of_groups import MOST_FACTORS, forest_rows, mean_rows
 from .figures_of_scores import missing_rows
 from .mark_part import MARK_METHODS, MARK_REFERENCES, mark_part, mark_text, marks_of
@@ -37,10 +38,7 @@ from .summary_page import SUMMARY_KINDS, write_summary
 from ..rows.schema import STUDENTS, Schema
 from ..rows.values import DataError
 from ..statistics.ceiling import ceiling
-from ..statistics.comparison import compare, pairs
 from ..statistics.description import missing_values
-from ..statistics.gaps import gaps
-from ..statistics.ranks import ranks, spread
 from ..statistics.regression import Regression
 from ..text import counted, enumerated, heading, people_word, score_words, words
 
@@ -167,11 +165,13 @@ def _weight_cautions(cohort: Cohort, schema: Schema) -> list[str]:
 # %% ../../nbs/6_reporting/report.ipynb #5b2b2bac
 def _repeated_cautions(cohort: Cohort, min_n: int) -> list[str]:
     "Return a caution if a student has several rows."
-    times, people = cohort.schema.rows_per_student, cohort.schema.people
+    times, people, cluster = cohort.schema.rows_per_student, cohort.schema.people, cohort.schema.cluster
     if times == 1:
         return []
-    return [f"One student has up to {times} rows, and rows of one student are alike: intervals are too narrow, and "
-            f"p-values too small. A group is shown from {people_word(people, min_n * times)} on, so that it holds "
+    alike = (f"The intervals allow for that, by {words(cluster)}." if cluster
+             else "Intervals are too narrow, and p-values too small.")
+    return [f"One student has up to {times} rows, and rows of one student are alike. {alike} "
+            f"A group is shown from {people_word(people, min_n * times)} on, so that it holds "
             f"at least {min_n} students."]
 
 # %% ../../nbs/6_reporting/report.ipynb #d5a2851f
@@ -194,14 +194,16 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int,
     content = {"title": title, "lead": f"{people_word(people, everyone.n)}, from {source}.", "people": people,
                "lowest_best": cohort.schema.lowest_best,
                "read": _read_sentence(everyone), **data_content(everyone, cohort, missing, min_n), **about,
-               **mark_content(cohort, scores, marks or {}, min_n), "versions": _versions(),
+               "versions": _versions(),
                "methods": [SCORES_METHODS] + [MARK_METHODS] * bool(marks),
                "references": SCORES_REFERENCES + list(MARK_REFERENCES) * bool(marks)}
     if not cohort.schema.factors:
-        return content | plain_content(cohort, about)
+        return content | mark_content(cohort, scores, marks or {}, min_n) | plain_content(cohort, about)
     content["methods"], content["references"] = METHODS + content["methods"], REFERENCES + content["references"]
     content["references"] = sorted(set(content["references"]))
-    return content | groups_content(cohort, scores, min_n, rows)
+    students = compared_students(cohort, scores, min_n)
+    content |= mark_content(cohort, scores, marks or {}, min_n, students)
+    return content | groups_content(cohort, students, content["data"], min_n, rows)
 
 # %% ../../nbs/6_reporting/report.ipynb #6d965c56
 def _versions() -> str:
@@ -243,25 +245,26 @@ def plain_content(cohort: Cohort,
             "answer_figures": [intervals_part(main)] if main else about["scores_figures"][:2]}
 
 # %% ../../nbs/6_reporting/report.ipynb #1e4612f5
-def groups_content(cohort: Cohort, scores: Sequence[str], min_n: int,
+def groups_content(cohort: Cohort,
+                   students: Mapping[str, Cohort],  # score: those who are compared
+                   data: Sequence[str],  # sentences on what was read
+                   min_n: int,
                    rows: pd.DataFrame | None = None) -> dict:  # checked rows, needed for continuous scores
     "Return what the template needs for a table with groups."
-    regressions, together = fitted(cohort, scores)
-    table, comparisons, ceilings = (gaps(cohort, scores, regressions=regressions), compare(cohort, scores),
-                                    ceiling(cohort, list(regressions) or None))
-    telling = telling_scores(regressions, scores)
-    others = {"gaps": table if len(cohort.schema.factors) > 1 else table[:0], "pairs": pairs(cohort, scores),
-              "ranks": ranks(cohort, scores), "spread": spread(cohort, scores)}
+    regressions, together = fitted(students)
+    found, scores = concluded(students, regressions), list(students)
+    ceilings = ceiling(cohort, list(regressions) or None)
+    telling = telling_scores(found, scores)
     predicted, predicted_tables, predicted_figures = prediction_parts(cohort, list(regressions), rows)
     return {
         "question": "How do the scores differ, and how sure is it?",
         "cautions": [groups_caution(cohort.schema.people)],
+        "data": [*data, *students_sentences(cohort, students, regressions)],
         "figured": _figured(telling, scores),
-        "factors": [bounded(factor_part(cohort, factor, comparisons, others, min_n), telling, scores)
-                    for factor in cohort.schema.factors],
+        "factors": [bounded(factor_part(found, factor, min_n), telling, scores) for factor in cohort.schema.factors],
         **_joined_parts(
-            answer_content(cohort, telling, regressions, table, ceilings, min_n),
-            together_content(cohort, regressions, _first_of(together) + above_ceiling(regressions, ceilings), table,
+            answer_content(found, telling, regressions, ceilings, min_n),
+            together_content(cohort, regressions, _first_of(together) + above_ceiling(regressions, ceilings), found,
                              min_n),
         ),
         "predicted": predicted,
@@ -270,12 +273,13 @@ def groups_content(cohort: Cohort, scores: Sequence[str], min_n: int,
     }
 
 # %% ../../nbs/6_reporting/report.ipynb #fe766f3f
-def telling_scores(regressions: Mapping[str, Regression], scores: Sequence[str],
+def telling_scores(found: Conclusions, scores: Sequence[str],
                    most: int = MOST_FIGURED) -> list[str]:  # in the order of the table
     "Return the scores that sentences and figures are about: all, or those with the surest differences."
-    if len(scores) <= most or not regressions:
-        return list(scores[:most])
-    surest = robust_tests(dict(regressions)).groupby("score")["p_value"].min().nsmallest(most).index
+    if len(scores) <= most:
+        return list(scores)
+    least = found.gaps.groupby("score", sort=False)["p_value"].min()
+    surest = least.fillna(1).nsmallest(most).index
     return [score for score in scores if score in surest]
 
 # %% ../../nbs/6_reporting/report.ipynb #717fb2e1
@@ -306,19 +310,32 @@ def _first_of(sentences: list[str],  # one per score
     return sentences if left <= 0 else [*sentences[:MOST_FIGURED], f"The tables have {counted(left, 'more score')}."]
 
 # %% ../../nbs/6_reporting/report.ipynb #f0230719
-def together_content(cohort: Cohort, regressions: dict[str, Regression], sentences: Sequence[str], table: pd.DataFrame,
+def together_content(cohort: Cohort, regressions: dict[str, Regression], sentences: Sequence[str], found: Conclusions,
                      min_n: int) -> dict:
     "Return the section on all factors together; `sentences` are those on the regressions."
-    met, met_tables, figures = interaction_parts(cohort, list(regressions), min_n)
-    held, held_tables = covariates_part(cohort, regressions, table)
+    met, met_tables, figures = interaction_parts(cohort, list(regressions), min_n, found.students)
+    held, held_tables = covariates_part(found.students, regressions, found.gaps)
     joint, joint_tables = manova_part(cohort, list(regressions))
     return {"together": [*sentences, *held, *met, *joint], "together_tables": held_tables + met_tables + joint_tables,
             "together_figures": figures}
 
 # %% ../../nbs/6_reporting/report.ipynb #f0230721
-def mark_content(cohort: Cohort, scores: Sequence[str], marks: Mapping[str, float], min_n: int) -> dict:
-    "Return the section on reaching the marks, and what the answer says of them."
-    parts = {score: mark_part(cohort, score, marks[score], min_n) for score in scores if score in marks}
+def mark_content(cohort: Cohort, scores: Sequence[str], marks: Mapping[str, float], min_n: int,
+                 students: Mapping[str, Cohort] | None = None,  # score: those to compare; None: all
+                 ) -> dict:
+    """Return the section on reaching the marks, and what the answer says of them.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    scores : Sequence[str]
+    marks : Mapping[str, float]
+    min_n : int
+    students : Mapping[str, Cohort] | None = None
+        score: those to compare; None: all
+    """
+    parts = {score: mark_part(cohort, score, marks[score], min_n, students and students[score], marks=len(marks))
+             for score in scores if score in marks}
     headlines = [(f"{heading(score)}, {mark_text(marks[score])} or more", part["headline"])
                  for score, part in parts.items() if part["headline"]]
     return {"marks": list(parts.values()), "answer_marks": headlines}
@@ -329,27 +346,24 @@ def _joined_parts(first: dict, second: dict) -> dict:
     return first | second | {name: first[name] + second[name] for name in first.keys() & second.keys()}
 
 # %% ../../nbs/6_reporting/report.ipynb #cdd1b076
-def answer_content(cohort: Cohort,
+def answer_content(found: Conclusions,
                    scores: Sequence[str],  # those that sentences and figures are about
-                   regressions: dict[str, Regression], table: pd.DataFrame, ceilings: pd.DataFrame,
-                   min_n: int) -> dict:
+                   regressions: dict[str, Regression], ceilings: pd.DataFrame, min_n: int) -> dict:
     "Return the answer in words, its figure and table, the means behind it, and the tables of all factors together."
-    own, schema = table[table["score"].isin(scores)], cohort.schema
-    main = None
+    table, schema = found.gaps, next(iter(found.students.values())).schema
+    own, main = table[table["score"].isin(scores)], None
     if own["gap"].notna().any():
         most = min(MOST_FACTORS, max(3, 24 // len(scores)))
         main = forest_rows(own, most=most, lowest_best=schema.lowest_best, people=schema.people)
-    figures = {"main": main, "answer_figures": [intervals_part(main)] if main else []}
-    means = [intervals_part(mean_rows(cohort, score, regression=regressions.get(score), min_n=min_n))
-             for score in scores
-             if any((cohort.moments([score], [factor]).n >= max(min_n, 2)).any() for factor in schema.factors)]
-    if not regressions:
-        return {"answer": None, **figures, "answer_tables": [], "means": means, "together_tables": []}
-    tests = robust_tests(regressions)
+    means = [intervals_part(mean_rows(part, score, regression=regressions.get(score), min_n=min_n))
+             for score, part in found.students.items() if score in scores
+             and any((part.moments([score], [factor]).n >= max(min_n, 2)).any() for factor in part.schema.factors)]
     additive = {score: regression.adj_r2 for score, regression in regressions.items()}
-    return {"answer": answer_words(own, tests, ceilings[ceilings["score"].isin(scores)], additive), **figures,
-            "answer_tables": [shortened(gaps_part(table, tests))], "means": means,
-            "together_tables": [shortened(part) for part in together_tables(regressions, tests, ceilings)]}
+    known = ceilings[ceilings["score"].isin(scores)] if regressions else ceilings[:0]
+    together = together_tables(regressions, robust_tests(regressions), ceilings) if regressions else []
+    return {"answer": answer_words(own, known, additive), "main": main,
+            "answer_figures": [intervals_part(main)] if main else [], "answer_tables": [shortened(gaps_part(table))],
+            "means": means, "together_tables": [shortened(part) for part in together]}
 
 # %% ../../nbs/6_reporting/report.ipynb #a6b20b71
 def data_content(everyone: Cohort, cohort: Cohort, missing: pd.DataFrame, min_n: int) -> dict:
