@@ -6,13 +6,14 @@
 __all__ = ['suppress']
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #d013514c
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
 
-from .bounds import LEAST_SHOWN, check_min_n
+from .bounds import LEAST_LEARNED, LEAST_SHOWN, check_min_n
 from .cells import CohortData
 from .columns import sum_of
 from .grouping import adder, group_places
@@ -205,3 +206,90 @@ def _effective_n(cohort: CohortData) -> np.ndarray:  # (cells,)
         return cohort.cells["n"].to_numpy()
     total, squares = (cohort.cells[sum_of(*(cohort.schema.weight,) * power)].to_numpy(float) for power in (1, 2))
     return total ** 2 / np.where(squares > 0, squares, 1)
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #063bd370
+def rare_levels(column: pd.Series,  # categorical: of the training rows
+                least: int = LEAST_LEARNED,  # students of the smallest group that a model learns of
+                ) -> list[str]:
+    "Return the levels that some, but too few students have."
+    counts = column.value_counts()
+    return [level for level in column.cat.categories if 0 < counts.get(level, 0) < least]
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #7813d285
+MOST_LEVERAGE = .9  # of a small group; at 1 its mean is given back exactly
+
+
+def given_back(columns: np.ndarray,  # (n, p) that the score is predicted from, without the intercept
+               codes: Mapping[str, np.ndarray],  # factor: (n,) place of each row's level, -1: missing
+               least: int = LEAST_LEARNED,  # students of the smallest group that a model learns of
+               ) -> np.ndarray:  # (n,) true or false
+    "Return which rows belong to a small group whose mean least squares would give back."
+    design = np.column_stack([np.ones(len(columns)), columns - columns.mean(axis=0)])
+    inverse = np.linalg.pinv(design.T @ design, hermitian=True)
+    sizes = pd.Series(pd.util.hash_pandas_object(pd.DataFrame(design), index=False))
+    sizes = sizes.groupby(sizes).transform("size").to_numpy()
+    leverage = np.einsum("ij,ij->i", design @ inverse, design) * sizes  # of all who are alike in every column
+    found = (sizes < least) & (leverage > MOST_LEVERAGE)
+    for rows in _small_sets(codes, least):
+        total = design[rows].sum(axis=0)
+        found[rows] |= total @ inverse @ total > MOST_LEVERAGE * len(rows)
+    return found
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #8cf013c0
+def _small_sets(codes: Mapping[str, np.ndarray], least: int) -> Iterator[np.ndarray]:
+    "Yield the rows of each group under the bound that has two levels, or one level but not another."
+    for first, second in combinations(codes.values(), 2):
+        sizes = np.zeros((first.max() + 2, second.max() + 2), int)
+        np.add.at(sizes, (first, second), 1)  # the code -1 counts in the last place
+        ones, others = sizes.sum(axis=1), sizes.sum(axis=0)
+        for a, b in product(range(-1, len(ones) - 1), range(-1, len(others) - 1)):
+            for size, rows in ((sizes[a, b], lambda: (first == a) & (second == b)),
+                               (ones[a] - sizes[a, b], lambda: (first == a) & (second != b)),
+                               (others[b] - sizes[a, b], lambda: (first != a) & (second == b))):
+                if 0 < size < least:
+                    yield np.flatnonzero(rows())
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #3fe13f78
+def merged_bars(values: Sequence[float],  # scores that occur
+                counts: Sequence[float],  # students who have each
+                edges: Sequence[float],  # of the finest bars, from the lower to the upper end of the scale
+                least: int = LEAST_SHOWN,  # students of the smallest bar
+                ) -> list[tuple[float, float, int]]:  # from, to, students; none if there are too few students
+    "Count students by bars that hold enough of them each, or nobody between two such bars."
+    heights = np.histogram(np.clip(values, edges[0], edges[-1]), edges, weights=counts)[0].round().astype(int)
+    return [(float(edges[low]), float(edges[high]), int(heights[low:high].sum()))
+            for low, high in _halved(heights, 0, len(heights), least)] if heights.sum() >= least else []
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #33c21fd3
+def _halved(heights: np.ndarray, low: int, high: int, least: int) -> list[tuple[int, int]]:
+    "Return the ranges of bars into which a range can be cut, so that each holds enough students."
+    below, total = np.cumsum(heights[low:high]), heights[low:high].sum()
+    cuts = [low + 1 + place for place, count in enumerate(below[:-1]) if least <= count <= total - least]
+    if not cuts:
+        return [(low, high)]
+    cut = min(cuts, key=lambda place: abs(2 * place - low - high))
+    return _halved(heights, low, cut, least) + _halved(heights, cut, high, least)
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #d220a00d
+def usual_range(values: np.ndarray,  # known ones
+                least: int = LEAST_SHOWN,  # students beyond which no single one shows
+                ) -> tuple[float, float]:  # round numbers
+    "Return a range that nearly all values lie in, and that does not follow from the outermost students."
+    ordered = np.sort(values)
+    place = min(least, (len(ordered) + 1) // 2) - 1
+    if len(ordered) == 0 or ordered[place] == ordered[-1 - place] == 0:
+        return 0.0, 1.0
+    low, high = ordered[place], ordered[-1 - place]
+    reach = (high - low) or abs(high)
+    step = 10.0 ** np.floor(np.log10(reach))
+    low, high = np.floor((low - reach) / step) * step, np.ceil((high + reach) / step) * step
+    return float(max(low, 0) if ordered[0] >= 0 else low), float(high)
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #183c1e62
+def grouped_in_tens(values: np.ndarray,  # known ones
+                    least: int = LEAST_SHOWN,  # students in each group
+                    ) -> np.ndarray:  # (n,) sorted
+    "Replace values by the means of neighbours in the order of size."
+    ordered = np.sort(np.asarray(values, float))
+    places = np.minimum(np.arange(len(ordered)) // least, max(len(ordered) // least, 1) - 1)
+    return (np.bincount(places, ordered) / np.bincount(places))[places] if len(ordered) else ordered

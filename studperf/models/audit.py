@@ -220,7 +220,8 @@ def audited_schema(predictor: ScorePredictor,
                          "give the Schema that it was fitted with")
     factors = {name: own.factors.get(name, levels) for name, levels in schema.factors.items()}
     ordered = [name for name in schema.ordered if factors[name]]
-    return Schema(factors, schema.scores, ordered, schema.covariates, cluster=schema.cluster, aliases=schema.aliases)
+    return Schema(factors, schema.scores, ordered, schema.covariates, cluster=schema.cluster, aliases=schema.aliases,
+                  others=own.others)
 
 # %% ../../nbs/5_models/audit.ipynb #6786353c
 def audited_rows(predictor: ScorePredictor,

@@ -22,10 +22,10 @@ from sklearn.model_selection import GroupKFold, KFold
 from tqdm.auto import tqdm
 
 from ..cohort.cohort import Cohort
-from .candidates import candidate_models, candidates
-from .encoding import input_columns, with_levels
+from .candidates import HOLDS_ROWS, candidate_models, candidates
+from .encoding import input_columns
 from .threads import few_threads
-from .training_rows import LEAST_ROWS, training_table
+from .training_rows import LEAST_ROWS, training_table, without_rare_levels
 from ..rows.schema import STUDENTS, Schema
 from ..rows.values import DataError, DataWarning
 from ..statistics.ceiling import ceiling
@@ -102,14 +102,14 @@ def compare_models(rows: Any,  # a frame with a row per student
         For a wrong argument and DataError for rows that no model can be fitted to.
     """
     names = input_columns(inputs, target, schema)
-    table = training_table(rows, target, names, schema, folds=folds)
+    table, known = without_rare_levels(training_table(rows, target, names, schema, folds=folds), target, names, schema)
+    names = tuple(name for name in names if name in known.columns)
     _check_question(models, {"repeats": (repeats, 1), "most_rows": (most_rows, max(LEAST_ROWS, 2 * folds))})
     ceilings = ceiling_of(table, target, names, schema) if known_ceiling is None else list(known_ceiling)
     sample = table if len(table) <= most_rows else table.sample(most_rows, random_state=seed)
     chosen = _affordable(models, len(sample), seed)
     splits = [split for repeat in range(repeats) for split in splits_of(sample, folds, schema, seed=seed + repeat)]
     fewest = min(len(train) for train, _ in splits)
-    known = with_levels(schema.only((*names, target)), table)
     estimators = candidates(known, target, names, seed=seed, rows=fewest, models=chosen)
     frame, scores = sample[list(names)], sample[target].to_numpy(float)
     results = _results(estimators, frame, scores, splits, _jobs(chosen, jobs, seed), progress)
@@ -290,4 +290,5 @@ def choose_model(comparison: pd.DataFrame,  # from `compare_models`
     """
     least = comparison.loc[comparison["r2"].idxmax(), "r2_low"]
     near = set(comparison.loc[(comparison["difference_high"] >= 0) & ~(comparison["r2"] < least), "model"])
-    return next(name for name in candidate_models() if name in near)
+    order = sorted(candidate_models(), key=lambda name: name in HOLDS_ROWS)  # those that keep rows come last
+    return next(name for name in order if name in near)
