@@ -22,6 +22,7 @@ from sklearn.pipeline import Pipeline
 
 from ..display import summary_html, table_html
 from .arithmetic import encoded_formula_of, formula_of
+from .boosted import with_large_leaves
 from .candidates import candidate_models, candidates
 from .encoding import input_columns
 from .explanation import explain
@@ -173,6 +174,7 @@ def _fitted_to(table: pd.DataFrame, target: str, inputs: Sequence[str], model: s
     # A prediction of each student of the training rows, which no file should hold.
     vars(pipeline["model"]).pop("oob_prediction_", None)
     chosen = fitted.best_params_.items() if searched else ()
+    pipeline = with_large_leaves(pipeline, frame)
     return pipeline, {key.removeprefix("model__"): value for key, value in chosen}, expected
 
 # %% ../../nbs/5_models/predictor.ipynb #e5c43719
