@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .bounds import LEAST_LEARNED, LEAST_SHOWN, check_min_n
-from .cells import CohortData
+from .cells import CohortData, cells_with_levels
 from .columns import sum_of
 from .grouping import adder, group_places
 from .merging import select_cells
@@ -197,7 +197,17 @@ def suppress(cohort: CohortData,  # the Cohort itself
         shown = replace(shown, scales=scales, counts=shown.counts.head(0), joint=None)
     if shown.joint is not None:
         shown = replace(shown, joint=shown.joint[shown.joint["count"] >= min_n].reset_index(drop=True))
-    return replace(shown, suppressed=cohort.suppressed + cohort.n - shown.n)
+    return replace(_without_draft(shown), suppressed=cohort.suppressed + cohort.n - shown.n)
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #c7463dcf
+def _without_draft(cohort: CohortData) -> CohortData:
+    "Return the Cohort without what a draft of its Schema says of all rows: notes, extremes and levels of those left out."
+    schema, factors = cohort.schema, dict(cohort.schema.factors)
+    for name in set(factors) & {*schema.notes, *schema.certainty}:  # levels that a person declared say nothing of the rows
+        factors[name] = [level for level in factors[name] or () if level in cohort.levels(name)] or None
+    schema = replace(schema, factors=factors, ordered=[name for name in schema.ordered if factors[name]], notes={},
+                     certainty={}, left_out=dict.fromkeys(schema.left_out, "left out"))
+    return replace(cohort, schema=schema, cells=cells_with_levels(cohort.cells, schema))
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #8de4e47e
 def _effective_n(cohort: CohortData) -> np.ndarray:  # (cells,)
@@ -250,21 +260,31 @@ def _small_sets(codes: Mapping[str, np.ndarray], least: int) -> Iterator[np.ndar
                     yield np.flatnonzero(rows())
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #3fe13f78
+BARS_REACH = 2.5  # standard deviations from the mean; who lies beyond counts in the outermost bar
+
+
 def merged_bars(values: Sequence[float],  # scores that occur
                 counts: Sequence[float],  # students who have each
                 edges: Sequence[float],  # of the finest bars, from the lower to the upper end of the scale
                 least: int = LEAST_SHOWN,  # students of the smallest bar
-                ) -> list[tuple[float, float, int]]:  # from, to, students; none if there are too few students
-    "Count students by bars that hold enough of them each, or nobody between two such bars."
-    heights = np.histogram(np.clip(values, edges[0], edges[-1]), edges, weights=counts)[0].round().astype(int)
-    return [(float(edges[low]), float(edges[high]), int(heights[low:high].sum()))
-            for low, high in _halved(heights, 0, len(heights), least)] if heights.sum() >= least else []
+                ) -> tuple[tuple[float, float, int], ...]:  # from, to, students; none if there are too few students
+    "Count students by bars that hold enough of them each; neither the bars nor their ends show the outermost students."
+    values, counts, edges = (np.asarray(part, float) for part in (values, counts, edges))
+    if counts.sum() < least:
+        return ()
+    mean = np.average(values, weights=counts)
+    reach = BARS_REACH * np.sqrt(np.average((values - mean) ** 2, weights=counts))
+    first = max(np.searchsorted(edges, mean - reach, "right") - 1, 0)
+    edges = edges[min(first, len(edges) - 2):max(np.searchsorted(edges, mean + reach), first + 1) + 1]
+    heights = np.histogram(values.clip(edges[0], edges[-1]), edges, weights=counts)[0].round().astype(int)
+    return tuple((float(edges[low]), float(edges[high]), int(heights[low:high].sum()))
+                 for low, high in _halved(heights, 0, len(heights), least))
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #33c21fd3
 def _halved(heights: np.ndarray, low: int, high: int, least: int) -> list[tuple[int, int]]:
     "Return the ranges of bars into which a range can be cut, so that each holds enough students."
-    below, total = np.cumsum(heights[low:high]), heights[low:high].sum()
-    cuts = [low + 1 + place for place, count in enumerate(below[:-1]) if least <= count <= total - least]
+    below = np.cumsum(heights[low:high])
+    cuts = [low + 1 + place for place, count in enumerate(below[:-1]) if least <= count <= below[-1] - least]
     if not cuts:
         return [(low, high)]
     cut = min(cuts, key=lambda place: abs(2 * place - low - high))

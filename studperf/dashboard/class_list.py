@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from .drawing import AxisScale, bar_edges, heights_of, percent, tick_values
-from .facts import Facts
+from .drawing import AxisScale, heights_of, percent, tick_values
+from .facts import Facts, bar_edges
 from .wording import shown, words_of
 from ..display import Html, table_html
 from ..prediction.formula import chance_of
@@ -225,9 +225,9 @@ def template_of(facts: Facts, target: str) -> str:
     written = io.StringIO()
     rows, others = csv.writer(written, lineterminator="\r\n"), facts.others(target)
     rows.writerow(map(harmless, ("student", *facts.factors, *others)))
-    for number in (0, -1):
+    for number in (0, 1):
         rows.writerow(map(harmless,
-                          (f"student {number % 2 + 1}", *(list(levels)[number] for levels in facts.factors.values()),
+                          (f"student {number + 1}", *(list(levels)[-number] for levels in facts.factors.values()),
                            *(f"{facts.numbers[name].usual:g}" for name in others))))
     return written.getvalue()
 
