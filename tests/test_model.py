@@ -293,13 +293,18 @@ def test_predictions_keep_a_repeated_index(students):
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.usefixtures("no_search")
-def test_a_level_seen_once_is_learned(students, model):
+def test_a_level_seen_once_counts_as_not_known(students, model):
     rows = students[students["ethnicity"] != "group E"][:250]
     rows = pd.concat([rows, students[students["ethnicity"] == "group E"][:1]])
-    predictor = fit_predictor(rows, "math", model=model, folds=2)  # in one of them nobody of the level is fitted to
-    assert predictor.schema.factors["ethnicity"][-1] == "group E"
-    assert np.isfinite(predictor.predict(rows.tail(1))).all(axis=None)
-    compare_models(rows, "math", models=[model], folds=2, repeats=1, progress=False)
+    with pytest.warns(DataWarning, match="column 'ethnicity': 1 level of fewer than 10 students counts as not known"):
+        predictor = fit_predictor(rows, "math", model=model, folds=2)
+    assert predictor.schema.factors["ethnicity"][-1] == "group D"
+    with pytest.warns(DataWarning, match="column 'ethnicity', row .*it counts as not known"):
+        alone = predictor.predict(rows.tail(1))
+    assert alone.equals(predictor.predict(rows.tail(1).assign(ethnicity=None))) and np.isfinite(alone).all(axis=None)
+    assert np.allclose(predictor.predict_one(rows.iloc[-1].to_dict())[:3], alone.iloc[0], rtol=0, atol=1e-9)
+    with pytest.warns(DataWarning, match="1 level of fewer than 10 students"):
+        compare_models(rows, "math", models=[model], folds=2, repeats=1, progress=False)
 
 
 @pytest.mark.parametrize("model", MODELS)

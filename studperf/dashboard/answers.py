@@ -122,7 +122,7 @@ class ExpectedScore:
     limits : tuple[float, float]
         lowest and highest possible score
     seen : bool | None
-        do enough students of the data have these levels? None: not known
+        is there a student with the same levels in the data? None: not known
     """
     target: str  # the score
     prediction: float  # points
@@ -131,7 +131,7 @@ class ExpectedScore:
     level: float  # share of new students whose score the interval should hold
     percentile: float | None  # of 100 students of the data, how many score lower than the prediction; None: no data
     limits: tuple[float, float]  # lowest and highest possible score
-    seen: bool | None  # do enough students of the data have these levels? None: not known
+    seen: bool | None  # is there a student with the same levels in the data? None: not known
 
 # %% ../../nbs/7_dashboard/answers.ipynb #6ae0ce2b
 def percentile_of(value: float,  # a score

@@ -73,9 +73,10 @@ def score_picture(answer: ExpectedScore,
     "Draw the expected score and its interval over the scores of all students, and of those who are alike."
     ends = [end for low, high, _ in (*everyone, *alike) for end in (low, high)]  # beyond the limits by half a point
     scale = AxisScale(min([answer.limits[0], *ends]), max([answer.limits[1], *ends]), MARGIN, PICTURE_WIDTH - MARGIN)
-    upper = _bars(everyone, scale, LINE_Y - INTERVAL_Y - 14, lambda middle: _grey(answer, middle))
+    most = max([*_densities(everyone), *_densities(alike)], default=1)
+    upper = _bars(everyone, most, scale, LINE_Y - INTERVAL_Y - 14, lambda middle: _grey(answer, middle))
     orange = f'class="sp-alike" fill="{ALIKE_COLOUR}"'
-    lower = _bars(alike, scale, LINE_Y - BOTTOM_Y, lambda middle: orange)
+    lower = _bars(alike, most, scale, LINE_Y - BOTTOM_Y, lambda middle: orange)
     left, right = scale.at(answer.low), scale.at(answer.high)
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {PICTURE_WIDTH} {PICTURE_HEIGHT}" role="img" '
             f'aria-label="{escape(_picture_description(answer, everyone))}" '
@@ -90,16 +91,22 @@ def _grey(answer: ExpectedScore, middle: float) -> str:
     return f'class="sp-in" fill="{INSIDE_COLOUR}"' if inside else f'class="sp-out" fill="{OUTSIDE_COLOUR}"'
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #31f46e89
-def _bars(bars: Bars, scale: AxisScale, reach: float, look: Callable[[float], str]) -> str:
-    "Draw bars from the middle line, upwards where reach is positive; a bar's area stands for its students."
-    densities, drawn = [count / (high - low) for low, high, count in bars], []
-    for density, (low, high, _) in zip(densities, bars, strict=True):
-        size = density / max(densities) * abs(reach)
+def _bars(bars: Bars, most: float, scale: AxisScale, reach: float, look: Callable[[float], str]) -> str:
+    "Draw bars from the middle line, upwards where reach is positive; a bar's area stands for its share of the students."
+    drawn = []
+    for share, (low, high, _) in zip(_densities(bars), bars, strict=True):
+        size = share / most * abs(reach)
         top = LINE_Y - size if reach > 0 else LINE_Y
         width = scale.at(high) - scale.at(low) - 1.5
         drawn.append(f'<rect x="{scale.at(low) + .75:.1f}" y="{top:.1f}" width="{width:.1f}" height="{size:.1f}" '
                      f'{look((low + high) / 2)}/>')
     return "".join(drawn)
+
+# %% ../../nbs/7_dashboard/drawing.ipynb #d2f77b0c
+def _densities(bars: Bars) -> list[float]:
+    "Return which share of the students each bar holds per point."
+    total = sum(count for _, _, count in bars)
+    return [count / total / (high - low) for low, high, count in bars]
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #9604fa71
 def _score_axis(answer: ExpectedScore, scale: AxisScale) -> str:
@@ -189,8 +196,8 @@ def _notes(facts: Facts, question: Question, answer: ExpectedScore) -> Iterable[
     background = question.others and only_background.key in facts.formulas
     yield width_sentence(answer, expected_score(facts, only_background) if background else None)
     if answer.seen is False:
-        yield ("Too few students in the data have this combination, so the prediction adds up what the model learned "
-               "about each part.")
+        yield ("No student in the data has this combination, so the prediction adds up what the model learned about "
+               "each part.")
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #819fa66c
 def _legend(facts: Facts, n_alike: int, level: float) -> str:

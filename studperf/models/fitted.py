@@ -8,11 +8,9 @@ __all__ = ['ADDITIVE', 'MOST_CELLS', 'QUANTILE_SHARES', 'FittedModel']
 # %% ../../nbs/5_models/fitted.ipynb #691aceaa
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -59,7 +57,7 @@ class FittedModel:
     profile : Mapping[str, Mapping]
         the distribution of each input
     combinations : frozenset | None = None
-        of levels that occurred often enough; None: more than MOST_CELLS
+        of levels that occurred; None: some in few students, or more than MOST_CELLS
     step : float = 0.0
         points between one possible score and the next; 0: any score is possible
     learned_missing : tuple[str, ...] = ()
@@ -78,7 +76,7 @@ class FittedModel:
     ceiling: tuple[float, float, float] | None = None  # R2 that no model can pass, with its interval; None: unknown
     fingerprint: str = ""  # of the training rows, in any order
     profile: Mapping[str, Mapping] = field(default_factory=dict)  # the distribution of each input
-    combinations: frozenset | None = None  # of levels that occurred often enough; None: more than MOST_CELLS
+    combinations: frozenset | None = None  # of levels that occurred; None: some in few students, or more than MOST_CELLS
     step: float = 0.0  # points between one possible score and the next; 0: any score is possible
     learned_missing: tuple[str, ...] = ()  # inputs that may be missing
 
@@ -91,7 +89,7 @@ class FittedModel:
 ADDITIVE = ("mean", "least squares", "ridge", "lasso", "elastic net")  # models in which the inputs add up
 
 # %% ../../nbs/5_models/fitted.ipynb #2d61a801
-MOST_CELLS = 10_000  # possible combinations of levels up to which a model records those of which enough was seen
+MOST_CELLS = 10_000  # possible combinations of levels up to which a model records those that occurred
 
 # %% ../../nbs/5_models/fitted.ipynb #f1770008
 def training_record(table: pd.DataFrame,  # the training rows
@@ -136,16 +134,12 @@ def _profile(column: pd.Series, schema: Schema) -> dict[str, Any]:
 
 # %% ../../nbs/5_models/fitted.ipynb #84c0e2b8
 def _combinations(frame: pd.DataFrame, schema: Schema) -> frozenset | None:
-    "Return the combinations of which any two levels have enough students; None if there are more than MOST_CELLS."
+    "Return the combinations of levels that occur; None if few students have one, or more than MOST_CELLS are possible."
     factors = [name for name in frame if name in schema.factors]
     if not factors or math.prod(len(schema.factors[name]) for name in factors) > MOST_CELLS:
         return None
-    seen = {}
-    for first, second in combinations(range(len(factors)), 2):
-        pairs = Counter(zip(*(frame[factors[place]].astype(object) for place in (first, second)), strict=True))
-        seen[first, second] = {pair for pair, count in pairs.items() if count >= LEAST_LEARNED}
-    return frozenset(cell for cell in product(*(schema.factors[name] for name in factors))
-                     if all((cell[first], cell[second]) in found for (first, second), found in seen.items()))
+    sizes = frame[factors].dropna().astype(object).value_counts(sort=False)
+    return None if (sizes < LEAST_LEARNED).any() else frozenset(sizes.index)
 
 # %% ../../nbs/5_models/fitted.ipynb #f1770012
 def kept_residuals(residuals: np.ndarray,  # sorted

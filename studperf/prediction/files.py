@@ -294,7 +294,7 @@ class Notes:
                 stacklevel=3,
             )
         if self.new[0]:
-            warnings.warn(f"{path}, {_shown(*self.new)}: too few students of the training rows had this combination of "
+            warnings.warn(f"{path}, {_shown(*self.new)}: no student of the training rows had this combination of "
                           "levels; the prediction rests on what the model makes of each level",
                           DataWarning, stacklevel=3)
 

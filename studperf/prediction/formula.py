@@ -93,7 +93,7 @@ class Prediction(NamedTuple):
     prediction: float  # points
     low: float  # points: where the interval begins
     high: float  # points: where it ends
-    seen: bool | None  # did enough students of the training rows have these levels? None: not known
+    seen: bool | None  # did a student of the training rows have the same levels? None: not known
 
 # %% ../../nbs/4_prediction/formula.ipynb #f8eb3bf0
 def raw(formula: "Formula",
@@ -323,7 +323,7 @@ class Formula:
     errors : ErrorDistribution
         how far scores lie from their predictions
     combinations : frozenset | None
-        of levels that the training rows had often enough; None: not known
+        of levels that the training rows had; None: not known
     others : frozenset
         factors whose further levels count as missing
     """
@@ -337,7 +337,7 @@ class Formula:
     limits: tuple[float, float] | None  # lowest and highest possible score; None: any
     step: float  # points between one possible score and the next; 0: any number of them
     errors: ErrorDistribution  # how far scores lie from their predictions
-    combinations: frozenset | None  # of levels that the training rows had often enough; None: not known
+    combinations: frozenset | None  # of levels that the training rows had; None: not known
     others: frozenset = field(default=frozenset(), kw_only=True)  # factors whose further levels count as missing
 
     raw = raw

@@ -63,7 +63,7 @@ def raw_predictions(predictor: "PredictionMethods",
         prediction[complete] = predictor.raw_points(table[complete])
     if (new := _new_combinations(predictor, table, complete)).any():
         warnings.warn(
-            f"{_shown_rows(table.index[new])}: too few students of the training rows had this combination of levels; "
+            f"{_shown_rows(table.index[new])}: no student of the training rows had this combination of levels; "
             "the prediction rests on what the model makes of each level",
             DataWarning,
             stacklevel=3,
@@ -97,7 +97,7 @@ def _new_combinations(predictor: "PredictionMethods",
                       table: pd.DataFrame,  # checked
                       complete: np.ndarray,  # (n,) has a row all needed inputs?
                       ) -> np.ndarray:  # (n,) true or false
-    "Find the rows whose combination of levels is new to the predictor; by places of levels, which is quick."
+    "Find the rows whose levels no student of the training rows had; by places of levels, which is quick."
     if predictor.combinations is None:
         return np.zeros(len(table), bool)
     factors = [name for name in table if name in predictor.schema.factors]
@@ -175,7 +175,7 @@ class PredictionMethods:
     schema: Schema  # the inputs and the target, with the levels that it knows
     target: str  # the score that it predicts
     inputs: tuple[str, ...]  # the columns that it predicts from
-    combinations: frozenset | None  # of levels that occurred often enough; None: not known
+    combinations: frozenset | None  # of levels that occurred; None: not known
     step: float  # points between one possible score and the next; 0: any number of them
     learned_missing: tuple[str, ...]  # inputs that may be missing
     errors: ErrorDistribution  # how far scores lie from their predictions
@@ -285,8 +285,7 @@ class PredictionMethods:
     def seen(self,
              table: pd.DataFrame,  # a row per student, a column per input
              ) -> list[bool | None]:  # one for each row; None: not known
-        """Say for each row whether the training rows had its combination of levels: any two of them in ten students or
-        more.
+        """Say for each row whether a student of the training rows had the same levels.
 
         Parameters
         ----------
