@@ -302,8 +302,9 @@ def usual_range(values: np.ndarray,  # known ones
     low, high = ordered[place], ordered[-1 - place]
     reach = (high - low) or abs(high)
     step = 10.0 ** np.floor(np.log10(reach))
+    least_usual = 0 if low >= 0 else -np.inf  # what is hardly ever negative has no negative range
     low, high = np.floor((low - reach) / step) * step, np.ceil((high + reach) / step) * step
-    return float(max(low, 0) if ordered[0] >= 0 else low), float(high)
+    return float(max(low, least_usual)), float(high)
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #183c1e62
 def grouped_in_tens(values: np.ndarray,  # known ones

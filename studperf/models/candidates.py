@@ -133,7 +133,7 @@ def _quick_models(seed: int) -> dict[str, Candidate]:
 def _tree_models(seed: int) -> dict[str, Candidate]:
     # One job each: many models are fitted at the same time.
     trees = {"n_estimators": 100, "max_features": 1 / 3, "n_jobs": 1, "random_state": seed, "bootstrap": True,
-             "oob_score": True}
+             "oob_score": True, "min_samples_leaf": LEAST_LEARNED}
     leaves = {"min_samples_leaf": [LEAST_LEARNED, 3 * LEAST_LEARNED]}
     boosting = partial(HistGradientBoostingRegressor, learning_rate=.05, max_leaf_nodes=8, early_stopping=False,
                        random_state=seed)
