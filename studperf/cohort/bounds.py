@@ -27,7 +27,7 @@ def too_few(min_n: int,  # students of the smallest group that is shown
 
 # %% ../../nbs/2_cohort/bounds.ipynb #479ea97e
 FURTHER_LEVEL = (  # of which a predictor says what it says of a level that is not known
-    f"a level of {too_few(LEAST_LEARNED).removesuffix(' students')} training students, or of none; it counts as not known")
+    f"a level of fewer than {LEAST_LEARNED} training students, or of none; it counts as not known")
 
 # %% ../../nbs/2_cohort/bounds.ipynb #71a13daf
 def small_note(count: int,  # groups that are not shown

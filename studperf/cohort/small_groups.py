@@ -8,7 +8,7 @@ __all__ = ['suppress']
 # %% ../../nbs/2_cohort/small_groups.ipynb #d013514c
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations, product
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -201,9 +201,9 @@ def suppress(cohort: CohortData,  # the Cohort itself
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #c7463dcf
 def _without_draft(cohort: CohortData) -> CohortData:
-    "Return the Cohort without what a draft of its Schema says of all rows: notes, extremes and levels of those left out."
+    "Return the Cohort without what the draft of its Schema says of rows that were left out: notes, extremes, levels."
     schema, factors = cohort.schema, dict(cohort.schema.factors)
-    for name in set(factors) & {*schema.notes, *schema.certainty}:  # levels that a person declared say nothing of the rows
+    for name in set(factors) & {*schema.notes, *schema.certainty}:  # what a person declared says nothing of the rows
         factors[name] = [level for level in factors[name] or () if level in cohort.levels(name)] or None
     schema = replace(schema, factors=factors, ordered=[name for name in schema.ordered if factors[name]], notes={},
                      certainty={}, left_out=dict.fromkeys(schema.left_out, "left out"))
@@ -248,16 +248,14 @@ def given_back(columns: np.ndarray,  # (n, p) that the score is predicted from, 
 # %% ../../nbs/2_cohort/small_groups.ipynb #8cf013c0
 def _small_sets(codes: Mapping[str, np.ndarray], least: int) -> Iterator[np.ndarray]:
     "Yield the rows of each group under the bound that has two levels, or one level but not another."
-    for first, second in combinations(codes.values(), 2):
-        sizes = np.zeros((first.max() + 2, second.max() + 2), int)
-        np.add.at(sizes, (first, second), 1)  # the code -1 counts in the last place
-        ones, others = sizes.sum(axis=1), sizes.sum(axis=0)
-        for a, b in product(range(-1, len(ones) - 1), range(-1, len(others) - 1)):
-            for size, rows in ((sizes[a, b], lambda: (first == a) & (second == b)),
-                               (ones[a] - sizes[a, b], lambda: (first == a) & (second != b)),
-                               (others[b] - sizes[a, b], lambda: (first != a) & (second == b))):
-                if 0 < size < least:
-                    yield np.flatnonzero(rows())
+    for one, other in permutations(codes.values(), 2):
+        sizes = np.zeros((one.max() + 2, other.max() + 2), int)
+        np.add.at(sizes, (one, other), 1)  # the code -1 counts in the last place
+        for a, b in np.argwhere((0 < sizes) & (sizes < least)):
+            yield np.flatnonzero((one % len(sizes) == a) & (other % sizes.shape[1] == b))
+        without = sizes.sum(axis=1, keepdims=True) - sizes
+        for a, b in np.argwhere((0 < without) & (without < least)):
+            yield np.flatnonzero((one % len(sizes) == a) & (other % sizes.shape[1] != b))
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #3fe13f78
 BARS_REACH = 2.5  # standard deviations from the mean; who lies beyond counts in the outermost bar

@@ -62,7 +62,8 @@ def question_problems(facts: Facts,
     if not (formula := facts.formulas.get(question.key)):
         return [f"others: no model takes exactly {_listed(question.others)}"]
     return [f"{name}: found {question.factors[name]!r}, expected one of {_listed(known)}"
-            for name, known in formula.points.items() if not _is_level(question.factors[name], known, name in formula.others)]
+            for name, known in formula.points.items()
+            if not _is_level(question.factors[name], known, name in formula.others)]
 
 # %% ../../nbs/7_dashboard/answers.ipynb #30416faa
 def _factor_problems(facts: Facts, factors: Mapping[str, Any]) -> list[str]:

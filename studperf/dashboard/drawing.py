@@ -91,8 +91,9 @@ def _grey(answer: ExpectedScore, middle: float) -> str:
     return f'class="sp-in" fill="{INSIDE_COLOUR}"' if inside else f'class="sp-out" fill="{OUTSIDE_COLOUR}"'
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #31f46e89
-def _bars(bars: Bars, most: float, scale: AxisScale, reach: float, look: Callable[[float], str]) -> str:
-    "Draw bars from the middle line, upwards where reach is positive; a bar's area stands for its share of the students."
+def _bars(bars: Bars, most: float, scale: AxisScale, reach: float,  # most: the highest density
+          look: Callable[[float], str]) -> str:
+    "Draw bars from the middle line, upwards where reach is positive; an area stands for a share of the students."
     drawn = []
     for share, (low, high, _) in zip(_densities(bars), bars, strict=True):
         size = share / most * abs(reach)

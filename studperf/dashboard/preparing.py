@@ -136,22 +136,21 @@ def without_levels(formula: Formula, shares: Background,
                    offered: Mapping[str, Mapping[str, int]],  # factor: level: students
                    ) -> tuple[Formula, Background]:
     "Leave out the levels of few students that an older predictor still knows."
-    kept = {name: [level for level in points if level is None or level in offered[name]]
-            for name, points in formula.points.items()}
-    if all(len(levels) == len(formula.points[name]) for name, levels in kept.items()):
+    def kept(table: Mapping[str, Mapping]) -> dict[str, dict]:
+        return {name: {level: value for level, value in known.items() if level is None or level in offered[name]}
+                for name, known in table.items()}
+
+    points = kept(formula.points)
+    if points == formula.points:
         return formula, shares
-    changes = {"points": {name: {level: formula.points[name][level] for level in levels} for name, levels in kept.items()}}
-    if hasattr(formula, "columns"):
-        changes["columns"] = {name: {level: formula.columns[name][level] for level in levels} for name, levels in kept.items()}
+    changes = {"points": points} | ({"columns": kept(formula.columns)} if hasattr(formula, "columns") else {})
     for part in ("table", "combinations"):
         if (cells := getattr(formula, part)) is not None:
-            good = [cell for cell in cells if all(map(list.__contains__, kept.values(), cell))]
+            good = [cell for cell in cells if all(map(dict.__contains__, points.values(), cell))]
             changes[part] = {cell: cells[cell] for cell in good} if part == "table" else frozenset(good)
-    rest = {name: {level: share for level, share in known.items() if level in kept[name]} if name in kept else known
-            for name, known in shares.items()}
-    return replace(formula, **changes), {
-        name: {level: share / sum(known.values()) for level, share in known.items()} if name in kept else known
-        for name, known in rest.items()}
+    spread = kept({name: shares[name] for name in points})
+    return replace(formula, **changes), dict(shares) | {
+        name: {level: share / sum(known.values()) for level, share in known.items()} for name, known in spread.items()}
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #edb74093
 def model_facts(predictor: ScorePredictor,
@@ -233,7 +232,8 @@ def _assembled(schema: Schema, table: pd.DataFrame | None, fitted: Mapping, mode
         formulas={key: formula for key, (formula, _) in known.items()},
         shares={key: shares for key, (_, shares) in known.items()}, models=tuple(models),
         recode={name: dict(texts) for name, texts in schema.recode.items()}, decimal=schema.decimal,
-        **_facts_of_rows(None if table is None else _cohort_of(schema.only((*levels, *targets)), table, numbers), numbers))
+        **_facts_of_rows(None if table is None else _cohort_of(schema.only((*levels, *targets)), table, numbers),
+                         numbers))
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #40505090
 def _facts_of_rows(cohort: Cohort | None, numbers: Mapping[str, Number]) -> dict[str, dict]:

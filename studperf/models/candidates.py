@@ -149,7 +149,8 @@ def _support_vectors() -> RegressorMixin:
 
 # %% ../../nbs/5_models/candidates.ipynb #8c061b6f
 def _adaboost(seed: int) -> RegressorMixin:
-    return AdaBoostRegressor(DecisionTreeRegressor(max_depth=3, min_samples_leaf=LEAST_LEARNED), n_estimators=50, random_state=seed)
+    tree = DecisionTreeRegressor(max_depth=3, min_samples_leaf=LEAST_LEARNED)
+    return AdaBoostRegressor(tree, n_estimators=50, random_state=seed)
 
 # %% ../../nbs/5_models/candidates.ipynb #269fe6c1
 def _other_libraries(seed: int) -> dict[str, Candidate]:

@@ -57,7 +57,7 @@ class FittedModel:
     profile : Mapping[str, Mapping]
         the distribution of each input
     combinations : frozenset | None = None
-        of levels that occurred; None: some in few students, or more than MOST_CELLS
+        of levels that occurred; None: some in few students, or too many
     step : float = 0.0
         points between one possible score and the next; 0: any score is possible
     learned_missing : tuple[str, ...] = ()
@@ -76,7 +76,7 @@ class FittedModel:
     ceiling: tuple[float, float, float] | None = None  # R2 that no model can pass, with its interval; None: unknown
     fingerprint: str = ""  # of the training rows, in any order
     profile: Mapping[str, Mapping] = field(default_factory=dict)  # the distribution of each input
-    combinations: frozenset | None = None  # of levels that occurred; None: some in few students, or more than MOST_CELLS
+    combinations: frozenset | None = None  # of levels that occurred; None: some in few students, or too many
     step: float = 0.0  # points between one possible score and the next; 0: any score is possible
     learned_missing: tuple[str, ...] = ()  # inputs that may be missing
 

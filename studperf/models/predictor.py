@@ -200,8 +200,8 @@ def _ceiling_known(comparison: pd.DataFrame | None) -> list[float] | None:
 
 # %% ../../nbs/5_models/predictor.ipynb #87d5cc2f
 def _warn_of_absent_levels(declared: Schema, known: Schema) -> None:
-    for name, levels in known.factors.items():
-        if name not in known.others and (absent := [level for level in declared.factors[name] or () if level not in levels]):
+    for name in (name for name in known.factors if name not in known.others):
+        if absent := [level for level in declared.factors[name] or () if level not in known.factors[name]]:
             warnings.warn(f"column {name!r}: no row has {', '.join(map(repr, absent))}; the predictor does not know "
                           "this level and will refuse it", DataWarning, stacklevel=3)
 

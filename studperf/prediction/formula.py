@@ -158,7 +158,8 @@ def with_none(formula: "Formula",
               ) -> dict[str, Any] | None:  # None: the student has no such value
     "Return the student with None in place of pandas' NaN, NaT and NA."
     asked = {name: student.get(name) for name in (*formula.points, *formula.slopes)}
-    plain = {name: None if _is_missing(value) or _is_further(formula, name, value) else value for name, value in asked.items()}
+    plain = {name: None if _is_missing(value) or _is_further(formula, name, value) else value
+             for name, value in asked.items()}
     return plain if any(plain[name] is not asked[name] for name in asked) else None
 
 # %% ../../nbs/4_prediction/formula.ipynb #eaecb9d0

@@ -198,7 +198,8 @@ def _count_spellings(codes: np.ndarray, found: Sequence, texts: Sequence[str | N
         for code, (value, text) in enumerate(zip(found, texts, strict=True))
         if text is not None and code not in misfits and level_text(value) not in (text, *schema.recode.get(name, ()))
     }
-    other |= {code: (level_text(value), NOT_KNOWN) for code, value in enumerate(found) if is_further(value, name, schema)}
+    other |= {code: (level_text(value), NOT_KNOWN) for code, value in enumerate(found)
+              if is_further(value, name, schema)}
     counts = np.bincount(codes[codes >= 0], minlength=len(texts)) if other else ()
     found = Counter()
     for code, pair in other.items():

@@ -352,8 +352,8 @@ def no_odds(counts: MarkCounts, score: str, mark: float, *,
         return (f"Leave out one of the factors {listed(counts.levels)}: one of them says the same as others, "
                 "so their odds cannot be told apart")
     if _is_separated(matrix, counts.n, counts.reached):
-        return ("Choose another mark, merge small levels, or take fewer factors: in some levels or combinations of levels "
-                f"all students or none reach {mark:g} in {score}, so some odds ratios are infinite")
+        return ("Choose another mark, merge small levels, or take fewer factors: in some levels or combinations of "
+                f"levels all students or none reach {mark:g} in {score}, so some odds ratios are infinite")
     return ""
 
 # %% ../../nbs/3_statistics/odds.ipynb #358a7acd
