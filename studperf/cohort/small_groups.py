@@ -108,6 +108,45 @@ def shown_combinations(cohort: CohortData,
         lines.append(np.where(secret[codes], -1, codes))  # their totals are not shown, only the sum of them is known
     return keys[~withheld_cells(n, lines, hidden, least)].reset_index(drop=True)
 
+# %% ../../nbs/2_cohort/small_groups.ipynb #113abcba
+MOST_CHECKED = 2_000_000  # groups times cells; of more, groups that nest are not looked for
+
+
+def shown_together(members: np.ndarray,  # (groups, cells) true or false: whose students each group has
+                   n: np.ndarray,  # (cells,) students
+                   least: int = LEAST_SHOWN,  # students of the smallest group that is shown
+                   ) -> np.ndarray:  # (groups,) true or false
+    "Return which groups can be shown beside the total, so that no small group follows from several of them."
+    shown, (members, n) = np.ones(len(members), bool), _different_cells(members, n)
+    while members.size <= MOST_CHECKED and (place := _giving_away(members[shown], n, least)) is not None:
+        shown[np.flatnonzero(shown)[place]] = False
+    return shown
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #58d9bdd1
+def _different_cells(members: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "Put cells together that are in the same groups."
+    occurs = np.asarray(n) > 0
+    packed = np.packbits(members[:, occurs], axis=0).T
+    _, first, places = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    return members[:, occurs][:, first].astype(float), np.bincount(places.ravel(), np.asarray(n)[occurs])
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #3bb826c7
+def _giving_away(members: np.ndarray, n: np.ndarray, least: int) -> int | None:
+    "Return the place of a group to drop; None if no small group follows."
+    sizes = members @ n
+    beyond = sizes[:, None] - (members * n) @ members.T  # students of the one who are not in the other
+    _, inner = np.nonzero((beyond > 0) & (beyond < least) & (beyond.T == 0))
+    if len(inner):
+        return inner[sizes[inner].argmin()]
+    known = np.vstack([np.ones(len(n)), members])
+    _, scales, directions = np.linalg.svd(known, full_matrices=False)
+    leverage = (directions[scales > 1e-9 * scales[0]] ** 2).sum(axis=0)
+    for cell in np.flatnonzero((leverage > 1 - 1e-9) & (n < least)):
+        used = np.linalg.lstsq(known.T, np.eye(len(n))[cell], rcond=None)[0][1:]
+        if (np.abs(used) > 1e-9).any():
+            return int(np.where(np.abs(used) > 1e-9, sizes, np.inf).argmin())
+    return None
+
 # %% ../../nbs/2_cohort/small_groups.ipynb #a24e2233
 def reported_scores(cohort: CohortData,
                     min_n: int = LEAST_SHOWN,  # students

@@ -8,7 +8,7 @@ __all__ = ['MOST_OTHERS', 'MOST_NODES']
 # %% ../../nbs/7_dashboard/preparing.ipynb #04ec5155
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -21,7 +21,7 @@ from .. import __version__
 from ..cohort.bounds import LEAST_LEARNED, LEAST_SHOWN
 from ..cohort.cohort import Cohort
 from ..cohort.small_groups import (
-    grouped_in_tens, merged_bars, shown_combinations, shown_levels, usual_range)
+    grouped_in_tens, merged_bars, shown_combinations, shown_levels, shown_together, usual_range)
 from .facts import Bars, Facts, GroupErrors, GroupMean, ModelFacts, Number, bar_edges
 from ..models.arithmetic import plain_formula_of
 from ..models.audit import audit
@@ -239,10 +239,25 @@ def _assembled(schema: Schema, table: pd.DataFrame | None, fitted: Mapping, mode
 def _facts_of_rows(cohort: Cohort | None, numbers: Mapping[str, Number]) -> dict[str, dict]:
     "Return the facts that need students with scores; without any, none."
     scores = () if cohort is None else cohort.schema.scores
+    found = {score: shown_beside(cohort, score, groups_of(cohort, score), counts_alike(cohort, score, numbers[score]))
+             for score in scores}
     return {"counts": {score: counts_of(cohort, score, numbers[score]) for score in scores},
-            "alike": {score: counts_alike(cohort, score, numbers[score]) for score in scores},
-            "means": {score: groups_of(cohort, score) for score in scores},
+            "means": {score: means for score, (means, _) in found.items()},
+            "alike": {score: alike for score, (_, alike) in found.items()},
             "averages": {score: float(cohort.moments([score]).mean[0, 0]) for score in scores}}
+
+# %% ../../nbs/7_dashboard/preparing.ipynb #df98dfcf
+def shown_beside(cohort: Cohort, score: str, means: Sequence[GroupMean],
+                 alike: Mapping[tuple[str, ...], Bars]) -> tuple[tuple[GroupMean, ...], dict[tuple[str, ...], Bars]]:
+    "Leave out the groups that would give away a small one together with the others on the page."
+    factors, n = list(cohort.schema.factors), np.where(cohort.has(score), cohort.cells["n"], 0)
+    levels = {name: cohort.cells[name].astype(object).to_numpy() for name in factors}
+    members = [levels[group.factor] == group.level for group in means]
+    members += [np.logical_and.reduce([levels[name] == level for name, level in zip(factors, cell, strict=True)])
+                for cell in alike]
+    kept = shown_together(np.array(members, bool).reshape(len(members), len(n)), n).tolist()
+    return (tuple(group for group, is_kept in zip(means, kept, strict=False) if is_kept),
+            {cell: bars for (cell, bars), is_kept in zip(alike.items(), kept[len(means):], strict=True) if is_kept})
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #50184665
 def _cohort_of(schema: Schema, table: pd.DataFrame, numbers: Mapping[str, Number]) -> Cohort:

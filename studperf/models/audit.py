@@ -22,7 +22,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from sklearn.model_selection import cross_val_predict
 
 from ..cohort.bounds import LEAST_AUDITED
-from ..cohort.small_groups import withheld
+from ..cohort.small_groups import shown_together, withheld
 from .candidates import candidates
 from .encoding import with_levels
 from .fitted import fingerprint_of
@@ -110,7 +110,9 @@ def shown_groups(table: pd.DataFrame,  # a row per student
                 hidden += 1
             else:
                 found.append(_group_at(table, codes, names, place))
-    return found, hidden
+    inside = np.array([group.inside for group in found]).reshape(len(found), len(table))
+    kept = shown_together(inside, np.ones(len(table)), least)
+    return [group for group, is_kept in zip(found, kept, strict=True) if is_kept], hidden + int((~kept).sum())
 
 # %% ../../nbs/5_models/audit.ipynb #819f5f1f
 def _group_at(table: pd.DataFrame, codes: Mapping[str, np.ndarray], names: Sequence[str],
