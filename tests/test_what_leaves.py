@@ -11,7 +11,7 @@ import pytest
 
 from studperf import STUDENTS, Cohort, DataError, DataWarning, Schema, fit_predictor, load_predictor, load_students, odds, simulate_students
 from studperf.cohort.bounds import LEAST_LEARNED, LEAST_SHOWN
-from studperf.cohort.small_groups import given_back, grouped_in_tens, merged_bars, usual_range
+from studperf.cohort.small_groups import given_back, grouped_in_tens, merged_bars, shown_together, usual_range
 from studperf.dashboard.answers import Question, expected_score, one_thing_different, question_problems
 from studperf.dashboard.class_list import predict_class, read_class_list
 from studperf.dashboard.drawing import compare_html, picture_html
@@ -264,6 +264,29 @@ def test_no_small_group_follows_from_prepared_facts(seed):
     assert not determined(equations, small)
     assert all(count >= LEAST_SHOWN for bars in (facts.counts["math"], *facts.alike["math"].values()) for _, _, count in bars)
     assert all(count % 10 == 0 for levels in facts.factors.values() for count in levels.values())
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_groups_of_several_factors_give_no_small_one_away(seed):
+    """Schools, classes that are nearly parts of them, and a third factor: which small groups follow from what is kept?"""
+    random = np.random.default_rng(seed)
+    n = int(random.choice([60, 200]))
+    school = random.choice(5, n, p=random.dirichlet(np.ones(5)))
+    part = np.where(random.random(n) < .9, school, random.integers(0, 4, n))
+    rows = pd.DataFrame({"school": school, "class": part, "bus": random.integers(0, 3, n)})
+    cells = rows.groupby(list(rows)).size()
+    keys = cells.index.to_frame(index=False)
+    groups = [(keys[name] == level).to_numpy() for name in keys for level in keys[name].unique()]
+    groups += [((keys["school"] == a) & (keys["bus"] == b)).to_numpy() for a in range(5) for b in range(3)]
+    groups = np.array([group for group in groups if group @ cells.to_numpy() >= LEAST_SHOWN])
+    levels = np.array([(keys[name] == level).to_numpy() for name in keys for level in keys[name].unique()])
+    kept = shown_together(groups, cells.to_numpy(), levels)
+    small = [group for group in ((keys[name] == level).to_numpy(float) for name in keys for level in keys[name].unique())
+             if group @ cells.to_numpy() < LEAST_SHOWN]
+    small += [one.astype(float) for one in np.eye(len(cells)) if one @ cells.to_numpy() < LEAST_SHOWN]
+    small += [(one & ~other).astype(float) for one, other in itertools.permutations(groups[kept], 2)
+              if 0 < (one & ~other) @ cells.to_numpy() < LEAST_SHOWN]
+    assert not determined([np.ones(len(cells)), *groups[kept].astype(float)], small)
 
 
 def test_bars_hold_ten_students_and_no_end_is_a_student():

@@ -114,11 +114,14 @@ MOST_CHECKED = 2_000_000  # groups times cells; of more, groups that nest are no
 
 def shown_together(members: np.ndarray,  # (groups, cells) true or false: whose students each group has
                    n: np.ndarray,  # (cells,) students
+                   others: np.ndarray,  # (any, cells) the same of groups that are not shown; only small ones matter
                    least: int = LEAST_SHOWN,  # students of the smallest group that is shown
                    ) -> np.ndarray:  # (groups,) true or false
     "Return which groups can be shown beside the total, so that no small group follows from several of them."
-    shown, (members, n) = np.ones(len(members), bool), _different_cells(members, n)
-    while members.size <= MOST_CHECKED and (place := _giving_away(members[shown], n, least)) is not None:
+    every, n = _different_cells(np.vstack([members, others]).astype(bool), n)
+    small = every[(every @ n > 0) & (every @ n < least)]
+    shown, groups = np.ones(len(members), bool), every[:len(members)]
+    while every.size <= MOST_CHECKED and (place := _giving_away(groups[shown], n, small, least)) is not None:
         shown[np.flatnonzero(shown)[place]] = False
     return shown
 
@@ -131,21 +134,26 @@ def _different_cells(members: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np
     return members[:, occurs][:, first].astype(float), np.bincount(places.ravel(), np.asarray(n)[occurs])
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #3bb826c7
-def _giving_away(members: np.ndarray, n: np.ndarray, least: int) -> int | None:
+def _giving_away(members: np.ndarray, n: np.ndarray, small: np.ndarray, least: int) -> int | None:
     "Return the place of a group to drop; None if no small group follows."
-    sizes = members @ n
-    beyond = sizes[:, None] - (members * n) @ members.T  # students of the one who are not in the other
-    _, inner = np.nonzero((beyond > 0) & (beyond < least) & (beyond.T == 0))
-    if len(inner):
-        return inner[sizes[inner].argmin()]
-    known = np.vstack([np.ones(len(n)), members])
+    sizes, known = members @ n, np.vstack([np.ones(len(n)), members])
+    secret = np.vstack([np.eye(len(n))[n < least], small, _small_parts(members, n, least)])
     _, scales, directions = np.linalg.svd(known, full_matrices=False)
-    leverage = (directions[scales > 1e-9 * scales[0]] ** 2).sum(axis=0)
-    for cell in np.flatnonzero((leverage > 1 - 1e-9) & (n < least)):
-        used = np.linalg.lstsq(known.T, np.eye(len(n))[cell], rcond=None)[0][1:]
-        if (np.abs(used) > 1e-9).any():
-            return int(np.where(np.abs(used) > 1e-9, sizes, np.inf).argmin())
+    directions = directions[scales > 1e-9 * scales[0]]
+    follows = np.linalg.norm(secret - secret @ directions.T @ directions, axis=1) < 1e-9
+    for group in secret[follows]:
+        used = np.abs(np.linalg.lstsq(known.T, group, rcond=None)[0][1:]) > 1e-9
+        if used.any():
+            return int(np.where(used, sizes, np.inf).argmin())
     return None
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #c4369f58
+def _small_parts(members: np.ndarray, n: np.ndarray, least: int) -> np.ndarray:
+    "Return the small groups who are in two groups, or in one but not in another."
+    both = (members * n) @ members.T
+    alone = (members @ n)[:, None] - both
+    pairs, apart = (np.argwhere((0 < sizes) & (sizes < least)) for sizes in (np.triu(both, 1), alone))
+    return np.vstack([members[pairs[:, 0]] * members[pairs[:, 1]], members[apart[:, 0]] * (1 - members[apart[:, 1]])])
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #a24e2233
 def reported_scores(cohort: CohortData,

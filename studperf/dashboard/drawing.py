@@ -203,7 +203,7 @@ def _notes(facts: Facts, question: Question, answer: ExpectedScore) -> Iterable[
 # %% ../../nbs/7_dashboard/drawing.ipynb #819fa66c
 def _legend(facts: Facts, n_alike: int, level: float) -> str:
     alike = (f"the {n_alike:,} with the same background" if n_alike
-             else f"not shown, fewer than {LEAST_SHOWN} share this background")
+             else f"not shown, fewer than {LEAST_SHOWN} share this background, or these could be found by subtraction")
     entries = {"sp-in": f"above: all {facts.n:,} {facts.people}", "sp-alike": f"below: {alike}",
                "sp-mark": f"expected score, with the range for {LEVEL_WORDS.get(level, f'{100 * level:g} in 100')}"}
     items = "".join(f'<li><i class="{look}"></i>{escape(text)}</li>' for look, text in entries.items())

@@ -255,7 +255,8 @@ def shown_beside(cohort: Cohort, score: str, means: Sequence[GroupMean],
     members = [levels[group.factor] == group.level for group in means]
     members += [np.logical_and.reduce([levels[name] == level for name, level in zip(factors, cell, strict=True)])
                 for cell in alike]
-    kept = shown_together(np.array(members, bool).reshape(len(members), len(n)), n).tolist()
+    every = [codes == code for name in factors for codes in [pd.factorize(levels[name])[0]] for code in set(codes)]
+    kept = shown_together(np.array(members, bool).reshape(len(members), len(n)), n, np.array(every)).tolist()
     return (tuple(group for group, is_kept in zip(means, kept, strict=False) if is_kept),
             {cell: bars for (cell, bars), is_kept in zip(alike.items(), kept[len(means):], strict=True) if is_kept})
 

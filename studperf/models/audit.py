@@ -111,7 +111,8 @@ def shown_groups(table: pd.DataFrame,  # a row per student
             else:
                 found.append(_group_at(table, codes, names, place))
     inside = np.array([group.inside for group in found]).reshape(len(found), len(table))
-    kept = shown_together(inside, np.ones(len(table)), least)
+    levels = np.array([codes[name] == code for name in factors for code in np.unique(codes[name])])
+    kept = shown_together(inside, np.ones(len(table)), levels.reshape(-1, len(table)), least)
     return [group for group, is_kept in zip(found, kept, strict=True) if is_kept], hidden + int((~kept).sum())
 
 # %% ../../nbs/5_models/audit.ipynb #819f5f1f
