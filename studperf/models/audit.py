@@ -21,7 +21,7 @@ import scipy.stats
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from ..cohort.bounds import LEAST_AUDITED
-from ..cohort.small_groups import withheld
+from ..cohort.small_groups import shown_together, withheld
 from .candidates import candidates
 from .encoding import with_levels
 from .fitted import fingerprint_of
@@ -109,7 +109,10 @@ def shown_groups(table: pd.DataFrame,  # a row per student
                 hidden += 1
             else:
                 found.append(_group_at(table, codes, names, place))
-    return found, hidden
+    inside = np.array([group.inside for group in found]).reshape(len(found), len(table))
+    levels = np.array([codes[name] == code for name in factors for code in np.unique(codes[name])])
+    kept = shown_together(inside, np.ones(len(table)), levels.reshape(-1, len(table)), least)
+    return [group for group, is_kept in zip(found, kept, strict=True) if is_kept], hidden + int((~kept).sum())
 
 # %% ../../nbs/5_models/audit.ipynb #819f5f1f
 def _group_at(table: pd.DataFrame, codes: Mapping[str, np.ndarray], names: Sequence[str],
@@ -219,7 +222,8 @@ def audited_schema(predictor: ScorePredictor,
                          "give the Schema that it was fitted with")
     factors = {name: own.factors.get(name, levels) for name, levels in schema.factors.items()}
     ordered = [name for name in schema.ordered if factors[name]]
-    return Schema(factors, schema.scores, ordered, schema.covariates, cluster=schema.cluster, aliases=schema.aliases)
+    return Schema(factors, schema.scores, ordered, schema.covariates, cluster=schema.cluster, aliases=schema.aliases,
+                  others=own.others)
 
 # %% ../../nbs/5_models/audit.ipynb #6786353c
 def audited_rows(predictor: ScorePredictor,

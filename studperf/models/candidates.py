@@ -26,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 from sklearn.tree import DecisionTreeRegressor
 
+from ..cohort.bounds import LEAST_LEARNED
 from .encoding import encoder_of, input_columns
 from .pooling import PartialPooling
 from ..rows.schema import Schema
@@ -121,7 +122,7 @@ def _linear_models(seed: int) -> dict[str, Candidate]:
 
 # %% ../../nbs/5_models/candidates.ipynb #c3248d07
 def _quick_models(seed: int) -> dict[str, Candidate]:
-    tree = partial(DecisionTreeRegressor, min_samples_leaf=10, random_state=seed)
+    tree = partial(DecisionTreeRegressor, min_samples_leaf=LEAST_LEARNED, random_state=seed)
     neighbours = {"n_neighbors": [5, 10, 25, 50, 100]}
     return {
         "decision tree": Candidate(tree, {"max_depth": [2, 3, 4, 6]}),
@@ -132,8 +133,8 @@ def _quick_models(seed: int) -> dict[str, Candidate]:
 def _tree_models(seed: int) -> dict[str, Candidate]:
     # One job each: many models are fitted at the same time.
     trees = {"n_estimators": 100, "max_features": 1 / 3, "n_jobs": 1, "random_state": seed, "bootstrap": True,
-             "oob_score": True}
-    leaves = {"min_samples_leaf": [3, 10, 30]}
+             "oob_score": True, "min_samples_leaf": LEAST_LEARNED}
+    leaves = {"min_samples_leaf": [LEAST_LEARNED, 3 * LEAST_LEARNED]}
     boosting = partial(HistGradientBoostingRegressor, learning_rate=.05, max_leaf_nodes=8, early_stopping=False,
                        random_state=seed)
     return {
@@ -148,7 +149,8 @@ def _support_vectors() -> RegressorMixin:
 
 # %% ../../nbs/5_models/candidates.ipynb #8c061b6f
 def _adaboost(seed: int) -> RegressorMixin:
-    return AdaBoostRegressor(DecisionTreeRegressor(max_depth=3), n_estimators=50, random_state=seed)
+    tree = DecisionTreeRegressor(max_depth=3, min_samples_leaf=LEAST_LEARNED)
+    return AdaBoostRegressor(tree, n_estimators=50, random_state=seed)
 
 # %% ../../nbs/5_models/candidates.ipynb #269fe6c1
 def _other_libraries(seed: int) -> dict[str, Candidate]:
@@ -161,7 +163,8 @@ def _other_libraries(seed: int) -> dict[str, Candidate]:
 def _xgboost(seed: int) -> RegressorMixin:
     from xgboost import XGBRegressor  # of the extra `boost`
 
-    return XGBRegressor(n_estimators=100, learning_rate=.1, n_jobs=1, random_state=seed)
+    return XGBRegressor(n_estimators=100, learning_rate=.1, n_jobs=1, random_state=seed,
+                        min_child_weight=LEAST_LEARNED)
 
 # %% ../../nbs/5_models/candidates.ipynb #f210abb2
 def _catboost(seed: int) -> RegressorMixin:

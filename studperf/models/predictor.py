@@ -22,15 +22,16 @@ from sklearn.pipeline import Pipeline
 
 from ..display import summary_html, table_html
 from .arithmetic import encoded_formula_of, formula_of
+from .boosted import with_large_leaves
 from .candidates import candidate_models, candidates
-from .encoding import input_columns, with_levels
+from .encoding import input_columns
 from .explanation import explain
-from .fitted import FittedModel, kept_residuals, training_record
+from .fitted import FittedModel, fingerprint_of, kept_residuals, training_record
 from .selection import (
     COMPARED, ceiling_of, compare_models, cross_predicted, kept_together, known_model, splits_of)
 from .storage import fitted_from_bytes, read_predictor_file, save_predictor
 from .threads import few_threads
-from .training_rows import training_table
+from .training_rows import training_table, without_rare_levels
 from ..prediction.formula import Formula
 from ..prediction.tables import PredictionMethods
 from ..progress import progress_bar
@@ -141,13 +142,14 @@ def fit_predictor(rows: Any,  # a frame with a row per student
         For a wrong argument and DataError for rows that no model can be fitted to.
     """
     names = input_columns(inputs, target, schema)
-    table = training_table(rows, target, names, schema, folds=folds, duplicates=duplicates)
-    known = with_levels(schema.only((*names, target)), table)
+    every_row = training_table(rows, target, names, schema, folds=folds, duplicates=duplicates)
+    table, known = without_rare_levels(every_row, target, names, schema)
+    names = tuple(name for name in names if name in known.columns)
     _warn_of_absent_levels(schema, known)
     if model is None and comparison is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # all rows were warned of above
-            comparison = compare_models(table, target, inputs=inputs, schema=schema, folds=min(5, folds), seed=seed,
+            comparison = compare_models(every_row, target, inputs=inputs, schema=schema, folds=min(5, folds), seed=seed,
                                         search=search, duplicates=duplicates, progress=progress)
     name = known_model(_chosen(comparison, inputs, names) if model is None else model, candidate_models())
     splits = splits_of(table, folds, schema, seed=seed, duplicates=duplicates)
@@ -158,7 +160,14 @@ def fit_predictor(rows: Any,  # a frame with a row per student
         schema=known, target=target, inputs=names, model=name, pipeline=pipeline, parameters=parameters,
         residuals=kept_residuals(np.sort(scores - expected)), metrics=_metrics(scores, expected), comparison=comparison,
         ceiling=_ceiling_known(comparison) or ceiling_of(table, target, names, schema),
-        together=kept_together(table, folds, schema, duplicates), **training_record(table, target, names, known))
+        together=kept_together(table, folds, schema, duplicates),
+        **training_record(table, target, names, known)
+        | {"fingerprint": fingerprint_of(_as_known(every_row, known)[[*names, target]])})
+
+# %% ../../nbs/5_models/predictor.ipynb #f1696d25
+def _as_known(table: pd.DataFrame, known: Schema) -> pd.DataFrame:
+    "Return the training rows as a predictor that knows this Schema reads them."
+    return table.assign(**{name: table[name].cat.set_categories(levels) for name, levels in known.factors.items()})
 
 # %% ../../nbs/5_models/predictor.ipynb #f1c00001
 def _fitted_to(table: pd.DataFrame, target: str, inputs: Sequence[str], model: str, schema: Schema,
@@ -176,6 +185,7 @@ def _fitted_to(table: pd.DataFrame, target: str, inputs: Sequence[str], model: s
     # A prediction of each student of the training rows, which no file should hold.
     vars(pipeline["model"]).pop("oob_prediction_", None)
     chosen = fitted.best_params_.items() if searched else ()
+    pipeline = with_large_leaves(pipeline, frame)
     return pipeline, {key.removeprefix("model__"): value for key, value in chosen}, expected
 
 # %% ../../nbs/5_models/predictor.ipynb #e5c43719
@@ -201,8 +211,8 @@ def _ceiling_known(comparison: pd.DataFrame | None) -> list[float] | None:
 
 # %% ../../nbs/5_models/predictor.ipynb #87d5cc2f
 def _warn_of_absent_levels(declared: Schema, known: Schema) -> None:
-    for name, levels in known.factors.items():
-        if absent := [level for level in declared.factors[name] or () if level not in levels]:
+    for name in (name for name in known.factors if name not in known.others):
+        if absent := [level for level in declared.factors[name] or () if level not in known.factors[name]]:
             warnings.warn(f"column {name!r}: no row has {', '.join(map(repr, absent))}; the predictor does not know "
                           "this level and will refuse it", DataWarning, stacklevel=3)
 

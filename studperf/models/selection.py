@@ -21,10 +21,10 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, KFold
 
 from ..cohort.cohort import Cohort
-from .candidates import candidate_models, candidates
-from .encoding import input_columns, with_levels
+from .candidates import HOLDS_ROWS, candidate_models, candidates
+from .encoding import input_columns
 from .threads import few_threads
-from .training_rows import LEAST_ROWS, copies_in, training_table
+from .training_rows import LEAST_ROWS, copies_in, training_table, without_rare_levels
 from ..progress import progress_bar
 from ..rows.repetition import equal_rows
 from ..rows.schema import STUDENTS, Schema
@@ -109,7 +109,9 @@ def compare_models(rows: Any,  # a frame with a row per student
         For a wrong argument and DataError for rows that no model can be fitted to.
     """
     names = input_columns(inputs, target, schema)
-    table = training_table(rows, target, names, schema, folds=folds, duplicates=duplicates)
+    rows = training_table(rows, target, names, schema, folds=folds, duplicates=duplicates)
+    table, known = without_rare_levels(rows, target, names, schema)
+    names = tuple(name for name in names if name in known.columns)
     _check_question(models, search, {"repeats": (repeats, 1), "most_rows": (most_rows, max(LEAST_ROWS, 2 * folds))})
     ceilings = ceiling_of(table, target, names, schema) if known_ceiling is None else list(known_ceiling)
     sample = table if len(table) <= most_rows else table.sample(most_rows, random_state=seed)
@@ -117,7 +119,6 @@ def compare_models(rows: Any,  # a frame with a row per student
     splits = [split for repeat in range(repeats)
               for split in splits_of(sample, folds, schema, seed=seed + repeat, duplicates=duplicates)]
     fewest = min(len(train) for train, _ in splits)
-    known = with_levels(schema.only((*names, target)), table)
     estimators = candidates(known, target, names, seed=seed, rows=fewest, models=chosen)
     frame, scores = sample[list(names)], sample[target].to_numpy(float)
     tasks = {(name, place): (estimators[name], frame, scores, *splits[place])
@@ -365,7 +366,8 @@ def choose_model(comparison: pd.DataFrame,  # from `compare_models`
         comparison = comparison[comparison["parts"] == comparison["parts"].max()]
     least = comparison.loc[comparison["r2"].idxmax(), "r2_low"]
     near = set(comparison.loc[(comparison["difference_high"] >= 0) & ~(comparison["r2"] < least), "model"])
-    return next(name for name in candidate_models() if name in near)
+    order = sorted(candidate_models(), key=lambda name: name in HOLDS_ROWS)  # those that keep rows come last
+    return next(name for name in order if name in near)
 
 # %% ../../nbs/5_models/selection.ipynb #3cc81e9f
 FIRST_PARTS = 3  # test parts after which a quick search may drop a model

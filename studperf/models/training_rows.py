@@ -8,15 +8,20 @@ __all__ = ['LEAST_ROWS', 'MOST_SEARCHED', 'DUPLICATES']
 # %% ../../nbs/5_models/training_rows.ipynb #93d2568e
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..cohort.bounds import LEAST_LEARNED, too_few
+from ..cohort.small_groups import given_back, rare_levels
+from .encoding import encoder_of, with_levels
 from ..rows.reading import checked_rows
 from ..rows.repetition import repeated_rows
 from ..rows.schema import STUDENTS, Schema
 from ..rows.values import DataError, DataWarning
+from ..text import listed
 
 # %% ../../nbs/5_models/training_rows.ipynb #d9cf660b
 LEAST_ROWS = 10  # rows with a score from which a model is fitted
@@ -108,3 +113,52 @@ def _too_little(table: pd.DataFrame, target: str, folds: int) -> str | None:
         return (f"column {target!r}: all {len(table)} values are {table[target].iloc[0]}, so there is nothing to "
                 "predict; give rows with different scores, or another target")
     return None
+
+# %% ../../nbs/5_models/training_rows.ipynb #3de70c61
+def without_rare_levels(table: pd.DataFrame,  # from `training_table`
+                        target: str,  # the score to predict
+                        inputs: Sequence[str],  # columns to predict from
+                        schema: Schema,  # what the columns are
+                        ) -> tuple[pd.DataFrame, Schema]:  # the rows to fit to; the inputs and the target, with levels
+    "Let no small group be learned; warns of what counts as not known, raises DataError if no input is left."
+    rows, folded = table, set(schema.others) & set(inputs)
+    while True:
+        rare = {name: levels for name in inputs if name in schema.factors and (levels := rare_levels(rows[name]))}
+        rows = rows.assign(**{name: rows[name].where(~rows[name].isin(levels)) for name, levels in rare.items()})
+        folded |= set(rare)
+        kept = [name for name in inputs if name not in folded or rows[name].notna().any()]
+        if not kept:
+            raise DataError("the table", [f"no level of {listed(inputs)} has {LEAST_LEARNED} rows with {target!r}, so "
+                                          "nothing can be learned without giving single students away; give more rows, "
+                                          "or merge levels"])
+        known = with_levels(schema.only((*kept, target)), rows)
+        known = replace(known, others=[name for name in kept if name in folded])
+        alone = _given_back(rows, known, kept)
+        if not alone.any():
+            break
+        rows = rows[~alone]
+    _warn_of_small(table, rows, [name for name in inputs if name in folded], kept)
+    return rows, known
+
+# %% ../../nbs/5_models/training_rows.ipynb #4850dc28
+def _given_back(rows: pd.DataFrame, schema: Schema, inputs: Sequence[str]) -> np.ndarray:  # (n,) true or false
+    "Return which rows are in a small group that least squares would give back."
+    factors = [name for name in inputs if name in schema.factors]
+    columns = encoder_of(schema, inputs, scaled=True).fit_transform(rows)
+    return given_back(columns, {name: rows[name].cat.set_categories(schema.factors[name]).cat.codes.to_numpy(int)
+                                for name in factors})
+
+# %% ../../nbs/5_models/training_rows.ipynb #03e1ed14
+def _warn_of_small(table: pd.DataFrame, rows: pd.DataFrame, folded: Sequence[str], kept: Sequence[str]) -> None:
+    "Say what no model learns, without the names of small groups."
+    for name in folded:
+        count = len(rare_levels(table[name]))
+        if name not in kept:
+            _warn_of_rows(f"column {name!r}: left out of the inputs, since no level has {LEAST_LEARNED} rows")
+        elif count:
+            _warn_of_rows(f"column {name!r}: {count} level{'s' * (count > 1)} of {too_few(LEAST_LEARNED)} "
+                          f"count{'s' * (count == 1)} as not known, so that no model gives a student's score away; "
+                          "merge levels to tell them apart")
+    if len(rows) < len(table):
+        _warn_of_rows(f"left out of {len(table)} rows: {len(table) - len(rows)}, which a model would give back one by "
+                      "one or in very small groups")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..cohort.bounds import LEAST_AUDITED, too_few
+from ..cohort.bounds import LEAST_AUDITED, LEAST_LEARNED, too_few
 from ..models.audit import AUDIT_CAVEATS, MEASURES, SENSITIVE, Audit
 from ..models.candidates import HOLDS_ROWS
 from ..models.explanation import MODEL_CAUTION
@@ -134,7 +134,7 @@ def card_of_training(predictor: ScorePredictor, stated: Mapping[str, str], least
         if name in predictor.schema.factors:
             rows += [(heading(name), level,
                       f"{share:.0%}" if share * predictor.n >= least else too_few(least))
-                     for level, share in profile.items()]
+                     for level, share in profile.items() if level in learned_levels(predictor, name)]
         else:
             middle = np.interp([.25, .75], QUANTILE_SHARES, profile["quantiles"])
             rows.append((heading(name), "a number",
@@ -144,6 +144,12 @@ def card_of_training(predictor: ScorePredictor, stated: Mapping[str, str], least
     return [_facts_part(facts),
             _table_part(pd.DataFrame(rows, columns=["Input", "Level", "Training students"]),
                         "The training students by input", grouped=True)]
+
+# %% ../../nbs/6_reporting/model_card.ipynb #67e727ba
+def learned_levels(predictor: ScorePredictor, name: str) -> list[str]:  # of a factor
+    "Return the levels that enough training students have; a predictor of an older studperf may know others."
+    return [level for level, share in predictor.profile[name].items()
+            if round(share * predictor.n, 6) >= LEAST_LEARNED]
 
 # %% ../../nbs/6_reporting/model_card.ipynb #cf807cae
 def card_of_accuracy(predictor: ScorePredictor) -> list[dict]:
@@ -331,8 +337,9 @@ def card_sections(predictor: ScorePredictor, audit: Audit | None,
 # %% ../../nbs/6_reporting/model_card.ipynb #d1cb3ef8
 def card_of_factors(predictor: ScorePredictor, audit: Audit | None) -> list[dict]:
     "Return which groups there are, and which the audit examined."
-    factors = {heading(name): ", ".join(levels)
-               for name, levels in predictor.schema.factors.items() if name in predictor.inputs}
+    factors = {heading(name): ", ".join([*learned_levels(predictor, name),
+                                         *["others count as not known"] * (name in predictor.schema.others)])
+               for name in predictor.schema.factors if name in predictor.inputs}
     examined = "no audit was made"
     if audit is not None:
         examined = (
@@ -397,8 +404,8 @@ def card_of_ethics(predictor: ScorePredictor, audit: Audit | None) -> list[dict]
 def _kept(predictor: ScorePredictor) -> str:
     "Return what the model keeps of its training rows."
     return ("keeps training rows: protect its file as you protect them." if predictor.model in HOLDS_ROWS
-            else "keeps no training row, only which combinations of levels occurred." if predictor.combinations
-            else "keeps no training row.")
+            else "keeps no training row, and nothing of a group of fewer than "
+            f"{LEAST_LEARNED} of its students.")
 
 # %% ../../nbs/6_reporting/model_card.ipynb #0acb0f10
 def model_card(
