@@ -115,7 +115,8 @@ def _source_name(source: Any) -> str:
     "Return what the page calls the source."
     if source is None:
         return "the embedded sample, which is fictional"
-    return Path(source).name if isinstance(source, (str, Path)) else "a table in memory"
+    name = getattr(source, "attrs", {}).get("source", "a table in memory")  # pandas keeps what one says of a frame
+    return Path(source).name if isinstance(source, (str, Path)) else name
 
 # %% ../../nbs/6_reporting/report.ipynb #d5a2851f
 def _left_out_sentences(n: int) -> list[str]:
