@@ -67,9 +67,10 @@ class JobError(ValueError):
         self.problems = list(problems)
         super().__init__("; ".join(self.problems))
 
-# %% ../../nbs/7_dashboard/limited_jobs.ipynb #7728238d
-WAYS_OUT = ("socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "socket.gethostby", "subprocess.Popen",
-            "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.startfile", "pty.spawn")  # of Python's audit events
+# %% ../../nbs/7_dashboard/limited_jobs.ipynb #b955a19c
+# Of Python's audit events.
+WAYS_OUT = ("socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "socket.gethostby",
+            "subprocess.Popen", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.startfile", "pty.spawn")
 
 # %% ../../nbs/7_dashboard/limited_jobs.ipynb #a4d2b463
 def confine(limits: JobLimits) -> None:

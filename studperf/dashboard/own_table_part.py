@@ -26,7 +26,7 @@ from .own_table import (
 from .wording import label_of
 from ..text import enumerated
 
-# %% ../../nbs/7_dashboard/own_table_part.ipynb #8367bf43
+# %% ../../nbs/7_dashboard/own_table_part.ipynb #bf966219
 class ColumnRow:
     """The controls for what a column is.
 
@@ -55,8 +55,9 @@ class ColumnRow:
         is_score = self.role.value == "score"
         if is_score and self.low is None:
             known = self.column.limits or ("", "")
-            self.low, self.high = (made(widgets.Text, description=f"{end} possible value, if known", value=f"{value}", tooltip="")
-                                   for end, value in zip(("Lowest", "Highest"), map(_limit_text, known), strict=True))
+            self.low, self.high = (
+                made(widgets.Text, description=f"{end} possible value, if known", value=_limit_text(value), tooltip="")
+                for end, value in zip(("Lowest", "Highest"), known, strict=True))
             self.lowest_best = made(widgets.Checkbox, description="The lowest value is the best", indent=False,
                                     value=self.column.lowest_best)
             self.scale.children = (self.low, self.high, self.lowest_best)
@@ -210,7 +211,7 @@ def _outcome_of(run: Callable, job: str, content: bytes, options: Mapping) -> tu
     except OSError as error:  # no process can be started
         return None, f"This could not be done now ({type(error).__name__}); try again in a minute."
 
-# %% ../../nbs/7_dashboard/own_table_part.ipynb #75dadc27
+# %% ../../nbs/7_dashboard/own_table_part.ipynb #2527275e
 class MadeOfTable:
     """The report and the predictor that a visitor gets of the roles as they are chosen.
 
@@ -235,7 +236,7 @@ class MadeOfTable:
         jobs.controls += [self.report, self.predictor, self.target]
         self.outcome, self.links = html("sp-own-outcome", "sp-live"), html("sp-own-links")
         wanted = box(self.target, self.predictor, looks="sp-own-predictor")
-        self.widget = box(html(value="<h3>What to make of it</h3>"), self.report, self.links, wanted, self.outcome,
+        self.widget = box(html(value="<h3>What to make of it</h3>"), self.report, wanted, self.outcome, self.links,
                           looks="sp-own-make")
 
     def fit_scores(self, change: Mapping | None = None) -> None:
@@ -254,7 +255,8 @@ class MadeOfTable:
         except ValueError as error:
             self.outcome.value = alert_html(str(error))
             return
-        self.clear()
+        if done == self._give_report:
+            self.clear()
         self.jobs.ask(self.outcome, words, job, done, choices=asdict(choices), **options)
 
     def _give_report(self, answer: Mapping) -> None:
@@ -265,14 +267,14 @@ class MadeOfTable:
         self.outcome.value = f"<p>{escape(predictor_words(answer['unused']))}</p>{notes_html(answer['notes'])}"
         self.use(facts_from_dict(answer["facts"]), self.jobs.name)
 
-# %% ../../nbs/7_dashboard/own_table_part.ipynb #e12d3947
+# %% ../../nbs/7_dashboard/own_table_part.ipynb #eca90857
 def report_links(name: str,  # of the visitor's file
                  report: str, roles: str) -> str:
     "Return the links to a report and to the roles behind it."
     links = (download_link("Download the report", download_name(name, "report.html"), report, "text/html"),
              download_link("Download the roles", download_name(name, "roles.toml"), roles, "text/plain"))
-    return (f'<p class="sp-row">{links[0]} {links[1]}</p><p class="sp-hint">The report is a page that any browser shows; it '
-            "holds no student's row. The roles are a file for people who use the command line.</p>")
+    return (f'<p class="sp-row">{links[0]} {links[1]}</p><p class="sp-hint">The report is a page that any browser '
+            "shows; it holds no student's row. The roles are a file for people who use the command line.</p>")
 
 # %% ../../nbs/7_dashboard/own_table_part.ipynb #a19c6adc
 def predictor_words(unused: Sequence[str],  # columns
@@ -282,7 +284,7 @@ def predictor_words(unused: Sequence[str],  # columns
     left = f" It leaves out {enumerated(names)}, which say less about the score." if names else ""
     return f"Your predictor is ready: the other views now show it.{left}"
 
-# %% ../../nbs/7_dashboard/own_table_part.ipynb #09652f8a
+# %% ../../nbs/7_dashboard/own_table_part.ipynb #1707da7b
 class OwnTablePart:
     """The upload of a visitor's own table, its draft, and what is made of it.
 
@@ -303,8 +305,8 @@ class OwnTablePart:
                  run: Callable = run_job):  # does a job
         self.jobs, self.removed, self.form = TableJobs(run), removed, None
         self.made = MadeOfTable(self.jobs, use)
-        self.upload = made(widgets.FileUpload, "sp-upload", accept=".csv,.tsv,.txt,.xlsx,.xlsm,.ods,.gz", multiple=False,
-                           description="Choose a file", icon="", tooltip="")
+        self.upload = made(widgets.FileUpload, "sp-upload", accept=".csv,.tsv,.txt,.xlsx,.xlsm,.ods,.gz",
+                           multiple=False, description="Choose a file", icon="", tooltip="")
         self.said, self.draft = html("sp-own-said", "sp-live"), box(looks="sp-own-draft")
         self.sheet = made(widgets.Dropdown, description="Worksheet", options=[""], tooltip="")
         self.remove = made(widgets.Button, "sp-own-remove", description="Remove this table", tooltip="")

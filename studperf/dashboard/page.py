@@ -40,8 +40,8 @@ TOUR = (  # where to look, what to say
         (".sp-row", "A link holds what you chose, so that you can save or share it. Start again clears the form."))
 HELP = ("On the left, choose what you know about a student. You see the expected score, its range and the chance of "
         "reaching a mark at once. The buttons above open the other views: why this score, two students beside each "
-        "other, a whole class from a file, how groups differ, and what the model can and cannot do. Your own table makes a "
-        "report on a file of yours, and a predictor from it.")
+        "other, a whole class from a file, how groups differ, and what the model can and cannot do. Your own table "
+        "makes a report on a file of yours, and a predictor from it.")
 
 # %% ../../nbs/7_dashboard/page.ipynb #06b0ebbb
 def tour_html() -> str:
@@ -62,7 +62,8 @@ class PredictorPage:
         self.headline, self.view = html("sp-headline", "sp-live"), html("sp-view")
         self.address, self.link = made(widgets.Text, "sp-address", description="State"), html("sp-link")
         self.reset = made(widgets.Button, "sp-reset", description="Start again", tooltip="")
-        self.row, self.columns, self.banner = box(self.reset, self.link, looks="sp-row"), box(looks="sp-columns"), OwnBanner(self)
+        self.row, self.columns = box(self.reset, self.link, looks="sp-row"), box(looks="sp-columns")
+        self.banner = OwnBanner(self)
         self.section.observe(self._answer, "value")
         self.address.observe(self._follow, "value")
         self.reset.on_click(self._reset)
@@ -131,12 +132,13 @@ class PredictorPage:
         for score in self.form.others.values():
             score.known.value = score.known.disabled
 
-# %% ../../nbs/7_dashboard/page.ipynb #e1106cd5
+# %% ../../nbs/7_dashboard/page.ipynb #f6465fa6
 class OwnBanner:
     "Says that the page answers from a visitor's own table, and offers the way back."
 
     def __init__(self, page: PredictorPage):
-        self.text, self.back = html("sp-live"), made(widgets.Button, description="Back to the usual predictor", tooltip="")
+        self.text = html("sp-live")
+        self.back = made(widgets.Button, description="Back to the usual predictor", tooltip="")
         self.back.on_click(lambda button: page.use_usual())
         self.widget = box(self.text, self.back, looks="sp-own-banner")
         self.show_for(None, "")
@@ -290,7 +292,8 @@ class ClassListPart:
         self.upload = made(widgets.FileUpload, "sp-upload", accept=".csv,.tsv,.txt,.xlsx", multiple=False,
                            description="Choose a file", icon="", tooltip="")
         self.upload.observe(self._read, "value")
-        self.widget = box(self.upload, drop_hint(), looks="sp-drop")  # the page's script makes it a place to drop a file
+        # The page's script makes it a place to drop a file.
+        self.widget = box(self.upload, drop_hint(), looks="sp-drop")
 
     def _read(self, change: Mapping) -> None:
         if not change["new"]:
