@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ADVICE', 'MOST_FACTORS', 'MOST_NUMBERS']
 
-# %% ../../nbs/7_dashboard/own_table_work.ipynb #0d502b05
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #ba579b98
 import re
 import warnings
 from collections import Counter
@@ -20,17 +20,25 @@ import pandas as pd
 from ..cohort.bounds import LEAST_SHOWN
 from .class_list import CLASS_LIST_LIMITS
 from .own_table import OwnChoices, OwnColumn, download_name, safe_name
+from ..rows import parsing
 from ..rows.parsing import read_file
 from ..rows.reading import TABLE_READERS, RawTable, check_raw
 from ..rows.schema import Schema, commented_toml, schema_from_dict, schema_to_dict
 from ..rows.values import DataWarning, is_missing, level_text, natural_order, number_of
 
-# %% ../../nbs/7_dashboard/own_table_work.ipynb #65c7fbb4
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #9cfd4b47
 def _own_rows(content: bytes, name: str, sheet: str | None = None) -> RawTable:
     "Read a visitor's file; raise DataError where it holds no table, or too much."
-    return read_file(content, name=safe_name(name), limits=CLASS_LIST_LIMITS, readers=TABLE_READERS)
+    wanted = {} if sheet is None else {"sheet": sheet}
+    return read_file(content, name=safe_name(name), limits=CLASS_LIST_LIMITS, readers=TABLE_READERS, **wanted)
 
-# %% ../../nbs/7_dashboard/own_table_work.ipynb #5cb584aa
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #13fb38f3
+def _sheet_names(content: bytes, name: str) -> list[str]:
+    "List the sheets of a workbook that hold rows; none for a file of another kind."
+    sheets_in = getattr(parsing, "sheets_in", None)
+    return [sheet.name for sheet in sheets_in(content, name=safe_name(name)) if sheet.rows] if sheets_in else []
+
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #cf605511
 def draft_table(content: bytes,  # of the visitor's file
                 *,
                 name: str,  # of the file
@@ -44,7 +52,8 @@ def draft_table(content: bytes,  # of the visitor's file
         left_out = dict.fromkeys(map(str, raw.frame.columns), "no column was recognised as a score")
         schema, problem = Schema({}, {}, left_out=left_out), str(error)
     return {"rows": len(raw.frame), "columns": [asdict(column) for column in _own_columns(raw.frame, schema)],
-            "notes": [*raw.problems[:MOST_SAID], *raw.notes], "sheets": [], "sheet": sheet, "people": schema.people,
+            "notes": [*raw.problems[:MOST_SAID], *raw.notes][:MOST_SAID], "people": schema.people,
+            "sheets": _sheet_names(content, name), "sheet": getattr(raw, "sheet", None) or sheet,
             "problem": problem, "schema": schema_to_dict(schema)}
 
 # %% ../../nbs/7_dashboard/own_table_work.ipynb #e13a8d74

@@ -155,8 +155,8 @@ class OwnBanner:
         name : str
             of the file
         """
-        self.text.value = "" if facts is None else (f"<b>Predictor of your own table</b>: {escape(name)}, {facts.n:,} "
-                                                    f"{escape(facts.people)}.")
+        self.text.value = "" if facts is None else (f"<b>Predictor of your own table</b>: {escape(facts.scores[0])} of "
+                                                    f"{facts.n:,} {escape(facts.people)}, from {escape(name)}.")
         show(self.widget, facts is not None)
 
 # %% ../../nbs/7_dashboard/page.ipynb #6bec3cc7
