@@ -72,7 +72,7 @@ class JobError(ValueError):
 WAYS_OUT = ("socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "socket.gethostby",
             "subprocess.Popen", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.startfile", "pty.spawn")
 
-# %% ../../nbs/7_dashboard/limited_jobs.ipynb #a4d2b463
+# %% ../../nbs/7_dashboard/limited_jobs.ipynb #eec4f2f8
 def confine(limits: JobLimits) -> None:
     "Limit this process for good."
     with suppress(OSError):
@@ -81,9 +81,10 @@ def confine(limits: JobLimits) -> None:
         import resource
 
         os.nice(5)
-        for name, most in (("RLIMIT_CORE", 0), ("RLIMIT_DATA", limits.memory), ("RLIMIT_CPU", limits.processor),
-                           ("RLIMIT_FSIZE", limits.written)):
+        for name, most in (("RLIMIT_CORE", 0), ("RLIMIT_DATA", limits.memory), ("RLIMIT_FSIZE", limits.written)):
             resource.setrlimit(getattr(resource, name), (most, most))
+        # The signal of the first limit says what it was; that of the second would be the one of all who are killed.
+        resource.setrlimit(resource.RLIMIT_CPU, (limits.processor, limits.processor + 5))
     sys.addaudithook(_refuse_ways_out)
 
 # %% ../../nbs/7_dashboard/limited_jobs.ipynb #189232d4
