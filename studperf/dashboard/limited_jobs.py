@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['JOB_PLACES_VARIABLE', 'JobLimits', 'JobError', 'run_job']
 
-# %% ../../nbs/7_dashboard/limited_jobs.ipynb #c5b64612
+# %% ../../nbs/7_dashboard/limited_jobs.ipynb #885dbba1
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -48,8 +49,9 @@ class JobLimits:
     written: int = 50_000_000  # bytes of a file in the job's folder
     wait: float = 20  # seconds for a place, where a server has few
 
-# %% ../../nbs/7_dashboard/limited_jobs.ipynb #7c6054f1
+# %% ../../nbs/7_dashboard/limited_jobs.ipynb #e90e8b26
 JOB_LIMITS = JobLimits()
+JOB_FOLDER = "studperf-job-"  # how the name of its folder begins
 
 # %% ../../nbs/7_dashboard/limited_jobs.ipynb #5ff236a3
 class JobError(ValueError):
@@ -105,9 +107,11 @@ def do_job() -> None:
         answers.write(json.dumps(_answered(head["job"], content, head["options"])).encode())
     os._exit(0)
 
-# %% ../../nbs/7_dashboard/limited_jobs.ipynb #153392b8
+# %% ../../nbs/7_dashboard/limited_jobs.ipynb #87b74ecb
 def _end_with_page(asked: BinaryIO) -> None:
     asked.read(1)  # nothing comes: it returns when the pipe is closed
+    if Path.cwd().name.startswith(JOB_FOLDER):  # which the page would have removed
+        shutil.rmtree(Path.cwd(), ignore_errors=True)
     os._exit(1)
 
 # %% ../../nbs/7_dashboard/limited_jobs.ipynb #57503220
@@ -143,7 +147,7 @@ BUSY = "other tables are being worked on; try again in a minute"
 JOB_PROGRAM = "from studperf.dashboard.limited_jobs import do_job; do_job()"
 FAULT = "this is a fault of studperf, not of your table ({}); the table was not changed"
 
-# %% ../../nbs/7_dashboard/limited_jobs.ipynb #bff01f64
+# %% ../../nbs/7_dashboard/limited_jobs.ipynb #25c9290d
 def run_job(job: str,  # "module:function"; it takes the content and the options, and returns what JSON can hold
             content: bytes,  # of a file
             options: Mapping[str, Any] | None = None,  # what JSON can hold
@@ -173,7 +177,7 @@ def run_job(job: str,  # "module:function"; it takes the content and the options
         Where there is none.
     """
     head = {"job": job, "options": dict(options or {}), "size": len(content), "limits": asdict(limits)}
-    with job_place(limits.wait) as place, TemporaryDirectory(prefix="studperf-job-") as folder:
+    with job_place(limits.wait) as place, TemporaryDirectory(prefix=JOB_FOLDER) as folder:
         code, written, late = _run_apart(json.dumps(head).encode() + b"\n" + content, folder, place, limits)
     if len(written) > limits.answer:
         raise JobError(TOO_LARGE)

@@ -95,15 +95,15 @@ class PredictorPage:
         name : str
             of the file
         """
-        self.section.value = "Predict"
-        self.banner.show_for(facts, name)
         self._take(facts)
+        self.banner.show_for(facts, name)
+        self.section.value = "Predict"
 
     def use_usual(self) -> None:
         "Answer from the page's own predictor again."
         if self.facts is not self.usual:
-            self.banner.show_for(None, "")
             self._take(self.usual)
+            self.banner.show_for(None, "")
 
     def _answer(self, change: Mapping | None = None) -> None:
         "Work out the view that is shown."
