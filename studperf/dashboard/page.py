@@ -108,13 +108,7 @@ class PredictorPage:
     def _answer(self, change: Mapping | None = None) -> None:
         "Work out the view that is shown."
         section = self.section.value
-        show(self.columns, section != OWN_TABLE)
-        if self.own:
-            show(self.own.widget, section == OWN_TABLE)
-        self.card.show_for(section)
-        show(self.headline, section in ABOUT_STUDENT)
-        show(self.second.widget, section == "Compare")
-        show(self.class_list.widget, section == "Class list")
+        show_parts(self, section)
         # The link first: a visitor who sees the answer and reloads the page gets the same question.
         query = escape(query_of(self.form, section))
         self.link.value = ("" if self.facts is not self.usual else
@@ -131,6 +125,17 @@ class PredictorPage:
         choose_from(self.start, self.form)
         for score in self.form.others.values():
             score.known.value = score.known.disabled
+
+# %% ../../nbs/7_dashboard/page.ipynb #27b5bf30
+def show_parts(page: PredictorPage, section: str) -> None:
+    "Show the parts of the page that a view needs."
+    show(page.columns, section != OWN_TABLE)
+    if page.own:
+        show(page.own.widget, section == OWN_TABLE)
+    page.card.show_for(section)
+    show(page.headline, section in ABOUT_STUDENT)
+    show(page.second.widget, section == "Compare")
+    show(page.class_list.widget, section == "Class list")
 
 # %% ../../nbs/7_dashboard/page.ipynb #f6465fa6
 class OwnBanner:
