@@ -38,7 +38,7 @@ def _sheet_names(content: bytes, name: str) -> list[str]:
     sheets_in = getattr(parsing, "sheets_in", None)
     return [sheet.name for sheet in sheets_in(content, name=safe_name(name)) if sheet.rows] if sheets_in else []
 
-# %% ../../nbs/7_dashboard/own_table_work.ipynb #cf605511
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #36ddf6ab
 def draft_table(content: bytes,  # of the visitor's file
                 *,
                 name: str,  # of the file
@@ -52,7 +52,7 @@ def draft_table(content: bytes,  # of the visitor's file
         left_out = dict.fromkeys(map(str, raw.frame.columns), "no column was recognised as a score")
         schema, problem = Schema({}, {}, left_out=left_out), str(error)
     return {"rows": len(raw.frame), "columns": [asdict(column) for column in _own_columns(raw.frame, schema)],
-            "notes": [*raw.problems[:MOST_SAID], *raw.notes][:MOST_SAID], "people": schema.people,
+            "notes": list(map(_plain, [*raw.problems, *raw.notes][:MOST_SAID])), "people": schema.people,
             "sheets": _sheet_names(content, name), "sheet": getattr(raw, "sheet", None) or sheet,
             "problem": problem, "schema": schema_to_dict(schema)}
 
@@ -96,12 +96,12 @@ def _holds(counts: Mapping[str, int],  # text: rows
         return f"{more:,} different value{'s' * (more != 1)}"
     return ", ".join(text[:40] for text in named) + (f", and {more:,} more" if more else "")
 
-# %% ../../nbs/7_dashboard/own_table_work.ipynb #45666fb7
-ADVICE = r"\b(say|says|name it|list them|take it|give the limits|in scores|in covariates|ordered|recode)\b"
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #cb14d7db
+ADVICE = r"\b(say|says|name it|list them|take it|give the limits|in scores|in covariates|ordered|recode|--sheet)\b"
 
-# %% ../../nbs/7_dashboard/own_table_work.ipynb #ed86b231
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #37c5616c
 def _plain(reason: str) -> str:
-    "Return a reason without what it says to those who write a Schema."
+    "Return a reason or a note without what it says to those who write a Schema or a command."
     parts = re.split(r"; |(?<=\w), (?=take it)", reason)
     return "; ".join([parts[0], *(part for part in parts[1:] if not re.search(ADVICE, part))])
 
