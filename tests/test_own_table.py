@@ -172,11 +172,16 @@ def test_a_draft_names_no_rare_value(portuguese):
 
 
 def test_a_table_without_scores_asks_for_them():
-    rows = "\n".join(f"{'fm'[place % 2]},{'abc'[place % 3]}" for place in range(60))
-    table = own_table_of(run_job(f"{WORK}:draft_table", f"sex,track\n{rows}\n".encode(), {"name": "x.csv"}))
+    rows = "\n".join(f"{'fm'[place % 2]},{'abc'[place % 3]},{place * 7 % 31}" for place in range(60))
+    content = f"sex,track,zzz\n{rows}\n".encode()
+    table = own_table_of(run_job(f"{WORK}:draft_table", content, {"name": "x.csv"}))
     assert table.problem
     assert {column.role for column in table.columns} == {"left out"}
-    assert len(table.parts()["look"]) == 2
+    assert len(table.parts()["look"]) == 3
+    again = own_table_of(run_job(f"{WORK}:draft_table", content, {"name": "x.csv", "scores": ["zzz"]}))
+    assert {column.name: column.role for column in again.columns} == {"sex": "factor", "track": "factor", "zzz": "score"}
+    choices = OwnChoices({"sex": "factor", "track": "left out", "zzz": "score"}, schema=table.schema)
+    assert "zzz" in run_job(f"{WORK}:table_report", content, {"name": "x.csv", "choices": asdict(choices)})["report"]
 
 
 def test_what_is_corrected_is_what_is_used(portuguese):

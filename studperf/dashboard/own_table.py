@@ -177,13 +177,13 @@ def upload_words() -> str:
             f"{most.bytes // 10**6} MB. Nothing is stored: the table stays in this page's memory until you remove it "
             "or close the page.")
 
-# %% ../../nbs/7_dashboard/own_table.ipynb #482e6b2b
+# %% ../../nbs/7_dashboard/own_table.ipynb #ea593451
 def table_words(table: OwnTable) -> str:
     "Say what was read, and what to do now."
     size = f"{counted(table.rows, 'row')} and {counted(len(table.columns), 'column')} were read."
     if table.problem:
         return (f"{size} No column was recognised as a score. Choose the role '{ROLE_WORDS['score']}' for each column "
-                "of marks or points.")
+                "of marks or points, then 'Propose the other columns'.")
     asked = sum(column.certainty == "ask" for column in table.columns)
     look = {0: "", 1: " Please check the column that is marked."}.get(
         asked, f" Please check the {asked} columns that are marked.")

@@ -77,7 +77,7 @@ class ColumnRow:
 def _limit_text(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.15g}"
 
-# %% ../../nbs/7_dashboard/own_table_part.ipynb #d255b4c1
+# %% ../../nbs/7_dashboard/own_table_part.ipynb #0ef7979d
 class RoleForm:
     """The draft of a table's roles, with a control for each.
 
@@ -86,12 +86,17 @@ class RoleForm:
     table : OwnTable
     changed : Callable
         called when a role changes
+    redraft : Callable[[list[str]], Any]
+        called with the scores that are named where none was found
     """
 
     def __init__(self,
                  table: OwnTable,
-                 changed: Callable):  # called when a role changes
+                 changed: Callable,  # called when a role changes
+                 redraft: Callable[[list[str]], Any]):  # called with the scores that are named where none was found
         self.table, self.changed, self.rows = table, changed, {}
+        self.again = made(widgets.Button, "sp-own-again", description="Propose the other columns", tooltip="")
+        self.again.on_click(lambda button: redraft([name for name, role in self.roles().items() if role == "score"]))
         parts = table.parts()
         self.rest = parts["rest"]
         self.more = made(widgets.Button, "sp-own-more", tooltip="")
@@ -99,7 +104,8 @@ class RoleForm:
         self.rest_box = box(looks="sp-own-list")
         self.people = made(widgets.Text, description="What a row is, in the plural", value=table.people, tooltip="")
         self.widget = box(*self._part("Scores", parts["scores"]), *self._part("Columns to look at", parts["look"]),
-                          self.more if self.rest else None, self.rest_box, self.people, looks="sp-own-roles")
+                          self.again if table.problem else None, self.more if self.rest else None, self.rest_box,
+                          self.people, looks="sp-own-roles")
         self._show_rest(not parts["scores"] and not parts["look"])
 
     def _part(self, heading: str, columns: list[OwnColumn]) -> list[widgets.Widget]:
@@ -284,7 +290,7 @@ def predictor_words(unused: Sequence[str],  # columns
     left = f" It leaves out {enumerated(names)}, which say less about the score." if names else ""
     return f"Your predictor is ready: the other views now show it.{left}"
 
-# %% ../../nbs/7_dashboard/own_table_part.ipynb #1707da7b
+# %% ../../nbs/7_dashboard/own_table_part.ipynb #c59eadc1
 class OwnTablePart:
     """The upload of a visitor's own table, its draft, and what is made of it.
 
@@ -326,22 +332,26 @@ class OwnTablePart:
         if not self.jobs.busy:
             self.forget()
             self.jobs.content, self.jobs.name = bytes(file["content"]), safe_name(file.get("name", ""))
-            self.jobs.ask(self.said, "Reading your table", "draft_table", self._show_draft)
+            self._read("Reading your table")
+
+    def _read(self, words: str, **options: Any) -> None:
+        self.jobs.ask(self.said, words, "draft_table", self._show_draft, **options)
+
+    def _draft_again(self, scores: list[str]) -> None:
+        if scores:
+            self._read("Reading your table again", scores=scores, sheet=self.form.table.sheet)
 
     def _take_sheet(self, change: Mapping) -> None:
         if self.form and change["new"] and change["new"] != self.form.table.sheet:
-            self.jobs.ask(self.said, "Reading the worksheet", "draft_table", self._show_draft, sheet=change["new"])
+            self._read("Reading the worksheet", sheet=change["new"])
 
     def _show_draft(self, answer: Mapping) -> None:
         table = own_table_of(answer)
         self._close_form()
-        self.form = self.made.form = RoleForm(table, self.made.fit_scores)
+        self.form = self.made.form = RoleForm(table, self.made.fit_scores, self._draft_again)
         self.made.fit_scores()
-        self.sheet.options = table.sheets or [""]
-        self.sheet.value = table.sheet or self.sheet.options[0]
-        show(self.sheet, len(table.sheets) > 1)
-        about = html(value=f'<p class="sp-lead"><b>{escape(self.jobs.name)}</b>: {escape(table_words(table))}</p>'
-                           f"{notes_html(table.notes)}")
+        offer_sheets(self.sheet, table)
+        about = html(value=draft_html(self.jobs.name, table))
         self.draft.children = (about, self.sheet, self.form.widget, self.made.widget, self.remove)
         show(self.draft, True)
 
@@ -359,6 +369,19 @@ class OwnTablePart:
             self.draft.children = ()
             discard(self.form.widget)
             self.form = self.made.form = None
+
+# %% ../../nbs/7_dashboard/own_table_part.ipynb #90118f4d
+def offer_sheets(control: widgets.Dropdown, table: OwnTable) -> None:
+    "Offer the sheets of a workbook that has several."
+    control.options = table.sheets or [""]
+    control.value = table.sheet if table.sheet in table.sheets else control.options[0]
+    show(control, len(table.sheets) > 1)
+
+# %% ../../nbs/7_dashboard/own_table_part.ipynb #be8d4959
+def draft_html(name: str,  # of the visitor's file
+               table: OwnTable) -> str:
+    "Say what was read of which file, and how."
+    return f'<p class="sp-lead"><b>{escape(name)}</b>: {escape(table_words(table))}</p>{notes_html(table.notes)}'
 
 # %% ../../nbs/7_dashboard/own_table_part.ipynb #facf9f00
 def drop_hint() -> widgets.HTML:

@@ -38,16 +38,17 @@ def _sheet_names(content: bytes, name: str) -> list[str]:
     sheets_in = getattr(parsing, "sheets_in", None)
     return [sheet.name for sheet in sheets_in(content, name=safe_name(name)) if sheet.rows] if sheets_in else []
 
-# %% ../../nbs/7_dashboard/own_table_work.ipynb #36ddf6ab
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #3fcf582e
 def draft_table(content: bytes,  # of the visitor's file
                 *,
                 name: str,  # of the file
                 sheet: str | None = None,  # of a workbook
+                scores: Sequence[str] | None = None,  # that the visitor names; None: those that look like scores
                 ) -> dict[str, Any]:  # for `own_table_of`
     "Read a table and draft its roles."
     raw, problem = _own_rows(content, name, sheet), ""
     try:
-        schema = Schema.infer(raw.frame)
+        schema = Schema.infer(raw.frame, scores)
     except ValueError as error:
         left_out = dict.fromkeys(map(str, raw.frame.columns), "no column was recognised as a score")
         schema, problem = Schema({}, {}, left_out=left_out), str(error)
@@ -96,8 +97,8 @@ def _holds(counts: Mapping[str, int],  # text: rows
         return f"{more:,} different value{'s' * (more != 1)}"
     return ", ".join(text[:40] for text in named) + (f", and {more:,} more" if more else "")
 
-# %% ../../nbs/7_dashboard/own_table_work.ipynb #cb14d7db
-ADVICE = r"\b(say|says|name it|list them|take it|give the limits|in scores|in covariates|ordered|recode|--sheet)\b"
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #45666fb7
+ADVICE = r"\b(say|says|name it|list them|take it|give the limits|in scores|in covariates|ordered|recode)\b"
 
 # %% ../../nbs/7_dashboard/own_table_work.ipynb #37c5616c
 def _plain(reason: str) -> str:
