@@ -290,7 +290,7 @@ def predictor_words(unused: Sequence[str],  # columns
     left = f" It leaves out {enumerated(names)}, which say less about the score." if names else ""
     return f"Your predictor is ready: the other views now show it.{left}"
 
-# %% ../../nbs/7_dashboard/own_table_part.ipynb #c59eadc1
+# %% ../../nbs/7_dashboard/own_table_part.ipynb #f4a23344
 class OwnTablePart:
     """The upload of a visitor's own table, its draft, and what is made of it.
 
@@ -348,9 +348,9 @@ class OwnTablePart:
     def _show_draft(self, answer: Mapping) -> None:
         table = own_table_of(answer)
         self._close_form()
+        offer_sheets(self.sheet, table)  # while there is no form, so that nothing is read again
         self.form = self.made.form = RoleForm(table, self.made.fit_scores, self._draft_again)
         self.made.fit_scores()
-        offer_sheets(self.sheet, table)
         about = html(value=draft_html(self.jobs.name, table))
         self.draft.children = (about, self.sheet, self.form.widget, self.made.widget, self.remove)
         show(self.draft, True)
