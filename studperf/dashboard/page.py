@@ -56,9 +56,9 @@ class PredictorPage:
     "The page, as widgets: the form, and the view that is shown."
 
     def __init__(self, facts: Facts):
-        self.usual, self.own = facts, OwnTablePart(self.use, removed=self.use_usual) if jobs_allowed() else None
+        self.usual, self.own, self.own_place = facts, None, box()
         self.section = made(widgets.RadioButtons, "sp-nav", description="View", value="Predict", tooltip="",
-                            options=(*SECTIONS, OWN_TABLE) if self.own else SECTIONS)
+                            options=(*SECTIONS, OWN_TABLE) if jobs_allowed() else SECTIONS)
         self.headline, self.view = html("sp-headline", "sp-live"), html("sp-view")
         self.address, self.link = made(widgets.Text, "sp-address", description="State"), html("sp-link")
         self.reset = made(widgets.Button, "sp-reset", description="Start again", tooltip="")
@@ -130,8 +130,10 @@ class PredictorPage:
 def show_parts(page: PredictorPage, section: str) -> None:
     "Show the parts of the page that a view needs."
     show(page.columns, section != OWN_TABLE)
-    if page.own:
-        show(page.own.widget, section == OWN_TABLE)
+    if section == OWN_TABLE and page.own is None:  # a visitor who brings no table does not wait for its controls
+        page.own = OwnTablePart(page.use, removed=page.use_usual)
+        page.own_place.children = (page.own.widget,)
+    show(page.own_place, section == OWN_TABLE)
     page.card.show_for(section)
     show(page.headline, section in ABOUT_STUDENT)
     show(page.second.widget, section == "Compare")
@@ -204,8 +206,7 @@ def laid_out(page: PredictorPage) -> widgets.Box:
     about = html(value=f'<details class="sp-help"><summary>How to read this page</summary><p>{escape(HELP)}</p>'
                        '<button type="button" class="sp-tour-again" hidden>Show the tour</button></details>'
                        f'{tour_html()}')
-    own = page.own.widget if page.own else None
-    return box(style, about, page.section, page.address, page.banner.widget, page.columns, own, looks="sp")
+    return box(style, about, page.section, page.address, page.banner.widget, page.columns, page.own_place, looks="sp")
 
 # %% ../../nbs/7_dashboard/page.ipynb #b0a10cc6
 def answer_columns(page: PredictorPage) -> tuple[widgets.Box, widgets.Box]:
