@@ -74,12 +74,14 @@ def percent_text(share: float) -> str:
 # %% ../nbs/0_base/text.ipynb #62859c68
 def points(value: float) -> str:
     "Return a number of points with its unit, without sign."
-    text = f"{abs(value):.1f}"
+    text = signed(abs(value), 1)
     return f"{text} point" if text == "1.0" else f"{text} points"
 
 # %% ../nbs/0_base/text.ipynb #5a437d91
 def p_text(p_value: float) -> str:
-    "Return a p-value as papers write it: p < .001, p = .032."
+    "Return a p-value as papers write it: p < .001, p = .032; one just below .05 is not rounded to it."
+    if .0495 <= p_value < .05:
+        return "p < .05"
     return ("p < .001" if p_value < 0.001 else f"p = {p_value:.3f}".replace("0.", ".", 1) if p_value < 0.9995
             else "p > .999")
 
@@ -91,10 +93,12 @@ def enumerated(parts: Sequence[str],  # one or more
 
 # %% ../nbs/0_base/text.ipynb #1f32fab5
 def signed(value: float,
-           digits: int = 2,  # after the point
+           digits: int = 2,  # after the point; up to three more where nothing else would be left of the number
            ) -> str:
-    "Return a number with a true minus sign."
-    return f"{value:.{digits}f}".replace("-", "−")
+    "Return a number with a true minus sign; one that is above or below 0 is not rounded to 0."
+    shown = next((more for more in range(digits, digits + 4) if round(value, more)), digits)
+    text = f"{value:.{shown}f}".replace("-", "−")
+    return text if round(value, shown) else text.removeprefix("−")
 
 # %% ../nbs/0_base/text.ipynb #a0425037
 def span_text(low: float, high: float) -> str:
@@ -105,6 +109,28 @@ def span_text(low: float, high: float) -> str:
 def counted(n: int, noun: str) -> str:
     "Return a count with its noun: 1 student, 1,000 students."
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+# %% ../nbs/0_base/text.ipynb #9896ceec
+_ONE = {"people": "person", "children": "child", "men": "man", "women": "woman", "pupils": "pupil", "classes": "class"}
+
+# %% ../nbs/0_base/text.ipynb #b719c748
+def singular(people: str,  # what the rows of a table are: "students", "schools", "results of students"
+             ) -> str:  # student, school, result of students
+    "Return the word for one of the people, or schools, that a table has."
+    first, of, rest = people.partition(" of ")
+    *before, noun = first.split(" ")
+    one = _ONE.get(noun.lower())
+    if one is None:
+        one = (noun[:-3] + "y" if noun.lower().endswith("ies") and len(noun) > 4 else
+               noun[:-1] if noun.lower().endswith("s") and not noun.lower().endswith("ss") else noun)
+    return " ".join([*before, one]) + of + rest
+
+# %% ../nbs/0_base/text.ipynb #1970fbbf
+def people_word(people: str,  # as of a Schema: "students", "schools", "results"
+                n: int,
+                ) -> str:  # 1 school; 3,000 schools
+    "Return a count of the people, or schools, that a table has."
+    return f"{n:,} {singular(people) if n == 1 else people}"
 
 # %% ../nbs/0_base/text.ipynb #1c123983
 def named_group(level: str) -> str:

@@ -121,7 +121,7 @@ def test_what_weights_cannot_have_is_refused(students):
                          (lambda: regress(weighted, "math", vcov="linearized cluster"), "the Schema names no cluster"),
                          (lambda: regress(weighted, "math", covariates=["reading"]), "leave them out, or errors by cluster"),
                          (lambda: regress(Cohort.summarize(students, PLAIN), "math", vcov="linearized"), "without survey weights"),
-                         (lambda: regress(Cohort.summarize(students, PLAIN), "math", covariates=["reading"]),
+                         (lambda: regress(Cohort.summarize(students, PLAIN), "math", covariates=["reading"], vcov="HC3"),
                           "use vcov='classical', or errors by cluster")]:
         with pytest.raises(ValueError, match=message):
             ask()

@@ -91,13 +91,13 @@ def messy(n=240, seed=3):
 
 EXPECTED = {
     "factor": ["Sex", "Track", "Internet", "Meals", "Language", "Support", "Books"], "covariate": ["Age", "Absences", "Income", "Attendance"],
-    "score": ["Math", "Reading"], "cluster": ["School"],
+    "score": ["Math", "Reading"], "cluster": ["School"], "weight": ["Weight"],
     "left out": ["Student No", "Family name", "Year", "Date of birth", "Test day", "Gender code", "Total", "Passed", "Track again", "Town", "Comment",
-                 "Empty", "n", "", "Weight", "Ratio"]}
+                 "Empty", "n", "", "Ratio"]}
 REASONS = {"Student No": "every value is different", "Year": "fewer than two different values", "Date of birth": "holds dates", "Test day": "holds dates",
            "Total": "follows from the scores", "Passed": "levels follow from", "Track again": "says the same as 'Track'",
-           "Town": "too many for a factor.*cluster='Town'", "Comment": "free text", "Empty": "is empty", "n": "rename it", "": "has no name",
-           "Weight": "survey weight", "Ratio": "'1.O1' is not: correct"}
+           "Town": "students share 'School', too.*cluster='Town'", "Comment": "free text", "Empty": "is empty", "n": "rename it", "": "has no name",
+           "Ratio": "'1.O1' is not: correct"}
 
 
 def test_a_messy_table():
@@ -110,10 +110,10 @@ def test_a_messy_table():
     assert {role: set(found.index[found == role]) for role in EXPECTED} == {role: set(names) for role, names in EXPECTED.items()}
     for name, reason in REASONS.items():
         assert pd.Series(draft.left_out[name]).str.contains(reason).all(), draft.left_out[name]
-    assert draft.ordered == ("Books",) and draft.decimal == ","
+    assert draft.ordered == ("Books", "Support") and draft.factors["Support"] == ("low", "middle", "high") and draft.decimal == ","
     assert draft.recode["Math"] == {"-": "", "abs": "", "ABS": ""} and draft.recode["Books"] == {"99": ""} and draft.recode["Language"] == {"?": ""}
     assert draft.recode["Sex"] == {"f": "F", " M": "M", "m ": "M"} and draft.recode["Internet"] == {"Yes": "yes", "NO": "no"}
-    assert "taken as missing: 'abs'" in roles["note"]["Math"] and "such as (0, 20)" in roles["note"]["Math"]
+    assert "taken as missing: 'abs'" in roles["note"]["Math"] and "limits 0 to 20 are assumed" in roles["note"]["Math"]
     assert "taken as missing: '99'" in roles["note"]["Books"] and "read ' M' as 'M'" in roles["note"]["Sex"]
 
 
@@ -159,6 +159,7 @@ def test_what_numbers_mean_is_read_alike_everywhere(tmp_path, monkeypatch):
 
 def test_a_draft_survives_its_file(tmp_path):
     draft = Schema.infer(pd.DataFrame(messy()), scores=["Math", "Reading"])
+    assert draft.weight == "Weight" and draft.scores["Math"] == (0, 20)
     draft.to_toml(tmp_path / "draft.toml")
     again = Schema.from_toml(tmp_path / "draft.toml")
     assert again == draft and (again.recode, again.decimal, again.notes, again.left_out) == (draft.recode, draft.decimal, draft.notes, draft.left_out)

@@ -46,7 +46,7 @@ def test_a_report_is_made_or_the_error_says_why(seed, tmp_path):
         assert "there is nothing to compare" in str(error)
         return
     assert "<b>bold" not in page
-    words = unescape(re.sub("<[^>]*>", " ", page.split("<main")[1]))
+    words = unescape(re.sub("<[^>]*>", " ", page.split("<main")[1].split("<script")[0]))
     assert not re.search(r"\bnan\b|\bNone\b|\binf\b|\b1 (students|groups|scores|factors) |fewer than 1 ", words), words
 
 

@@ -102,8 +102,11 @@ def cohort_of(table):
 
 
 def test_infinite_odds_are_refused_for_a_level_and_for_a_combination():
-    with pytest.raises(ValueError, match="infinite for class '7b' \\(none of them\\)"):
-        odds(cohort_of([("7a", "red", [10, 90]), ("7a", "blue", [10, 90]), ("7b", "red", [10, 20]), ("7b", "blue", [5])]), "test", 50)
+    for times, message in ((4, "infinite for class '7b' \\(none of them\\)"), (1, "in some levels or combinations of levels all students or none reach")):
+        table = [("7a", "red", [10, 90]), ("7a", "blue", [10, 90]), ("7b", "red", times * [10, 20]), ("7b", "blue", times * [5])]
+        with pytest.raises(ValueError, match=message) as raised:  # which names no class of three students
+            odds(cohort_of(table), "test", 50)
+    assert "7b" not in str(raised.value)
     # Each level has both, but the two factors together tell perfectly who reaches the mark in three of four groups.
     separated = [("7a", "red", [90, 95]), ("7a", "blue", [10, 90]), ("7b", "blue", [10, 20]), ("7b", "red", [10, 90])]
     assert odds(cohort_of([*separated[:1], ("7a", "red", [10]), *separated[1:]]), "test", 50).n == 9

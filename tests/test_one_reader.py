@@ -100,7 +100,7 @@ def quotes():
     yield "lines in quotes", File(text([["Zoë\nAda", *row[1:]] for row in ROWS], quote=quoted))
     yield "a quote within a cell", File(text([['Zoë 5" tall', *row[1:]] for row in ROWS]))
     yield "text behind a quote", File(text([['"Zoë" B.', *row[1:]] for row in ROWS]))
-    yield "whole lines quoted", File(text(quote=str).replace(b"\n", b'"\n"').join([b'"', b'"']), "in one pair of quotes")
+    yield "whole lines quoted", File(text(quote=str).replace(b"\n", b'"\n"').join([b'"', b'"']))
     yield "a quote that is not closed", File(text(with_cells("name", ["Zoë", '"Kim'])), "row 3: the text is not a table.*a quotation mark that is not closed")
     yield "an enormous open quote", File(text(with_cells("name", ["Zoë", '"Kim'])) + b"x" * 200_000, "a quotation mark that is not closed")
 

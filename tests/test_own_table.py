@@ -10,14 +10,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pandas as pd
 import psutil
 import pytest
 from playwright.sync_api import expect
 from serving import PATIENCE, Served
 from test_dashboard_accessibility import violations
 
-from studperf import Schema
 from studperf.dashboard.facts import Facts, facts_from_dict
 from studperf.dashboard.limited_jobs import JOB_LIMITS, JOB_PLACES_VARIABLE, JobError, job_place, jobs_allowed, make_job_places, run_job
 from studperf.dashboard.own_table import OwnChoices, own_table_of
@@ -41,36 +39,13 @@ def remember(content, path):
     with open(path, "w") as file: file.write(f"{os.getpid()} {os.getcwd()}.")
     time.sleep(600)
 '''
-FINDS_SCORES = '''
-# Until Schema.infer finds the scores by itself.
-import sys
-
-class Finder:
-    def find_spec(self, name, path=None, target=None):
-        if name == "studperf.dashboard.own_table_work":
-            sys.meta_path.remove(self)
-            from studperf.rows.schema import Schema
-            infer = Schema.infer.__func__
-            def inferred(cls, frame, scores=None, **known):
-                scores = scores or [name for name in map(str, frame.columns) if name in ("G1", "G2", "G3", "read", "write", "math")]
-                if not scores:
-                    raise ValueError("no column looks like a score")
-                return infer(cls, frame, scores, **known)
-            Schema.infer = classmethod(inferred)
-
-sys.meta_path.insert(0, Finder())
-'''
 
 
 @pytest.fixture(scope="module", autouse=True)
 def modules(tmp_path_factory):
-    """A folder of modules for the other processes: odd jobs, and what drafting cannot do yet."""
+    """A folder with the module of odd jobs, for the other processes."""
     folder = tmp_path_factory.mktemp("modules")
     (folder / "odd_jobs.py").write_text(ODD_JOBS)
-    try:
-        Schema.infer(pd.DataFrame({"math": range(100), "sex": ["f", "m"] * 50}))
-    except TypeError:
-        (folder / "sitecustomize.py").write_text(FINDS_SCORES)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])))
         yield folder

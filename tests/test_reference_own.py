@@ -153,7 +153,7 @@ def regressed(data, cohort, score):
     for row in interactions(cohort, score, vcov="classical").itertuples():
         yield from named(score, row.term, "interaction", "", F=row.statistic, df1=row.df1, ss=row.sum_sq, p=row.p_value)
     if data in INTERACTIONS:
-        model = regress(cohort, score, interactions=[INTERACTIONS[data]])
+        model = regress(cohort, score, interactions=[INTERACTIONS[data]], vcov="HC3")
         yield from coefficients(model, "interacting HC3")
         yield from term_tests(model, "type2 interacting", False)
         yield from term_tests(model, "type2 interacting HC3", True)

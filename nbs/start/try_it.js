@@ -90,7 +90,7 @@ window.studperf = (() => {
       const reaching = mark.validity.valid ? ` ${Math.round(100 * chance(formula, student, Number(mark.value)))} in 100 reach ${mark.value} or more.` : " The mark must lie between 0 and 100.";
       answer.innerHTML = `<strong>${Math.round(found.prediction)}</strong> points in ${target.value} are expected on average. `
         + `Nine in ten such students score between ${Math.round(found.low)} and ${Math.round(found.high)}.`
-        + reaching + (found.seen ? "" : " No student of the sample had just this combination.") + picture(found, formula.limits);
+        + reaching + (found.seen !== false ? "" : " No student of the sample had just this combination.") + picture(found, formula.limits);
     };
     form.addEventListener("input", update);
     form.addEventListener("submit", event => event.preventDefault());

@@ -79,8 +79,7 @@ class CohortData:
             For an unknown factor.
         """
         require_names([factor], tuple(self.schema.factors), "factor")
-        found = self.cells[factor].array
-        return found.categories[np.bincount(found.codes + 1, minlength=len(found.categories) + 1)[1:] > 0].tolist()
+        return list(self._once(("levels", factor), lambda: occurring_levels(self.cells[factor].array)))
 
     def has(self,
             column: str,  # a factor, the cluster or a numeric column
@@ -106,6 +105,12 @@ class CohortData:
         if question not in self._asked:
             self._asked[question] = answer()
         return self._asked[question]
+
+# %% ../../nbs/2_cohort/cells.ipynb #occurr01
+def occurring_levels(column: pd.Categorical) -> list[str]:
+    "Return the levels that occur in a column, in their order."
+    counts = np.bincount(column.codes + 1, minlength=len(column.categories) + 1)  # -1 is the code of missing values
+    return column.categories[counts[1:] > 0].tolist()
 
 # %% ../../nbs/2_cohort/cells.ipynb #67003001
 def same_data(first: CohortData, second: CohortData) -> bool:

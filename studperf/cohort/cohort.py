@@ -8,10 +8,11 @@ __all__ = ['Cohort']
 # %% ../../nbs/2_cohort/cohort.ipynb #5f82ee99
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from .cells import CohortData, same_data
 from .cohort_file import is_cohort_file, load_cohort, save_cohort
@@ -21,9 +22,9 @@ from .moments import moments
 from .overview import cohort_html
 from .small_groups import suppress
 from .summarizing import summarize_rows
-from ..rows.reading import as_frame, read_raw
+from ..rows.reading import RawTable, as_frame, first_rows
 from ..rows.schema import STUDENTS, Schema, match_columns
-from ..rows.values import DataWarning
+from ..rows.values import DataWarning, UnclearScores
 from ..text import listed
 
 # %% ../../nbs/2_cohort/cohort.ipynb #f683f584
@@ -126,19 +127,22 @@ class Cohort(CohortData):
     _repr_html_ = cohort_html
 
 # %% ../../nbs/2_cohort/cohort.ipynb #8ddd3f43
-def as_cohort(source: Any = None,  # a Cohort, the path of a saved one, or the rows: whatever `Cohort.summarize` takes
-              schema: Schema | None = STUDENTS,  # of rows; a Cohort has its own; None: `schema_for` finds one
-              *,
-              scores: str | Sequence[str] | None = None,  # the scores that are asked for, for a drafted Schema
-              factors: str | Sequence[str] | None = None,  # the factors that are asked for
-              covariates: str | Sequence[str] = (),  # the numeric columns that are asked for besides the scores
-              ) -> Cohort:  # the Cohort itself, the saved one, or that of the rows
+def as_cohort(
+    source: Any = None,  # a Cohort, the path of a saved one, or the rows: whatever `Cohort.summarize` takes
+    schema: Schema | None = STUDENTS,  # of rows; a Cohort has its own; None: `schema_for` finds one
+    *,
+    scores: str | Sequence[str] | None = None,  # the scores that are asked for, for a drafted Schema
+    factors: str | Sequence[str] | None = None,  # the factors that are asked for
+    covariates: str | Sequence[str] = (),  # the numeric columns that are asked for besides the scores
+) -> Cohort:  # the Cohort itself, the saved one, or that of the rows
     """Return a Cohort, load a saved one, or summarize rows.
 
     Raises ValueError if a Cohort comes with another Schema, or if rows have no Schema and none can be drafted."""
     if isinstance(source, Cohort):
         if schema not in (None, STUDENTS, source.schema):  # STUDENTS is what callers pass on who were given none
-            raise ValueError("leave out schema: a Cohort has one already; to change it, Cohort.summarize(rows, schema)")
+            raise ValueError(
+                "leave out schema: a Cohort has one already; to change it, Cohort.summarize(rows, schema)"
+            )
         return source
     if isinstance(source, (str, Path)) and is_cohort_file(source):
         return Cohort.load(source)
@@ -146,33 +150,54 @@ def as_cohort(source: Any = None,  # a Cohort, the path of a saved one, or the r
         return Cohort.summarize(source, schema)
     schema = schema_for(source, scores=scores, factors=factors, covariates=covariates)
     if schema is not STUDENTS:
+        schema = _what_is_asked(schema, scores, factors, covariates)
         warnings.warn(_draft_in_words(schema), DataWarning, stacklevel=3)
     return Cohort.summarize(source, schema)
 
+# %% ../../nbs/2_cohort/cohort.ipynb #29112fba
+def _what_is_asked(
+    schema: Schema,
+    scores: str | Sequence[str] | None,
+    factors: str | Sequence[str] | None,
+    covariates: str | Sequence[str],
+) -> Schema:
+    "Return a draft without its survey weight, which few functions take, and with the factors alone that are asked for."
+    left_out = {schema.weight: "a survey weight, which is not used"} if schema.weight else {}
+    schema = replace(schema, weight=None, left_out={**schema.left_out, **left_out})
+    if not factors:
+        return schema
+    kept = {
+        *(names_or_all(scores, schema.scores)),
+        *names_or_all(factors, ()),
+        *names_or_all(covariates, ()),
+        schema.cluster,
+    }
+    return schema.only(kept & set(schema.columns))
+
 # %% ../../nbs/2_cohort/cohort.ipynb #schemafor02
 def schema_for(
-    source: Any,  # a frame in memory, or the path or address of one file
+    source: Any,  # a frame in memory, the path or address of one file, or what `read_raw` returned
     *,
-    scores: str | Sequence[str] | None = None,  # names of columns; None: the table must be one of the exam data
-    factors: str | Sequence[str] | None = None,  # names of columns; None: all that look like groups
-    covariates: str | Sequence[str] = (),  # names of further numeric columns
+    scores: str | Sequence[str] | None = None,  # names of columns; None: those that look like scores
+    factors: str | Sequence[str] | None = None,  # columns that are groups, whatever they look like
+    covariates: str | Sequence[str] = (),  # columns that are quantities
+    **roles: Any,  # what else `Schema.infer` takes
 ) -> Schema:  # STUDENTS if the table and the names fit it, otherwise a draft: see `Schema.infer`
-    "Find the Schema of a table by its columns. Raises ValueError with what to do if there is none."
-    rows = _rows_at_hand(source)
+    "Find the Schema of a table by its columns. Raises UnclearScores if the scores must be named."
+    raw = source if isinstance(source, RawTable) else _rows_at_hand(source)
     named = {role: names_or_all(names, ())
              for role, names in (("scores", scores), ("factors", factors), ("covariates", covariates))}
-    fitting = not match_columns(list(rows.columns), STUDENTS)[1]
+    fitting = not match_columns(list(raw.frame.columns), STUDENTS)[1] and not any(roles.values())
     if fitting and {name for names in named.values() for name in names} <= set(STUDENTS.columns):
         return STUDENTS
-    if not named["scores"]:
-        raise ValueError(
-            f"name the scores, or give schema=Schema(factors=[...], scores=[...]): the table has the columns "
-            f"{listed(rows.columns)}, and nothing says which of them are scores"
-        )
     named["factors"] = [name for name in named["factors"] if name not in named["scores"]]
-    draft = Schema.infer(rows, **named)
-    kept = {*named["scores"], *named["covariates"], *named["factors"], draft.weight, draft.cluster}
-    return draft.only(kept & set(draft.columns)) if factors else draft
+    roles["limits"] = roles.get("limits") or raw.limits
+    draft = Schema.infer(raw.frame, named["scores"] or None, factors=named["factors"], covariates=named["covariates"],
+                         **roles)
+    if unsure := [name for name in draft.scores if draft.certainty.get(name) == "ask"]:
+        raise UnclearScores(f"name the scores: {listed(unsure)} may be {'one' if len(unsure) == 1 else 'some'}, but "
+                            "the table does not say so", unsure)
+    return replace(draft, sheet=raw.sheet)
 
 # %% ../../nbs/2_cohort/cohort.ipynb #02a55ab1
 def names_or_all(names: str | Sequence[str] | None,  # None: all
@@ -182,15 +207,16 @@ def names_or_all(names: str | Sequence[str] | None,  # None: all
     return [names] if isinstance(names, str) else list(everything if names is None else names)
 
 # %% ../../nbs/2_cohort/cohort.ipynb #754890be
-def _rows_at_hand(source: Any) -> pd.DataFrame:
+def _rows_at_hand(source: Any) -> RawTable:
     "Return a table's rows to draft a Schema from. Raises ValueError for rows that are not in memory or in one file."
+    if isinstance(source, (str, Path)) and not _is_glob(source):
+        return first_rows(source)
     try:
-        if source is not None:
-            return (
-                read_raw(source).frame if isinstance(source, (str, Path)) and not _is_glob(source) else as_frame(source)
-            )
+        if source is not None and not isinstance(source, (str, Path)):
+            frame = as_frame(source)
+            return RawTable(frame, np.arange(len(frame)))
     except TypeError:
-        pass
+        pass  # no library's frame: said below
     raise ValueError(
         f"give schema=Schema(factors=[...], scores=[...]): found {type(source).__name__}, expected a Cohort, a frame "
         "in memory or one file; of anything else no Schema is drafted"

@@ -11,6 +11,7 @@ import glob
 import gzip
 import io
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ import pyarrow.parquet
 from .columns import weight_columns
 from .frames import FrameTable
 from ..rows.meaning import decimal_of, recoded_numbers
-from ..rows.parsing import TextHead, decode, text_head
+from ..rows.parsing import TextHead, decode, is_wrapped, looks_plain, records, text_head
 from ..rows.schema import Schema, match_columns
 from ..rows.values import NO_VALUE_TEXTS, DataError
 
@@ -193,17 +194,31 @@ def _text_form(path: str, schema: Schema) -> tuple[FileForm, dict[str, str]]:
     "Return how to read a text file, and DuckDB's name of each heading."
     text = _head(path)
     head = text_head(text, schema)
-    if head.skipped or (len(head.names) <= 1 and len(schema.columns) > 1):  # the loader says what is wrong
+    if head.start or (len(head.names) <= 1 and len(schema.columns) > 1):  # the loader says what is wrong
         raise NotForDuckDB
+    if is_wrapped(text) or not looks_plain(text, _tail(path), head, schema):  # it finds the students, too
+        raise NotForDuckDB
+    names = _names_of_columns(text, head)
     kinds = {f"column{i}": "VARCHAR" for i in range(len(head.names))}
     described = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in kinds)
     options = (f"columns = {{{described}}}, delim = {literal(head.separator)}, header = false, skip = 1, quote = '\"', "
                "auto_detect = false, null_padding = false")
-    # Empty lines are no students. Where the first cell begins with a letter or digit, the others need not be looked at.
-    condition = f" WHERE column0 BETWEEN '!' AND '~' OR trim(concat({', '.join(kinds)}), {literal(WHITESPACE)}) <> ''"
-    form = FileForm("read_csv", options, condition, tuple(kinds.items()), (), tuple(head.names),
+    # Empty lines are no students. Where the first cell begins with a letter or digit, the others need not be looked at:
+    # CASE passes over them, OR would not.
+    condition = (f" WHERE CASE WHEN column0 BETWEEN '!' AND '~' THEN true "
+                 f"ELSE trim(concat({', '.join(kinds)}), {literal(WHITESPACE)}) <> '' END")
+    form = FileForm("read_csv", options, condition, tuple(kinds.items()), (), tuple(names),
                     _comma_columns(text, head, schema))
-    return form, dict(zip(head.names, kinds, strict=False))
+    return form, dict(zip(names, kinds, strict=False))
+
+# %% ../../nbs/2_cohort/duckdb_files.ipynb #01b6fd47
+def _names_of_columns(text: str, head: TextHead) -> list[str]:
+    "Return the headings; a column without one gets the loader's name for it, unless it looks empty."
+    unnamed = [place for place, name in enumerate(head.names) if not name.strip()]
+    rows = records(text, head.separator)[1:] if unnamed else []
+    if not all(any(row[place].strip() for row in rows if place < len(row)) for place in unnamed):
+        raise NotForDuckDB  # the loader drops an empty column
+    return [f"column {place + 1}" if place in unnamed else name for place, name in enumerate(head.names)]
 
 # %% ../../nbs/2_cohort/duckdb_files.ipynb #be27f78a
 def _comma_columns(text: str, head: TextHead, schema: Schema) -> tuple[str, ...]:
@@ -234,6 +249,23 @@ def _head(path: str, size: int = 1 << 16) -> str:
     if encoding != "utf-8":
         raise NotForDuckDB
     return text
+
+# %% ../../nbs/2_cohort/duckdb_files.ipynb #aa6aa5a4
+def _tail(path: str, size: int = 1 << 14) -> str:
+    "Return the last lines of a text file; a packed one has to be unpacked from its beginning."
+    last = b""
+    try:
+        if path.lower().endswith(".gz"):
+            with gzip.open(path, "rb") as packed:
+                while part := packed.read(1 << 20):
+                    last = (last + part)[-size:]
+        else:
+            with open(path, "rb") as file:
+                file.seek(max(file.seek(0, io.SEEK_END) - size, 0))
+                last = file.read()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise NotForDuckDB from error
+    return last.decode("utf-8", errors="replace")
 
 # %% ../../nbs/2_cohort/duckdb_files.ipynb #976cd127
 @contextmanager
@@ -275,7 +307,7 @@ def table_of_files(paths: Sequence[str],  # Parquet and CSV files
 def files_of(source: str | Path | Iterable[str | Path]) -> list[str]:
     "Return the files of a path, glob, address or list of them, each once; raise FileNotFoundError if there is none."
     patterns = [str(pattern) for pattern in ([source] if isinstance(source, (str, Path)) else source)]
-    found = [[pattern] if "://" in pattern or Path(pattern).exists() else sorted(glob.glob(pattern))
+    found = [[pattern] if "://" in pattern or pattern == "-" or Path(pattern).exists() else sorted(glob.glob(pattern))
              for pattern in patterns]
     if folder := next((path for group in found for path in group if Path(path).is_dir()), None):
         raise ValueError(f"{folder}: is a folder; give its files, such as {str(Path(folder, '*.parquet'))!r}")

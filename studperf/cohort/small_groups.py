@@ -6,14 +6,15 @@
 __all__ = ['suppress']
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #d013514c
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
 
-from .bounds import LEAST_SHOWN, check_min_n
-from .cells import CohortData
+from .bounds import LEAST_LEARNED, LEAST_SHOWN, check_min_n
+from .cells import CohortData, cells_with_levels
 from .columns import sum_of
 from .grouping import adder, group_places
 from .merging import select_cells
@@ -107,6 +108,53 @@ def shown_combinations(cohort: CohortData,
         lines.append(np.where(secret[codes], -1, codes))  # their totals are not shown, only the sum of them is known
     return keys[~withheld_cells(n, lines, hidden, least)].reset_index(drop=True)
 
+# %% ../../nbs/2_cohort/small_groups.ipynb #113abcba
+MOST_CHECKED = 2_000_000  # groups times cells; of more, groups that nest are not looked for
+
+
+def shown_together(members: np.ndarray,  # (groups, cells) true or false: whose students each group has
+                   n: np.ndarray,  # (cells,) students
+                   others: np.ndarray,  # (any, cells) the same of groups that are not shown; only small ones matter
+                   least: int = LEAST_SHOWN,  # students of the smallest group that is shown
+                   ) -> np.ndarray:  # (groups,) true or false
+    "Return which groups can be shown beside the total, so that no small group follows from several of them."
+    every, n = _different_cells(np.vstack([members, others]).astype(bool), n)
+    small = every[(every @ n > 0) & (every @ n < least)]
+    shown, groups = np.ones(len(members), bool), every[:len(members)]
+    while every.size <= MOST_CHECKED and (place := _giving_away(groups[shown], n, small, least)) is not None:
+        shown[np.flatnonzero(shown)[place]] = False
+    return shown
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #58d9bdd1
+def _different_cells(members: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "Put cells together that are in the same groups."
+    occurs = np.asarray(n) > 0
+    packed = np.packbits(members[:, occurs], axis=0).T
+    _, first, places = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    return members[:, occurs][:, first].astype(float), np.bincount(places.ravel(), np.asarray(n)[occurs])
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #3bb826c7
+def _giving_away(members: np.ndarray, n: np.ndarray, small: np.ndarray, least: int) -> int | None:
+    "Return the place of a group to drop; None if no small group follows."
+    sizes, known = members @ n, np.vstack([np.ones(len(n)), members])
+    secret = np.vstack([np.eye(len(n))[n < least], small, _small_parts(members, n, least)])
+    _, scales, directions = np.linalg.svd(known, full_matrices=False)
+    directions = directions[scales > 1e-9 * scales[0]]
+    follows = np.linalg.norm(secret - secret @ directions.T @ directions, axis=1) < 1e-9
+    for group in secret[follows]:
+        used = np.abs(np.linalg.lstsq(known.T, group, rcond=None)[0][1:]) > 1e-9
+        if used.any():
+            return int(np.where(used, sizes, np.inf).argmin())
+    return None
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #c4369f58
+def _small_parts(members: np.ndarray, n: np.ndarray, least: int) -> np.ndarray:
+    "Return the small groups who are in two groups, or in one but not in another."
+    both = (members * n) @ members.T
+    alone = (members @ n)[:, None] - both
+    pairs, apart = (np.argwhere((0 < sizes) & (sizes < least)) for sizes in (np.triu(both, 1), alone))
+    return np.vstack([members[pairs[:, 0]] * members[pairs[:, 1]], members[apart[:, 0]] * (1 - members[apart[:, 1]])])
+
 # %% ../../nbs/2_cohort/small_groups.ipynb #a24e2233
 def reported_scores(cohort: CohortData,
                     min_n: int = LEAST_SHOWN,  # students
@@ -196,7 +244,17 @@ def suppress(cohort: CohortData,  # the Cohort itself
         shown = replace(shown, scales=scales, counts=shown.counts.head(0), joint=None)
     if shown.joint is not None:
         shown = replace(shown, joint=shown.joint[shown.joint["count"] >= min_n].reset_index(drop=True))
-    return replace(shown, suppressed=cohort.suppressed + cohort.n - shown.n)
+    return replace(_without_draft(shown), suppressed=cohort.suppressed + cohort.n - shown.n)
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #c7463dcf
+def _without_draft(cohort: CohortData) -> CohortData:
+    "Return the Cohort without what the draft of its Schema says of rows that were left out: notes, extremes, levels."
+    schema, factors = cohort.schema, dict(cohort.schema.factors)
+    for name in set(factors) & {*schema.notes, *schema.certainty}:  # what a person declared says nothing of the rows
+        factors[name] = [level for level in factors[name] or () if level in cohort.levels(name)] or None
+    schema = replace(schema, factors=factors, ordered=[name for name in schema.ordered if factors[name]], notes={},
+                     certainty={}, left_out=dict.fromkeys(schema.left_out, "left out"))
+    return replace(cohort, schema=schema, cells=cells_with_levels(cohort.cells, schema))
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #8de4e47e
 def _effective_n(cohort: CohortData) -> np.ndarray:  # (cells,)
@@ -205,3 +263,99 @@ def _effective_n(cohort: CohortData) -> np.ndarray:  # (cells,)
         return cohort.cells["n"].to_numpy()
     total, squares = (cohort.cells[sum_of(*(cohort.schema.weight,) * power)].to_numpy(float) for power in (1, 2))
     return total ** 2 / np.where(squares > 0, squares, 1)
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #063bd370
+def rare_levels(column: pd.Series,  # categorical: of the training rows
+                least: int = LEAST_LEARNED,  # students of the smallest group that a model learns of
+                ) -> list[str]:
+    "Return the levels that some, but too few students have."
+    counts = column.value_counts()
+    return [level for level in column.cat.categories if 0 < counts.get(level, 0) < least]
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #7813d285
+MOST_LEVERAGE = .9  # of a small group; at 1 its mean is given back exactly
+
+
+def given_back(columns: np.ndarray,  # (n, p) that the score is predicted from, without the intercept
+               codes: Mapping[str, np.ndarray],  # factor: (n,) place of each row's level, -1: missing
+               least: int = LEAST_LEARNED,  # students of the smallest group that a model learns of
+               ) -> np.ndarray:  # (n,) true or false
+    "Return which rows belong to a small group whose mean least squares would give back."
+    design = np.column_stack([np.ones(len(columns)), columns - columns.mean(axis=0)])
+    inverse = np.linalg.pinv(design.T @ design, hermitian=True)
+    sizes = pd.Series(pd.util.hash_pandas_object(pd.DataFrame(design), index=False))
+    sizes = sizes.groupby(sizes).transform("size").to_numpy()
+    leverage = np.einsum("ij,ij->i", design @ inverse, design) * sizes  # of all who are alike in every column
+    found = (sizes < least) & (leverage > MOST_LEVERAGE)
+    for rows in _small_sets(codes, least):
+        total = design[rows].sum(axis=0)
+        found[rows] |= total @ inverse @ total > MOST_LEVERAGE * len(rows)
+    return found
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #8cf013c0
+def _small_sets(codes: Mapping[str, np.ndarray], least: int) -> Iterator[np.ndarray]:
+    "Yield the rows of each group under the bound that has two levels, or one level but not another."
+    for one, other in permutations(codes.values(), 2):
+        sizes = np.zeros((one.max() + 2, other.max() + 2), int)
+        np.add.at(sizes, (one, other), 1)  # the code -1 counts in the last place
+        for a, b in np.argwhere((0 < sizes) & (sizes < least)):
+            yield np.flatnonzero((one % len(sizes) == a) & (other % sizes.shape[1] == b))
+        without = sizes.sum(axis=1, keepdims=True) - sizes
+        for a, b in np.argwhere((0 < without) & (without < least)):
+            yield np.flatnonzero((one % len(sizes) == a) & (other % sizes.shape[1] != b))
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #3fe13f78
+BARS_REACH = 2.5  # standard deviations from the mean; who lies beyond counts in the outermost bar
+
+
+def merged_bars(values: Sequence[float],  # scores that occur
+                counts: Sequence[float],  # students who have each
+                edges: Sequence[float],  # of the finest bars, from the lower to the upper end of the scale
+                least: int = LEAST_SHOWN,  # students of the smallest bar
+                ) -> tuple[tuple[float, float, int], ...]:  # from, to, students; none if there are too few students
+    "Count students by bars that hold enough of them each; neither the bars nor their ends show the outermost students."
+    values, counts, edges = (np.asarray(part, float) for part in (values, counts, edges))
+    if counts.sum() < least:
+        return ()
+    mean = np.average(values, weights=counts)
+    reach = BARS_REACH * np.sqrt(np.average((values - mean) ** 2, weights=counts))
+    first = max(np.searchsorted(edges, mean - reach, "right") - 1, 0)
+    edges = edges[min(first, len(edges) - 2):max(np.searchsorted(edges, mean + reach), first + 1) + 1]
+    heights = np.histogram(values.clip(edges[0], edges[-1]), edges, weights=counts)[0].round().astype(int)
+    return tuple((float(edges[low]), float(edges[high]), int(heights[low:high].sum()))
+                 for low, high in _halved(heights, 0, len(heights), least))
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #33c21fd3
+def _halved(heights: np.ndarray, low: int, high: int, least: int) -> list[tuple[int, int]]:
+    "Return the ranges of bars into which a range can be cut, so that each holds enough students."
+    below = np.cumsum(heights[low:high])
+    cuts = [low + 1 + place for place, count in enumerate(below[:-1]) if least <= count <= below[-1] - least]
+    if not cuts:
+        return [(low, high)]
+    cut = min(cuts, key=lambda place: abs(2 * place - low - high))
+    return _halved(heights, low, cut, least) + _halved(heights, cut, high, least)
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #d220a00d
+def usual_range(values: np.ndarray,  # known ones
+                least: int = LEAST_SHOWN,  # students beyond which no single one shows
+                ) -> tuple[float, float]:  # round numbers
+    "Return a range that nearly all values lie in, and that does not follow from the outermost students."
+    ordered = np.sort(values)
+    place = min(least, (len(ordered) + 1) // 2) - 1
+    if len(ordered) == 0 or ordered[place] == ordered[-1 - place] == 0:
+        return 0.0, 1.0
+    low, high = ordered[place], ordered[-1 - place]
+    reach = (high - low) or abs(high)
+    step = 10.0 ** np.floor(np.log10(reach))
+    least_usual = 0 if low >= 0 else -np.inf  # what is hardly ever negative has no negative range
+    low, high = np.floor((low - reach) / step) * step, np.ceil((high + reach) / step) * step
+    return float(max(low, least_usual)), float(high)
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #183c1e62
+def grouped_in_tens(values: np.ndarray,  # known ones
+                    least: int = LEAST_SHOWN,  # students in each group
+                    ) -> np.ndarray:  # (n,) sorted
+    "Replace values by the means of neighbours in the order of size."
+    ordered = np.sort(np.asarray(values, float))
+    places = np.minimum(np.arange(len(ordered)) // least, max(len(ordered) // least, 1) - 1)
+    return (np.bincount(places, ordered) / np.bincount(places))[places] if len(ordered) else ordered

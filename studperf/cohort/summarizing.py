@@ -22,7 +22,8 @@ from .databases import table_of_database
 from .duckdb_files import NotForDuckDB, files_of, table_of_files
 from .merging import merge
 from .sums import sums_of_checked, sums_of_frame, sums_of_table
-from ..rows.reading import load_students
+from ..rows.parsing import ENCODING_NOTE
+from ..rows.reading import check_raw, read_raw
 from ..rows.schema import Schema
 from ..rows.values import DataError, DataWarning
 
@@ -70,16 +71,21 @@ def _summarize_files(paths: Sequence[str], schema: Schema, memory_limit: str, op
 
 # %% ../../nbs/2_cohort/summarizing.ipynb #3c6d3b76
 def _summarize_loaded(paths: Sequence[str], schema: Schema, options: Mapping[str, Any]) -> CohortData:
-    "Load files one after the other; raise DataError with the problems of all."
-    cohorts, problems = [], []
+    "Load files one after the other; raise DataError with the problems of all, warn of rows that were left out."
+    cohorts, problems, notes = [], [], []
     for path in paths:
         try:
+            raw = read_raw(path, schema)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DataWarning)
-                checked = load_students(path, schema=schema)
+                warnings.simplefilter("ignore", DataWarning)  # a Cohort says itself what is missing
+                checked = check_raw(raw, schema, source=path)
+            said = [f"  - {note}" for note in raw.notes if note != ENCODING_NOTE]  # no letter matters for sums
+            notes += [f"{path}:", *said] if said else []
             cohorts.append(assembled(schema, sums_of_checked(checked, schema, **options)))
         except DataError as error:
             problems += [f"{path}: {problem}" for problem in error.problems] if len(paths) > 1 else error.problems
     if problems:
         raise DataError(", ".join(paths), problems)
+    if notes:
+        warnings.warn("\n".join(notes), DataWarning, stacklevel=4)
     return reduce(merge, cohorts)

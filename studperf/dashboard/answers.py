@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .facts import Facts
+from .facts import Bars, Facts
 from ..prediction.formula import Formula
 from ..prediction.shapley import Background, shapley_points
 
@@ -62,7 +62,8 @@ def question_problems(facts: Facts,
     if not (formula := facts.formulas.get(question.key)):
         return [f"others: no model takes exactly {_listed(question.others)}"]
     return [f"{name}: found {question.factors[name]!r}, expected one of {_listed(known)}"
-            for name, known in formula.points.items() if not _is_level(question.factors[name], known)]
+            for name, known in formula.points.items()
+            if not _is_level(question.factors[name], known, name in formula.others)]
 
 # %% ../../nbs/7_dashboard/answers.ipynb #30416faa
 def _factor_problems(facts: Facts, factors: Mapping[str, Any]) -> list[str]:
@@ -83,8 +84,9 @@ def _number_problems(facts: Facts, target: str, others: Mapping[str, Any]) -> It
     yield from (f"{name}: no value, expected a number" for name in facts.needed(target) if name not in others)
 
 # %% ../../nbs/7_dashboard/answers.ipynb #9d9f20e2
-def _is_level(level: Any, known: Mapping) -> bool:
-    return isinstance(level, (str, type(None))) and level in known
+def _is_level(level: Any, known: Mapping, others: bool) -> bool:
+    "Return whether a formula takes this level; `others`: further levels count as not known."
+    return isinstance(level, (str, type(None))) and (level in known or (others and level is not None))
 
 # %% ../../nbs/7_dashboard/answers.ipynb #a51cda96
 def _listed(names: Iterable[str | None]) -> str:
@@ -134,11 +136,11 @@ class ExpectedScore:
 
 # %% ../../nbs/7_dashboard/answers.ipynb #6ae0ce2b
 def percentile_of(value: float,  # a score
-                  counts: Mapping[float, float],  # score: students
+                  bars: Bars,  # of all students
                   ) -> float:  # 0 to 100
-    "Return how many of 100 students score lower; half of those with the same score count."
-    lower = sum(count for score, count in counts.items() if score < value)
-    return 100 * (lower + counts.get(value, 0) / 2) / sum(counts.values())
+    "Return how many of 100 students score lower, if those of a bar are spread evenly over it."
+    lower = sum(count * min(max((value - low) / (high - low), 0), 1) for low, high, count in bars)
+    return 100 * lower / sum(count for _, _, count in bars)
 
 # %% ../../nbs/7_dashboard/answers.ipynb #ab10e008
 def expected_score(facts: Facts,
@@ -146,9 +148,9 @@ def expected_score(facts: Facts,
                    ) -> ExpectedScore:  # prediction, interval and percentile
     "Return the expected score, its interval and its place; raises ValueError for a question without an answer."
     found = formula_for(facts, question).predict_one(question.student, level=question.level)
-    number, counts = facts.numbers[question.target], facts.counts.get(question.target)
+    number, bars = facts.numbers[question.target], facts.counts.get(question.target)
     return ExpectedScore(question.target, found.prediction, found.low, found.high, question.level,
-                         percentile_of(found.prediction, counts) if counts else None, (number.low, number.high),
+                         percentile_of(found.prediction, bars) if bars else None, (number.low, number.high),
                          found.seen)
 
 # %% ../../nbs/7_dashboard/answers.ipynb #ab10e009

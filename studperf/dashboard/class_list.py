@@ -16,13 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from .drawing import AxisScale, bar_edges, heights_of, percent, tick_values
-from .facts import Facts
+from .drawing import AxisScale, heights_of, percent, tick_values
+from .facts import Facts, bar_edges
 from .wording import shown, words_of
 from ..display import Html, table_html
 from ..prediction.formula import chance_of
 from ..rows.meaning import (
-    Misfit, comma_note, decimal_of, fault_sentence, levels_meant, numbers_meant, spelling_note)
+    NOT_KNOWN, Misfit, comma_note, decimal_of, fault_sentence, is_further, levels_meant, numbers_meant, spelling_note)
 from ..rows.parsing import ReadLimits, read_file
 from ..rows.schema import Schema, match_columns
 from ..rows.values import DataError, level_text
@@ -77,7 +77,8 @@ def schema_of(facts: Facts, target: str) -> Schema:
                   {name: (number.low, number.high) if number.scale else None for name, number in numbers.items()},
                   aliases={name: others for name, others in facts.aliases.items() if name in columns},
                   recode={name: texts for name, texts in facts.recode.items() if name in columns},
-                  decimal=facts.decimal)
+                  others=sorted({name for key, formula in facts.formulas.items() if key[0] == target
+                                 for name in formula.others}), decimal=facts.decimal)
 
 # %% ../../nbs/7_dashboard/class_list.ipynb #742e27e7
 def places_of(columns: Sequence[str], facts: Facts, target: str) -> dict[str, int]:
@@ -191,6 +192,8 @@ def _values_read(values: Sequence, counts: Sequence[int], name: str, column: str
         if (level is not None and place not in misfits
             and level_text(value) not in (level, *schema.recode.get(name, ()))):
             other[level_text(value), level] += counts[place]
+    other |= {(level_text(value), NOT_KNOWN): counts[place] for place, value in enumerate(values)
+              if is_further(value, name, schema)}
     return levels, misfits, [spelling_note(column, other)] if other else []
 
 # %% ../../nbs/7_dashboard/class_list.ipynb #652f8d01
@@ -222,9 +225,9 @@ def template_of(facts: Facts, target: str) -> str:
     written = io.StringIO()
     rows, others = csv.writer(written, lineterminator="\r\n"), facts.others(target)
     rows.writerow(map(harmless, ("student", *facts.factors, *others)))
-    for number in (0, -1):
+    for number in (0, 1):
         rows.writerow(map(harmless,
-                          (f"student {number % 2 + 1}", *(list(levels)[number] for levels in facts.factors.values()),
+                          (f"student {number + 1}", *(list(levels)[-number] for levels in facts.factors.values()),
                            *(f"{facts.numbers[name].usual:g}" for name in others))))
     return written.getvalue()
 

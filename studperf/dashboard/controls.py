@@ -74,10 +74,11 @@ def choice(label: str,  # the text above it
 
 # %% ../../nbs/7_dashboard/controls.ipynb #121a5f74
 def factor_choice(name: str, facts: Facts, value: str | None) -> widgets.RadioButtons | widgets.Dropdown:
-    "Make a control for a factor; it offers 'not known' if a model has learned from missing values."
-    unknown = any(None in formula.points.get(name, ()) for formula in facts.formulas.values())
-    return choice(label_of(name),
-                  {level: level for level in facts.factors[name]} | ({"not known": None} if unknown else {}), value)
+    "Make a control for a factor; it offers 'not known' if a model answers for that, and others if they count as such."
+    formulas, options = facts.formulas.values(), {level: level for level in facts.factors[name]}
+    if any(None in formula.points.get(name, ()) for formula in formulas):
+        options["other, or not known" if any(name in formula.others for formula in formulas) else "not known"] = None
+    return choice(label_of(name), options, value)
 
 # %% ../../nbs/7_dashboard/controls.ipynb #45286b9d
 def number_control(label: str, number: Number, value: float, *,

@@ -17,7 +17,7 @@ from ..cohort.bounds import LEAST_SHOWN
 from .answers import (
     Contribution, Difference, ExpectedScore, Question, chance_of_mark,
     contributions_to, expected_score, formula_for, one_thing_different)
-from .facts import Facts, GroupMean, ModelFacts
+from .facts import Bars, Facts, GroupMean, ModelFacts
 from .wording import (
     LEVEL_WORDS, chance_sentence, interval_sentence, label_of,
     place_sentence, shown, why_sentence, width_sentence, words_of)
@@ -39,16 +39,6 @@ class AxisScale:
         "Return the position of a value."
         share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
         return self.left + share * (self.right - self.left)
-
-# %% ../../nbs/7_dashboard/drawing.ipynb #81a66c1e
-def bar_edges(limits: tuple[float, float],  # lowest and highest possible score
-              values: Iterable[float],  # scores that occur
-              ) -> list[float]:
-    "Return where bars begin and end: around each whole number if there are at most 40, or else twenty equal parts."
-    low, high = limits
-    if high - low <= 40 and all(float(value).is_integer() for value in (low, high, *values)):
-        return [low - .5 + step for step in range(int(high - low) + 2)]
-    return [low + (high - low) * step / 20 for step in range(21)]
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #ef92678b
 def heights_of(counts: Mapping[float, float],  # score: students
@@ -77,16 +67,16 @@ INTERVAL_Y, LINE_Y, BOTTOM_Y = 52, 200, 272  # heights of the interval, the line
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #12facebe
 def score_picture(answer: ExpectedScore,
-                  everyone: Mapping[float, float],  # score: students; empty: only the interval is drawn
-                  alike: Mapping[float, float],  # the same of those with the same levels; not shown if too few
+                  everyone: Bars,  # empty: only the interval is drawn
+                  alike: Bars,  # of those with the same levels
                   ) -> str:  # SVG
     "Draw the expected score and its interval over the scores of all students, and of those who are alike."
-    edges = bar_edges(answer.limits, everyone)
-    scale = AxisScale(edges[0], edges[-1], MARGIN, PICTURE_WIDTH - MARGIN)
-    upper = _bars(everyone, edges, scale, LINE_Y - INTERVAL_Y - 14, lambda middle: _grey(answer, middle))
-    enough = sum(alike.values()) >= LEAST_SHOWN
+    ends = [end for low, high, _ in (*everyone, *alike) for end in (low, high)]  # beyond the limits by half a point
+    scale = AxisScale(min([answer.limits[0], *ends]), max([answer.limits[1], *ends]), MARGIN, PICTURE_WIDTH - MARGIN)
+    most = max([*_densities(everyone), *_densities(alike)], default=1)
+    upper = _bars(everyone, most, scale, LINE_Y - INTERVAL_Y - 14, lambda middle: _grey(answer, middle))
     orange = f'class="sp-alike" fill="{ALIKE_COLOUR}"'
-    lower = _bars(alike, edges, scale, LINE_Y - BOTTOM_Y, lambda middle: orange) if enough else ""
+    lower = _bars(alike, most, scale, LINE_Y - BOTTOM_Y, lambda middle: orange)
     left, right = scale.at(answer.low), scale.at(answer.high)
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {PICTURE_WIDTH} {PICTURE_HEIGHT}" role="img" '
             f'aria-label="{escape(_picture_description(answer, everyone))}" '
@@ -101,17 +91,23 @@ def _grey(answer: ExpectedScore, middle: float) -> str:
     return f'class="sp-in" fill="{INSIDE_COLOUR}"' if inside else f'class="sp-out" fill="{OUTSIDE_COLOUR}"'
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #31f46e89
-def _bars(counts: Mapping, edges: Sequence[float], scale: AxisScale, reach: float, look: Callable[[float], str]) -> str:
-    "Draw a bar for each part from the middle line, upwards where reach is positive."
-    heights, bars = heights_of(counts, edges), []
-    for height, left, right in zip(heights, edges[:-1], edges[1:], strict=True):
-        size = height / max(1, *heights) * abs(reach)
+def _bars(bars: Bars, most: float, scale: AxisScale, reach: float,  # most: the highest density
+          look: Callable[[float], str]) -> str:
+    "Draw bars from the middle line, upwards where reach is positive; an area stands for a share of the students."
+    drawn = []
+    for share, (low, high, _) in zip(_densities(bars), bars, strict=True):
+        size = share / most * abs(reach)
         top = LINE_Y - size if reach > 0 else LINE_Y
-        if height:
-            width = scale.at(right) - scale.at(left) - 1.5
-            bars.append(f'<rect x="{scale.at(left) + .75:.1f}" y="{top:.1f}" width="{width:.1f}" height="{size:.1f}" '
-                        f'{look((left + right) / 2)}/>')
-    return "".join(bars)
+        width = scale.at(high) - scale.at(low) - 1.5
+        drawn.append(f'<rect x="{scale.at(low) + .75:.1f}" y="{top:.1f}" width="{width:.1f}" height="{size:.1f}" '
+                     f'{look((low + high) / 2)}/>')
+    return "".join(drawn)
+
+# %% ../../nbs/7_dashboard/drawing.ipynb #d2f77b0c
+def _densities(bars: Bars) -> list[float]:
+    "Return which share of the students each bar holds per point."
+    total = sum(count for _, _, count in bars)
+    return [count / total / (high - low) for low, high, count in bars]
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #9604fa71
 def _score_axis(answer: ExpectedScore, scale: AxisScale) -> str:
@@ -141,28 +137,27 @@ def _escaped_words(name: str) -> str:
     return escape(words_of(name))
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #00f06a22
-def _picture_description(answer: ExpectedScore, everyone: Mapping[float, float]) -> str:
+def _picture_description(answer: ExpectedScore, everyone: Bars) -> str:
     "Describe the picture for people who cannot see it."
     expected, low, high = (shown(value, answer.limits) for value in (answer.prediction, answer.low, answer.high))
     interval = f"The expected score is {expected}, with a range from {low} to {high}."
     if not everyone:
         return interval
-    quantiles = (quantile_of(everyone, share) for share in (0, .25, .75, 1))
-    lowest, quarter, three_quarters, highest = (shown(value, answer.limits) for value in quantiles)
-    return (f"Distribution of the {words_of(answer.target)} scores of all students, from {lowest} to {highest}, "
-            f"half of them between {quarter} and {three_quarters}. {interval}")
+    quarter, three_quarters = (shown(quantile_of(everyone, share), answer.limits) for share in (.25, .75))
+    return (f"Distribution of the {words_of(answer.target)} scores of all students, half of them between {quarter} and "
+            f"{three_quarters}. {interval}")
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #ff463c60
-def quantile_of(counts: Mapping[float, float],  # score: students
+def quantile_of(bars: Bars,
                 share: float,  # of the students, 0 to 1
                 ) -> float:
-    "Return the lowest score at or below which at least this share of the students lies."
-    total, passed = sum(counts.values()), 0.0
-    for value in sorted(counts):
-        passed += counts[value]
-        if passed >= share * total:
-            return value
-    return max(counts)
+    "Return the score up to which this share of the students lies, if those of a bar are spread evenly over it."
+    wanted = share * sum(count for _, _, count in bars)
+    for low, high, count in bars:
+        if wanted <= count:
+            return low + wanted / count * (high - low)
+        wanted -= count
+    return bars[-1][1]
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #bfd7c3ae
 def headline_html(facts: Facts,
@@ -179,16 +174,16 @@ def headline_html(facts: Facts,
             f'<span class="sp-chance">{escape(chance_sentence(chance, question.mark, facts.people))}</span></p>')
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #5b85d50e
-def alike_of(facts: Facts, target: str, factors: Mapping[str, str | None]) -> Mapping[float, float]:
+def alike_of(facts: Facts, target: str, factors: Mapping[str, str | None]) -> Bars:
     "Return the scores of the students with these levels; empty where they are fewer than LEAST_SHOWN."
-    return facts.alike.get(target, {}).get(tuple(factors[name] for name in facts.factors), {})
+    return facts.alike.get(target, {}).get(tuple(factors[name] for name in facts.factors), ())
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #82a9ebf1
 def picture_html(facts: Facts, question: Question) -> str:
     "Show where the expected score lies, with a legend and sentences."
     answer = expected_score(facts, question)
-    everyone, alike = facts.counts.get(answer.target, {}), alike_of(facts, answer.target, question.factors)
-    legend = _legend(facts, sum(alike.values()), answer.level) if everyone else ""
+    everyone, alike = facts.counts.get(answer.target, ()), alike_of(facts, answer.target, question.factors)
+    legend = _legend(facts, sum(count for _, _, count in alike), answer.level) if everyone else ""
     notes = "".join(f"<p>{escape(text)}</p>" for text in _notes(facts, question, answer))
     return f'{score_picture(answer, everyone, alike)}{legend}<div class="sp-notes">{notes}</div>'
 
@@ -197,6 +192,7 @@ def _notes(facts: Facts, question: Question, answer: ExpectedScore) -> Iterable[
     "Yield the sentences below the picture."
     if facts.counts.get(answer.target):
         yield place_sentence(answer, facts.people)
+        yield f"Each bar stands for {LEAST_SHOWN} students or more: where they are few, it is wide and low."
     only_background = replace(question, others={})
     background = question.others and only_background.key in facts.formulas
     yield width_sentence(answer, expected_score(facts, only_background) if background else None)
@@ -205,9 +201,9 @@ def _notes(facts: Facts, question: Question, answer: ExpectedScore) -> Iterable[
                "each part.")
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #819fa66c
-def _legend(facts: Facts, n_alike: float, level: float) -> str:
-    alike = (f"the {n_alike:,.0f} with the same background" if n_alike
-             else f"not shown, fewer than {LEAST_SHOWN} share this background")
+def _legend(facts: Facts, n_alike: int, level: float) -> str:
+    alike = (f"the {n_alike:,} with the same background" if n_alike
+             else f"not shown, fewer than {LEAST_SHOWN} share this background, or these could be found by subtraction")
     entries = {"sp-in": f"above: all {facts.n:,} {facts.people}", "sp-alike": f"below: {alike}",
                "sp-mark": f"expected score, with the range for {LEVEL_WORDS.get(level, f'{100 * level:g} in 100')}"}
     items = "".join(f'<li><i class="{look}"></i>{escape(text)}</li>' for look, text in entries.items())
@@ -342,15 +338,11 @@ def groups_html(facts: Facts,
     groups = facts.means.get(target, ())
     if not groups:
         return "<p>There are no scores of students to compare here, or no group is large enough.</p>"
-    mean = _mean_of_counts(facts.counts[target])
+    mean = facts.averages[target]
     sentence, tables = escape(gap_sentence(groups, facts.people, target)), "".join(_group_tables(groups, mean))
     return (f'<p class="sp-lead">{sentence}</p>{tables}<p>The thin line is the mean of all students, {mean:.1f}. '
             f"Groups of fewer than {LEAST_SHOWN} are not shown. A group's mean says little about one student: "
             "scores differ far more within each group than between groups.</p>")
-
-# %% ../../nbs/7_dashboard/drawing.ipynb #31b41dc3
-def _mean_of_counts(counts: Mapping[float, float]) -> float:
-    return sum(value * count for value, count in counts.items()) / sum(counts.values())
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #b00f8c9a
 def _group_tables(groups: Sequence[GroupMean], mean: float) -> Iterable[str]:
@@ -388,21 +380,41 @@ NOT_FOR = ("Decisions about a person: admission, grades, placement, granting or 
 def about_html(facts: Facts, model: ModelFacts) -> str:
     "Say what a model can and cannot do, in words and as a table."
     not_for = "".join(f"<li>{escape(text)}</li>" for text in NOT_FOR)
-    return (f'<p class="sp-lead">{escape(_accuracy_sentence(model))}</p>'
+    return (f'<p class="sp-lead">{escape(_accuracy_sentence(facts, model))}</p>'
             f"<h3>What it must not be used for</h3><ul>{not_for}</ul>"
             f"<h3>How well it works for each group</h3>{_errors_html(model)}"
             f"<h3>What it is</h3><p>{escape(_kind_sentence(facts, model))}</p>")
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #4f339a7c
-def _accuracy_sentence(model: ModelFacts) -> str:
-    r2, error = model.metrics["r2"], model.metrics["mae"]
-    ceiling = "" if model.ceiling is None else (
-        f" The most that any model of these inputs could account for is estimated at {100 * model.ceiling[0]:.0f}% "
-        f"(95% interval {100 * max(model.ceiling[1], 0):.0f}% to {100 * model.ceiling[2]:.0f}%).")
+def _accuracy_sentence(facts: Facts, model: ModelFacts) -> str:
+    r2, error = max(model.metrics["r2"], 0), model.metrics["mae"]
     coverage = "" if model.coverage is None else (
         f" The 90% range held the score of {100 * model.coverage:.1f} in 100 students that the model had not seen.")
-    return (f"Known background accounts for {100 * max(r2, 0):.0f}% of the differences in "
-            f"{words_of(model.target)} scores; predictions miss by {error:.1f} points on average.{ceiling}{coverage}")
+    return (f"{_inputs_words(facts, model)} for {100 * r2:.0f}% of the differences in {words_of(model.target)} scores; "
+            f"predictions miss by {error:.1f} points on average.{_ceiling_words(model, r2)}{coverage}")
+
+# %% ../../nbs/7_dashboard/drawing.ipynb #c0ncl031
+def _inputs_words(facts: Facts, model: ModelFacts) -> str:
+    "Return what accounts for the differences: background alone, other scores too, or whatever is known."
+    groups, scores = set(facts.factors), set(facts.scores) - {model.target}
+    if set(model.inputs) <= groups:
+        return "Known background accounts"
+    if set(model.inputs) <= groups | scores:
+        return "Known background and other scores account" if groups & set(model.inputs) else "Other scores account"
+    return "What is known of a student accounts"
+
+# %% ../../nbs/7_dashboard/drawing.ipynb #c0ncl032
+def _ceiling_words(model: ModelFacts, r2: float) -> str:
+    "Return the most that a model could account for; an estimate of it that is not above the model's is not printed."
+    if model.ceiling is None:
+        return ""
+    highest, low, high = (max(share, 0) for share in model.ceiling)
+    interval = f"95% interval {100 * low:.0f}% to {100 * high:.0f}%"
+    if round(100 * highest) <= round(100 * r2):
+        return (" That cannot be told apart from the most that any model of these inputs could account for "
+                f"(estimated with a {interval}).")
+    return (f" The most that any model of these inputs could account for is estimated at {100 * highest:.0f}% "
+            f"({interval}).")
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #baf83fa3
 def _errors_html(model: ModelFacts) -> str:

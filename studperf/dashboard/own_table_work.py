@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ADVICE', 'FACTORS_TAKEN', 'NUMBERS_TAKEN']
 
-# %% ../../nbs/7_dashboard/own_table_work.ipynb #ba579b98
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #28ec549a
 import re
 import warnings
 from collections import Counter
@@ -20,25 +20,23 @@ import pandas as pd
 from ..cohort.bounds import LEAST_SHOWN
 from .class_list import CLASS_LIST_LIMITS
 from .own_table import OwnChoices, OwnColumn, download_name, safe_name
-from ..rows import parsing
-from ..rows.parsing import read_file
+from ..rows.parsing import read_file, sheets_in
 from ..rows.reading import TABLE_READERS, RawTable, check_raw
+from ..rows.repetition import repeated_rows
 from ..rows.schema import Schema, commented_toml, schema_from_dict, schema_to_dict
 from ..rows.values import DataWarning, is_missing, level_text, natural_order, number_of
 
-# %% ../../nbs/7_dashboard/own_table_work.ipynb #9cfd4b47
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #b0c2e209
 def _own_rows(content: bytes, name: str, sheet: str | None = None) -> RawTable:
     "Read a visitor's file; raise DataError where it holds no table, or too much."
-    wanted = {} if sheet is None else {"sheet": sheet}
-    return read_file(content, name=safe_name(name), limits=CLASS_LIST_LIMITS, readers=TABLE_READERS, **wanted)
+    return read_file(content, name=safe_name(name), limits=CLASS_LIST_LIMITS, readers=TABLE_READERS, sheet=sheet)
 
-# %% ../../nbs/7_dashboard/own_table_work.ipynb #13fb38f3
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #7f993b55
 def _sheet_names(content: bytes, name: str) -> list[str]:
     "List the sheets of a workbook that hold rows; none for a file of another kind."
-    sheets_in = getattr(parsing, "sheets_in", None)
-    return [sheet.name for sheet in sheets_in(content, name=safe_name(name)) if sheet.rows] if sheets_in else []
+    return [sheet.name for sheet in sheets_in(content, name=safe_name(name)) if sheet.rows]
 
-# %% ../../nbs/7_dashboard/own_table_work.ipynb #3fcf582e
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #4cba6fdc
 def draft_table(content: bytes,  # of the visitor's file
                 *,
                 name: str,  # of the file
@@ -53,14 +51,23 @@ def draft_table(content: bytes,  # of the visitor's file
         left_out = dict.fromkeys(map(str, raw.frame.columns), "no column was recognised as a score")
         schema, problem = Schema({}, {}, left_out=left_out), str(error)
     return {"rows": len(raw.frame), "columns": [asdict(column) for column in _own_columns(raw.frame, schema)],
-            "notes": list(map(_plain, [*raw.problems, *raw.notes][:MOST_SAID])), "people": schema.people,
-            "sheets": _sheet_names(content, name), "sheet": getattr(raw, "sheet", None) or sheet,
+            "notes": [*map(_plain, [*raw.problems, *raw.notes][:MOST_SAID]), *_repeats(raw, schema)],
+            "people": schema.people,
+            "sheets": _sheet_names(content, name), "sheet": raw.sheet,
             "problem": problem, "schema": schema_to_dict(schema)}
 
 # %% ../../nbs/7_dashboard/own_table_work.ipynb #e13a8d74
 MOST_SAID = 20  # problems or notes
 
-# %% ../../nbs/7_dashboard/own_table_work.ipynb #df0075dd
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #81e55c14
+def _repeats(raw: RawTable, schema: Schema) -> list[str]:
+    "Say that rows stand there twice, if they do."
+    columns = [name for name in schema.columns if name in raw.frame]
+    count = int(repeated_rows(raw.frame[columns]).sum()) if columns else 0
+    return [f"{count:,} of {len(raw.frame):,} rows repeat an earlier one in every column that is used; if a row was "
+            "entered twice, remove it from the file and upload it again"] if count else []
+
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #b0b51f52
 def _own_columns(frame: pd.DataFrame, schema: Schema) -> Iterator[OwnColumn]:
     "Yield what each column was taken as, in the table's order."
     roles, reasons = roles_of(schema), {**schema.notes, **schema.left_out}
@@ -70,7 +77,8 @@ def _own_columns(frame: pd.DataFrame, schema: Schema) -> Iterator[OwnColumn]:
             continue
         counts = Counter(level_text(value).strip() for value in frame.iloc[:, place] if not is_missing(value, None))
         yield OwnColumn(name, roles[name], schema.certainty.get(name, "likely"),
-                        _without_rare(_plain(reasons.get(name, "")), counts, least), _holds(counts, least),
+                        _without_rare(_plain(reasons.get(name, "")), counts, least),
+                        _holds(counts, least, ranges=roles[name] != "left out"),
                         schema.scores.get(name), name in schema.lowest_best)
 
 # %% ../../nbs/7_dashboard/own_table_work.ipynb #a226e007
@@ -82,14 +90,15 @@ def roles_of(schema: Schema) -> dict[str, str]:  # column: role
     roles |= {name: role for name, role in ((schema.cluster, "cluster"), (schema.weight, "weight")) if name}
     return roles | {name: "left out" for name in schema.left_out}
 
-# %% ../../nbs/7_dashboard/own_table_work.ipynb #b8654c51
+# %% ../../nbs/7_dashboard/own_table_work.ipynb #faaf1603
 def _holds(counts: Mapping[str, int],  # text: rows
            least: int,  # rows of what is named
            most: int = 8,  # levels
+           ranges: bool = True,  # say the range of numbers; not of an identifier's
            ) -> str:
     numbers = np.repeat([number_of(text, ",") for text in counts], list(counts.values())) if counts else np.array([])
     known = np.sort(numbers[np.isfinite(numbers)])
-    if len(counts) > most and len(known) >= .8 * len(numbers) and len(known) >= 2 * least:
+    if ranges and len(counts) > most and len(known) >= .8 * len(numbers) and len(known) >= 2 * least:
         return f"numbers, most of them from {known[least - 1]:g} to {known[-least]:g}"
     named = natural_order(text for text, count in counts.items() if count >= least)[:most]
     more = len(counts) - len(named)

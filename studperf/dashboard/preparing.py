@@ -9,17 +9,20 @@ __all__ = ['MOST_OTHERS', 'MOST_NODES']
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .. import __version__
-from ..cohort.bounds import LEAST_SHOWN
+from ..cohort.bounds import LEAST_LEARNED, LEAST_SHOWN
 from ..cohort.cohort import Cohort
-from ..cohort.small_groups import shown_combinations, shown_levels
-from .facts import Facts, GroupErrors, GroupMean, ModelFacts, Number
+from ..cohort.small_groups import (
+    grouped_in_tens, merged_bars, shown_combinations, shown_levels, shown_together, usual_range)
+from .facts import Bars, Facts, GroupErrors, GroupMean, ModelFacts, Number, bar_edges
 from ..models.arithmetic import plain_formula_of
 from ..models.audit import audit
 from ..models.encoding import with_levels
@@ -35,13 +38,13 @@ from ..text import listed
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #6d223281
 def number_settings(values: pd.Series,  # a column
-              declared: tuple[float, float] | None,  # the ends of its scale, if it has one
-              ) -> Number:
-    "Return what a control for a column of numbers needs to know."
-    known = values.dropna()
-    low, high = declared or ((known.min().item(), known.max().item()) if known.nunique() > 1 else (0, 1))
-    return Number(low, high, low if known.empty else float(known.median()), bool((known % 1 == 0).all()),
-                  declared is not None)
+                    declared: tuple[float, float] | None,  # the ends of its scale, if it has one
+                    ) -> Number:
+    "Return what a control for a column of numbers needs to know, without the lowest and the highest student."
+    known = values.dropna().to_numpy(float)
+    low, high = declared or usual_range(known)
+    usual, whole = float(np.median(grouped_in_tens(known))) if len(known) else low, bool((known % 1 == 0).all())
+    return Number(low, high, round(usual) if whole else usual, whole, declared is not None)
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #49ba4bcd
 def decimals_of(number: Number) -> int:
@@ -49,20 +52,20 @@ def decimals_of(number: Number) -> int:
     return -math.floor(math.log10((number.high - number.low) / 1000))
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #fb2ed7e4
-def counts_of(cohort: Cohort, score: str) -> dict[float, float]:
-    "Count the students who have each score."
+def counts_of(cohort: Cohort, score: str, number: Number) -> Bars:
+    "Count the students by the bars of a picture."
     table = cohort.value_counts(score)
-    return {float(value): float(count) for value, count in zip(table["value"], table["count"], strict=True)}
+    return merged_bars(table["value"], table["count"], bar_edges((number.low, number.high), table["value"]))
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #65e50b0f
-def counts_alike(cohort: Cohort, score: str) -> dict[tuple[str, ...], dict[float, float]]:
+def counts_alike(cohort: Cohort, score: str, number: Number) -> dict[tuple[str, ...], Bars]:
     "Count them among the students with the same level of every factor, unless that would show a small group."
-    factors = list(cohort.schema.factors)
+    factors, table = list(cohort.schema.factors), cohort.value_counts(score)
     shown = set(shown_combinations(cohort, score, factors).itertuples(index=False, name=None))
-    cells = {levels if isinstance(levels, tuple) else (levels,):
-             dict(zip(cell["value"].astype(float), cell["count"].astype(float), strict=True))
+    edges = bar_edges((number.low, number.high), table["value"])
+    cells = {levels if isinstance(levels, tuple) else (levels,): merged_bars(cell["value"], cell["count"], edges)
              for levels, cell in cohort.value_counts(score, by=factors).groupby(factors, observed=True)}
-    return {levels: counts for levels, counts in cells.items() if levels in shown}
+    return {levels: bars for levels, bars in cells.items() if levels in shown}
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #29b3ffac
 def groups_of(cohort: Cohort, score: str) -> tuple[GroupMean, ...]:
@@ -132,6 +135,27 @@ def page_formula(predictor: ScorePredictor) -> Formula:
 def shares_of(predictor: ScorePredictor) -> Background:
     "Return how each input is spread among the students of whom it is known, which `explain` compares with, too."
     return background_of(predictor.profile, predictor.schema.factors)
+
+# %% ../../nbs/7_dashboard/preparing.ipynb #1c5d89c9
+def without_levels(formula: Formula, shares: Background,
+                   offered: Mapping[str, Mapping[str, int]],  # factor: level: students
+                   ) -> tuple[Formula, Background]:
+    "Leave out the levels of few students that an older predictor still knows."
+    def kept(table: Mapping[str, Mapping]) -> dict[str, dict]:
+        return {name: {level: value for level, value in known.items() if level is None or level in offered[name]}
+                for name, known in table.items()}
+
+    points = kept(formula.points)
+    if points == formula.points:
+        return formula, shares
+    changes = {"points": points} | ({"columns": kept(formula.columns)} if hasattr(formula, "columns") else {})
+    for part in ("table", "combinations"):
+        if (cells := getattr(formula, part)) is not None:
+            good = [cell for cell in cells if all(map(dict.__contains__, points.values(), cell))]
+            changes[part] = {cell: cells[cell] for cell in good} if part == "table" else frozenset(good)
+    spread = kept({name: shares[name] for name in points})
+    return replace(formula, **changes), dict(shares) | {
+        name: {level: share / sum(known.values()) for level, share in known.items()} for name, known in spread.items()}
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #edb74093
 def model_facts(predictor: ScorePredictor,
@@ -204,27 +228,49 @@ def _facts_of_predictor(predictor: ScorePredictor, rows: Any, schema: Schema | N
 def _assembled(schema: Schema, table: pd.DataFrame | None, fitted: Mapping, models: list[ModelFacts],
                people: str, version: str) -> Facts:
     "Put together the facts from models, and from the rows if there are any."
-    targets = tuple(dict.fromkeys(target for target, _ in fitted))
-    numbers = _numbers_of(schema, table, fitted)
-    cohort = None if table is None else _cohort_of(schema, table, numbers, targets)
-    any_model = next(iter(fitted.values()))
+    targets, numbers = tuple(dict.fromkeys(target for target, _ in fitted)), _numbers_of(schema, table, fitted)
+    levels, any_model = _levels_offered(schema, fitted), next(iter(fitted.values()))
+    known = {key: without_levels(page_formula(one), shares_of(one), levels) for key, one in fitted.items()}
     return Facts(
         people=people, n=any_model.n if table is None else len(table),
-        version=f"studperf {__version__}" + (f", {version}" if version else ""),
-        factors={name: _level_counts(name, any_model, table) for name in any_model.schema.factors},
-        numbers=numbers, scores=targets,
-        aliases={name: tuple(schema.aliases.get(name, ())) for name in (*schema.factors, *schema.numeric)},
-        formulas={key: page_formula(one) for key, one in fitted.items()},
-        shares={key: shares_of(one) for key, one in fitted.items()}, models=tuple(models),
+        version=f"studperf {__version__}" + (f", {version}" if version else ""), factors=levels, numbers=numbers,
+        scores=targets, aliases={name: tuple(schema.aliases.get(name, ())) for name in (*levels, *schema.numeric)},
+        formulas={key: formula for key, (formula, _) in known.items()},
+        shares={key: shares for key, (_, shares) in known.items()}, models=tuple(models),
         recode={name: dict(texts) for name, texts in schema.recode.items()}, decimal=schema.decimal,
-        **{name: {} if cohort is None else {target: table_of(cohort, target) for target in targets}
-           for name, table_of in (("counts", counts_of), ("alike", counts_alike), ("means", groups_of))})
+        **_facts_of_rows(None if table is None else _cohort_of(schema.only((*levels, *targets)), table, numbers),
+                         numbers))
+
+# %% ../../nbs/7_dashboard/preparing.ipynb #40505090
+def _facts_of_rows(cohort: Cohort | None, numbers: Mapping[str, Number]) -> dict[str, dict]:
+    "Return the facts that need students with scores; without any, none."
+    scores = () if cohort is None else cohort.schema.scores
+    found = {score: shown_beside(cohort, score, groups_of(cohort, score), counts_alike(cohort, score, numbers[score]))
+             for score in scores}
+    return {"counts": {score: counts_of(cohort, score, numbers[score]) for score in scores},
+            "means": {score: means for score, (means, _) in found.items()},
+            "alike": {score: alike for score, (_, alike) in found.items()},
+            "averages": {score: float(cohort.moments([score]).mean[0, 0]) for score in scores}}
+
+# %% ../../nbs/7_dashboard/preparing.ipynb #df98dfcf
+def shown_beside(cohort: Cohort, score: str, means: Sequence[GroupMean],
+                 alike: Mapping[tuple[str, ...], Bars]) -> tuple[tuple[GroupMean, ...], dict[tuple[str, ...], Bars]]:
+    "Leave out the groups that would give away a small one together with the others on the page."
+    factors, n = list(cohort.schema.factors), np.where(cohort.has(score), cohort.cells["n"], 0)
+    levels = {name: cohort.cells[name].astype(object).to_numpy() for name in factors}
+    members = [levels[group.factor] == group.level for group in means]
+    members += [np.logical_and.reduce([levels[name] == level for name, level in zip(factors, cell, strict=True)])
+                for cell in alike]
+    every = [codes == code for name in factors for codes in [pd.factorize(levels[name])[0]] for code in set(codes)]
+    kept = shown_together(np.array(members, bool).reshape(len(members), len(n)), n, np.array(every)).tolist()
+    return (tuple(group for group, is_kept in zip(means, kept, strict=False) if is_kept),
+            {cell: bars for (cell, bars), is_kept in zip(alike.items(), kept[len(means):], strict=True) if is_kept})
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #50184665
-def _cohort_of(schema: Schema, table: pd.DataFrame, numbers: Mapping[str, Number], targets: tuple[str, ...]) -> Cohort:
+def _cohort_of(schema: Schema, table: pd.DataFrame, numbers: Mapping[str, Number]) -> Cohort:
     "Summarize the rows; scores with many decimals are rounded to a thousandth of their range, which no picture shows."
-    rounded = {name: table[name].round(decimals_of(numbers[name])) for name in targets}
-    return Cohort.summarize(table.assign(**rounded), schema.only((*schema.factors, *targets)))
+    rounded = {name: table[name].round(decimals_of(numbers[name])) for name in schema.scores}
+    return Cohort.summarize(table.assign(**rounded), schema)
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #ce677710
 def _numbers_of(schema: Schema, table: pd.DataFrame | None, fitted: Mapping) -> dict[str, Number]:
@@ -242,7 +288,7 @@ def _number_without_rows(name: str, schema: Schema, predictor: ScorePredictor) -
         return Number(*(limits or (average - spread, average + spread)), average, predictor.whole, limits is not None)
     quantiles = predictor.profile[name]["quantiles"]
     whole = all(float(value).is_integer() for value in quantiles)
-    return Number(*(limits or (quantiles[0], quantiles[-1])), quantiles[50], whole, limits is not None)
+    return Number(*(limits or usual_range(np.array(quantiles))), quantiles[50], whole, limits is not None)
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #0466ab3b
 def _usual_points(predictor: ScorePredictor) -> float:
@@ -253,13 +299,17 @@ def _usual_points(predictor: ScorePredictor) -> float:
     return page_formula(predictor).raw(usual)[0]
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #46b82904
-def _level_counts(name: str, predictor: ScorePredictor, table: pd.DataFrame | None) -> dict[str, int]:
-    "Count the students who have each level that the model knows."
-    levels = predictor.schema.factors[name]
-    if table is None:
-        return {level: round(predictor.n * predictor.profile[name][level]) for level in levels}
-    counts = table[name].astype(str).value_counts()
-    return {level: int(counts.get(level, 0)) for level in levels}
+def _levels_offered(schema: Schema, fitted: Mapping[Any, ScorePredictor]) -> dict[str, dict[str, int]]:
+    "Return the levels that a model has learned, with the training students in tens: the rest of all is nobody's count."
+    return {name: {level: count for level in levels
+                   if (count := max(_tens(one, name, level) for one in fitted.values())) >= LEAST_LEARNED}
+            for name, levels in schema.factors.items() if any(name in one.inputs for one in fitted.values())}
+
+# %% ../../nbs/7_dashboard/preparing.ipynb #6764bf47
+def _tens(predictor: ScorePredictor, name: str, level: str) -> int:
+    "Return the training students of a level, rounded down to tens; 0 if it is not known."
+    share = predictor.profile.get(name, {}).get(level, 0)
+    return int(round(predictor.n * share, 6) // LEAST_LEARNED * LEAST_LEARNED)
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #683531a6
 def prepared_facts(source: Any,  # as in `facts_of`; None: the embedded sample, or with a predictor no students

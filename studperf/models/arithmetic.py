@@ -49,7 +49,8 @@ def formula_of(fitted: FittedModel) -> Formula | None:
         slopes={name: _slope_of(fitted, name, constant) for name in numbers},
         table=None if additive else _points_of_cells(fitted, levels, constant),
         ranges={name: schema.scores.get(name) for name in numbers}, limits=schema.scores[fitted.target],
-        step=fitted.step, errors=fitted.errors, combinations=fitted.combinations)
+        step=fitted.step, errors=fitted.errors, combinations=fitted.combinations,
+        others=frozenset(schema.others))
 
 # %% ../../nbs/5_models/arithmetic.ipynb #aec182fa
 def _levels_to_ask(fitted: FittedModel) -> dict[str, list]:
@@ -216,7 +217,8 @@ def encoded_formula_of(fitted: Any,  # with pipeline, schema, target, step, erro
                           slopes={name: (0.0, scale[0]) for name, scale in scales.items()},
                           missing={name: 0.0 for name in scales if name in fitted.learned_missing}, table=None,
                           ranges={name: scores.get(name) for name in scales}, limits=scores[fitted.target],
-                          step=fitted.step, errors=fitted.errors, combinations=fitted.combinations, columns=columns,
+                          step=fitted.step, errors=fitted.errors, combinations=fitted.combinations,
+                          others=frozenset(fitted.schema.others), columns=columns,
                           scales=scales, absent=encoder.missing_,
                           learned=learned_by(storable(fitted.pipeline)["model"]))
 

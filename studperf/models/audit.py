@@ -19,17 +19,16 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
-from sklearn.model_selection import cross_val_predict
 
 from ..cohort.bounds import LEAST_AUDITED
-from ..cohort.small_groups import withheld
+from ..cohort.small_groups import shown_together, withheld
 from .candidates import candidates
 from .encoding import with_levels
 from .fitted import fingerprint_of
 from .predictor import ScorePredictor
-from .selection import resampled_interval, splits_of
+from .selection import cross_predicted, resampled_interval, splits_of
 from .threads import few_threads
-from .training_rows import LEAST_ROWS
+from .training_rows import LEAST_ROWS, copies_in
 from ..prediction.formula import ErrorDistribution
 from ..rows.reading import as_frame, checked_rows
 from ..rows.schema import STUDENTS, Schema
@@ -53,7 +52,7 @@ def cross_predictions(table: pd.DataFrame,  # checked, with all inputs and the t
     estimator = candidates(known, target, inputs, seed=seed, rows=fewest, models=[model])[model]
     scores = table[target].to_numpy(float)
     with few_threads(len(table)):
-        raw = cross_val_predict(estimator, table[list(inputs)], scores, cv=splits)
+        raw = cross_predicted(estimator, table[list(inputs)], scores, splits)
     margin = np.empty(len(table))
     for others, part in splits:
         residuals = np.sort(scores[others] - raw[others])
@@ -110,7 +109,10 @@ def shown_groups(table: pd.DataFrame,  # a row per student
                 hidden += 1
             else:
                 found.append(_group_at(table, codes, names, place))
-    return found, hidden
+    inside = np.array([group.inside for group in found]).reshape(len(found), len(table))
+    levels = np.array([codes[name] == code for name in factors for code in np.unique(codes[name])])
+    kept = shown_together(inside, np.ones(len(table)), levels.reshape(-1, len(table)), least)
+    return [group for group, is_kept in zip(found, kept, strict=True) if is_kept], hidden + int((~kept).sum())
 
 # %% ../../nbs/5_models/audit.ipynb #819f5f1f
 def _group_at(table: pd.DataFrame, codes: Mapping[str, np.ndarray], names: Sequence[str],
@@ -220,7 +222,8 @@ def audited_schema(predictor: ScorePredictor,
                          "give the Schema that it was fitted with")
     factors = {name: own.factors.get(name, levels) for name, levels in schema.factors.items()}
     ordered = [name for name in schema.ordered if factors[name]]
-    return Schema(factors, schema.scores, ordered, schema.covariates, cluster=schema.cluster, aliases=schema.aliases)
+    return Schema(factors, schema.scores, ordered, schema.covariates, cluster=schema.cluster, aliases=schema.aliases,
+                  others=own.others)
 
 # %% ../../nbs/5_models/audit.ipynb #6786353c
 def audited_rows(predictor: ScorePredictor,
@@ -236,7 +239,7 @@ def audited_rows(predictor: ScorePredictor,
             if any(normalized(other) in names for other in (name, *schema.aliases.get(name, ())))]
     cluster = [schema.cluster] * bool(schema.cluster)
     table = checked_rows(rows, schema.only({*held, *inputs, target, *cluster}))
-    scored = table[table[target].notna()]
+    scored = _as_fitted(table[table[target].notna()], predictor, cluster)
     needed = [name for name in inputs if name not in predictor.learned_missing]
     complete = scored[scored[needed].notna().all(axis=1)]
     if len(complete) < len(table):
@@ -247,6 +250,15 @@ def audited_rows(predictor: ScorePredictor,
                         [f"{len(complete)} rows with {target!r} and all inputs, expected at least {least}, "
                          "the size of the smallest group that is shown; give more rows, or a smaller `least`"])
     return complete.reset_index(drop=True), fingerprint_of(scored[[*inputs, target]]) == predictor.fingerprint
+
+# %% ../../nbs/5_models/audit.ipynb #4681ced4
+def _as_fitted(scored: pd.DataFrame, predictor: ScorePredictor, cluster: Sequence[str]) -> pd.DataFrame:
+    "Return the rows without copies if the predictor was fitted without them, else all rows."
+    used = scored[[*predictor.inputs, predictor.target, *cluster]]
+    if fingerprint_of(used.drop(columns=cluster)) == predictor.fingerprint or not (again := copies_in(used)).any():
+        return scored
+    fitted_without = fingerprint_of(used[~again].drop(columns=cluster)) == predictor.fingerprint
+    return scored[~again] if fitted_without else scored
 
 # %% ../../nbs/5_models/audit.ipynb #4841c3f6
 GROUP_COLUMNS = ("inputs", "factor_a", "level_a", "factor_b", "level_b", "n", "measure", "value", "ci_low", "ci_high",
@@ -453,7 +465,7 @@ def audit(predictor: ScorePredictor,  # from `fit_predictor` or `load_predictor`
     left_out = _names_left_out(predictor, left_out)
     schema = audited_schema(predictor, schema)
     table, same = audited_rows(predictor, rows, schema, least=least)
-    splits = _splits(table, predictor.target, schema, folds, seed) if same or left_out else []
+    splits = _splits(table, predictor, schema, folds, seed) if same or left_out else []
     judged = audited_predictions(predictor, table, schema, left_out, splits, same=same, level=level, seed=seed)
     groups, hidden = shown_groups(table, [name for name in schema.factors if name in table], least=least, pairs=pairs)
     units = _units(table, schema.cluster)
@@ -530,8 +542,9 @@ def _names_left_out(predictor: ScorePredictor, names: Sequence[str] | None) -> t
     return tuple(dict.fromkeys(names))
 
 # %% ../../nbs/5_models/audit.ipynb #9a683d0f
-def _splits(table: pd.DataFrame, target: str, schema: Schema, folds: int, seed: int) -> list[tuple]:
+def _splits(table: pd.DataFrame, predictor: ScorePredictor, schema: Schema, folds: int, seed: int) -> list[tuple]:
     "Return parts to fit models to; raises DataError if no model can be fitted to them."
+    target = predictor.target
     if len(table) < max(LEAST_ROWS, 2 * folds):
         raise DataError("the table", [
             f"{len(table)} rows, expected at least {max(LEAST_ROWS, 2 * folds)} to fit models to {folds} parts of "
@@ -541,7 +554,9 @@ def _splits(table: pd.DataFrame, target: str, schema: Schema, folds: int, seed: 
         raise DataError("the table", [
             f"column {target!r}: all {len(table)} values are {table[target].iloc[0]}, so no model can be fitted to "
             "them; give rows with different scores, or left_out=[]"])
-    return splits_of(table, folds, schema, seed=seed)
+    # Other factors would tell apart what the model cannot: copies are looked for as in fitting.
+    used = [name for name in table if name in (*predictor.inputs, target, schema.cluster)]
+    return splits_of(table[used], folds, schema, seed=seed)
 
 # %% ../../nbs/5_models/audit.ipynb #ecad0524
 def _units(table: pd.DataFrame, cluster: str | None) -> np.ndarray | None:

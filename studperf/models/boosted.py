@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.ensemble import AdaBoostRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.tree._tree import Tree
+
+from ..cohort.bounds import LEAST_LEARNED
 
 # %% ../../nbs/5_models/boosted.ipynb #78e9a6b7
 class AddedTrees(RegressorMixin, BaseEstimator):
@@ -131,3 +134,51 @@ def storable(pipeline: Pipeline) -> Pipeline:
     name, model = pipeline.steps[-1]
     kind = f"{type(model).__module__}.{type(model).__name__}"
     return Pipeline([*pipeline.steps[:-1], (name, rewrite[kind](model))]) if kind in rewrite else pipeline
+
+# %% ../../nbs/5_models/boosted.ipynb #065cf540
+def merged_leaves(tree: Tree,
+                  rows: np.ndarray,  # (n, columns) of the different training rows, of 4 bytes
+                  ) -> Tree:
+    "Return the tree in which each leaf that training rows come to has enough of them."
+    left, right, value = tree.children_left.copy(), tree.children_right.copy(), tree.value[:, 0, 0].copy()
+    counts = np.bincount(tree.apply(rows), minlength=tree.node_count)
+    for node in range(tree.node_count - 1, -1, -1):  # children come after their parents
+        if left[node] < 0:
+            continue
+        both = [left[node], right[node]]
+        counts[node] = counts[both].sum()
+        if counts[node]:
+            value[node] = counts[both] @ value[both] / counts[node]
+        if any(left[child] < 0 and 0 < counts[child] < LEAST_LEARNED for child in both):
+            left[node] = right[node] = -1
+    return _reached(tree, left, right, value)
+
+# %% ../../nbs/5_models/boosted.ipynb #4d375b0e
+def _reached(tree: Tree, left: np.ndarray, right: np.ndarray, value: np.ndarray) -> Tree:
+    "Return a tree of the nodes that the root leads to: a node that was cut off may not stay in a file."
+    kept = np.zeros(len(left), bool)
+    kept[0] = True
+    for node in np.flatnonzero(left >= 0):  # parents come before their children
+        kept[[left[node], right[node]]] |= kept[node]
+    if kept.all():
+        return tree
+    place = np.r_[np.cumsum(kept) - 1, -1]  # the last is for the -1 of a leaf
+    own = left[kept]
+    return tree_of(place[own], place[right[kept]], tree.feature[kept], np.where(own < 0, 0, tree.threshold[kept]),
+                   np.where(own < 0, value[kept], 0), tree.n_features)
+
+# %% ../../nbs/5_models/boosted.ipynb #1ba75e08
+def with_large_leaves(pipeline: Pipeline,  # fitted; its trees may be changed
+                      frame: Any,  # the training rows
+                      ) -> Pipeline:
+    "Return the pipeline, its trees of scikit-learn and no leaf of few students."
+    pipeline = storable(pipeline)
+    model = pipeline.steps[-1][1]
+    if isinstance(model, (AdaBoostRegressor, AddedTrees)):
+        rows = np.ascontiguousarray(pipeline[:-1].transform(frame), np.float32)
+        if isinstance(model, AddedTrees):
+            model.trees_ = [merged_leaves(tree, rows) for tree in model.trees_]
+        else:
+            for member in model.estimators_:
+                member.tree_ = merged_leaves(member.tree_, rows)
+    return pipeline

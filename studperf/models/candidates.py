@@ -26,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 from sklearn.tree import DecisionTreeRegressor
 
+from ..cohort.bounds import LEAST_LEARNED
 from .encoding import encoder_of, input_columns
 from .pooling import PartialPooling
 from ..rows.schema import Schema
@@ -121,7 +122,7 @@ def _linear_models(seed: int) -> dict[str, Candidate]:
 
 # %% ../../nbs/5_models/candidates.ipynb #c3248d07
 def _quick_models(seed: int) -> dict[str, Candidate]:
-    tree = partial(DecisionTreeRegressor, min_samples_leaf=10, random_state=seed)
+    tree = partial(DecisionTreeRegressor, min_samples_leaf=LEAST_LEARNED, random_state=seed)
     neighbours = {"n_neighbors": [5, 10, 25, 50, 100]}
     return {
         "decision tree": Candidate(tree, {"max_depth": [2, 3, 4, 6]}),
@@ -132,8 +133,8 @@ def _quick_models(seed: int) -> dict[str, Candidate]:
 def _tree_models(seed: int) -> dict[str, Candidate]:
     # One job each: many models are fitted at the same time.
     trees = {"n_estimators": 100, "max_features": 1 / 3, "n_jobs": 1, "random_state": seed, "bootstrap": True,
-             "oob_score": True}
-    leaves = {"min_samples_leaf": [3, 10, 30]}
+             "oob_score": True, "min_samples_leaf": LEAST_LEARNED}
+    leaves = {"min_samples_leaf": [LEAST_LEARNED, 3 * LEAST_LEARNED]}
     boosting = partial(HistGradientBoostingRegressor, learning_rate=.05, max_leaf_nodes=8, early_stopping=False,
                        random_state=seed)
     return {
@@ -148,7 +149,8 @@ def _support_vectors() -> RegressorMixin:
 
 # %% ../../nbs/5_models/candidates.ipynb #8c061b6f
 def _adaboost(seed: int) -> RegressorMixin:
-    return AdaBoostRegressor(DecisionTreeRegressor(max_depth=3), n_estimators=50, random_state=seed)
+    tree = DecisionTreeRegressor(max_depth=3, min_samples_leaf=LEAST_LEARNED)
+    return AdaBoostRegressor(tree, n_estimators=50, random_state=seed)
 
 # %% ../../nbs/5_models/candidates.ipynb #269fe6c1
 def _other_libraries(seed: int) -> dict[str, Candidate]:
@@ -161,7 +163,8 @@ def _other_libraries(seed: int) -> dict[str, Candidate]:
 def _xgboost(seed: int) -> RegressorMixin:
     from xgboost import XGBRegressor  # of the extra `boost`
 
-    return XGBRegressor(n_estimators=100, learning_rate=.1, n_jobs=1, random_state=seed)
+    return XGBRegressor(n_estimators=100, learning_rate=.1, n_jobs=1, random_state=seed,
+                        min_child_weight=LEAST_LEARNED)
 
 # %% ../../nbs/5_models/candidates.ipynb #f210abb2
 def _catboost(seed: int) -> RegressorMixin:
@@ -201,14 +204,49 @@ def _estimator(candidate: Candidate, schema: Schema, inputs: Sequence[str], seed
     grid = {f"model__{name}": values for name, values in search.items()}
     if candidate.out_of_bag:
         return _OutOfBagSearch(pipeline, grid)
-    return GridSearchCV(pipeline, grid, scoring="neg_mean_squared_error", cv=KFold(3, shuffle=True, random_state=seed))
+    return _EncodedSearch(pipeline, grid, scoring="neg_mean_squared_error",
+                          cv=KFold(3, shuffle=True, random_state=seed))
 
 # %% ../../nbs/5_models/candidates.ipynb #db03fde0
 class _OutOfBagSearch(GridSearchCV):
     "A search for models that leave out rows by themselves: each is fitted to all rows, so the best is fitted already."
 
     def fit(self, X: Any, y: Any) -> "_OutOfBagSearch":
-        fitted = [(clone(self.estimator).set_params(**values).fit(X, y), values)
-                  for values in ParameterGrid(self.param_grid)]
-        self.best_estimator_, self.best_params_ = max(fitted, key=lambda one: one[0]["model"].oob_score_)
+        encoder, grid = clone(self.estimator["encoder"]), list(ParameterGrid(self.param_grid))
+        columns = encoder.fit_transform(X)
+        fitted = [_with_values(self.estimator, values)["model"].fit(columns, y) for values in grid]
+        best = int(np.argmax([model.oob_score_ for model in fitted]))
+        self.best_params_ = grid[best]
+        self.best_estimator_ = Pipeline([("encoder", encoder), ("model", fitted[best])])
         return self
+
+# %% ../../nbs/5_models/candidates.ipynb #7ca8efc6
+class _EncodedSearch(GridSearchCV):
+    "scikit-learn's search, with the same result: each part of the rows is encoded once for all values."
+
+    def fit(self, X: Any, y: Any) -> "_EncodedSearch":
+        grid, scores = list(ParameterGrid(self.param_grid)), np.asarray(y)
+        errors = [_errors_of(self.estimator, grid, X.iloc[train], scores[train], X.iloc[test], scores[test])
+                  for train, test in self.cv.split(X)]
+        self.best_params_ = grid[int(np.argmin(np.mean(errors, axis=0)))]
+        self.best_estimator_ = _with_values(self.estimator, self.best_params_).fit(X, scores)
+        return self
+
+# %% ../../nbs/5_models/candidates.ipynb #a99775e1
+def _errors_of(pipeline: Pipeline, grid: Sequence[Mapping], rows: Any, scores: np.ndarray, others: Any,
+               expected: np.ndarray) -> list[float]:  # mean squared errors
+    "Return how far off a model is with each of the values, on rows that it was not fitted to."
+    encoder = clone(pipeline["encoder"])
+    columns, test = encoder.fit_transform(rows), encoder.transform(others)
+    models = [_with_values(pipeline, values)["model"] for values in grid]
+    if isinstance(models[0], HistGradientBoostingRegressor):  # its first steps are those of a model with fewer steps
+        longest = max(models, key=lambda model: model.max_iter).fit(columns, scores)
+        steps = list(longest.staged_predict(test))
+        predictions = [steps[model.max_iter - 1] for model in models]
+    else:
+        predictions = [model.fit(columns, scores).predict(test) for model in models]
+    return [float(np.mean((expected - values) ** 2)) for values in predictions]
+
+# %% ../../nbs/5_models/candidates.ipynb #11717b26
+def _with_values(pipeline: Pipeline, values: Mapping[str, Any]) -> Pipeline:  # not fitted
+    return clone(pipeline).set_params(**values)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from ..cohort.cells import occurring_levels
 from ..rows.schema import STUDENTS, Schema
 
 # %% ../../nbs/5_models/encoding.ipynb #e032751d
@@ -192,6 +193,4 @@ def with_levels(schema: Schema,
                 table: pd.DataFrame,  # checked against the Schema
                 ) -> Schema:  # its factors have the levels that occur, in their order
     "Return the Schema with the levels that a table holds: a model fitted to the table knows no others."
-    occurring = {name: [level for level in table[name].cat.categories if (table[name] == level).any()]
-                 for name in schema.factors}
-    return replace(schema, factors=occurring)
+    return replace(schema, factors={name: occurring_levels(table[name].array) for name in schema.factors})

@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from ..cohort.bounds import LEAST_LEARNED
+from ..cohort.small_groups import grouped_in_tens
 from .encoding import LEAST_MISSING
 from ..prediction.formula import MOST_RESIDUALS, ErrorDistribution
 from ..rows.schema import Schema
@@ -55,11 +57,13 @@ class FittedModel:
     profile : Mapping[str, Mapping]
         the distribution of each input
     combinations : frozenset | None = None
-        of levels that occurred; None: more than MOST_CELLS are possible
+        of levels that occurred; None: some in few students, or too many
     step : float = 0.0
         points between one possible score and the next; 0: any score is possible
     learned_missing : tuple[str, ...] = ()
         inputs that may be missing
+    together : tuple[str, ...] = ()
+        which rows were kept together in the folds, in words; empty: none
     """
     schema: Schema  # the inputs and the target, with the levels that the model knows
     target: str  # the score that it predicts
@@ -74,9 +78,10 @@ class FittedModel:
     ceiling: tuple[float, float, float] | None = None  # R2 that no model can pass, with its interval; None: unknown
     fingerprint: str = ""  # of the training rows, in any order
     profile: Mapping[str, Mapping] = field(default_factory=dict)  # the distribution of each input
-    combinations: frozenset | None = None  # of levels that occurred; None: more than MOST_CELLS are possible
+    combinations: frozenset | None = None  # of levels that occurred; None: some in few students, or too many
     step: float = 0.0  # points between one possible score and the next; 0: any score is possible
     learned_missing: tuple[str, ...] = ()  # inputs that may be missing
+    together: tuple[str, ...] = ()  # which rows were kept together in the folds, in words; empty: none
 
     @cached_property
     def errors(self) -> ErrorDistribution:
@@ -99,7 +104,8 @@ def training_record(table: pd.DataFrame,  # the training rows
     return {"n": len(table), "fingerprint": fingerprint_of(table[[*inputs, target]]),
             "profile": {name: _profile(table[name], schema) for name in inputs},
             "combinations": _combinations(table[list(inputs)], schema), "step": step_of(table[target].to_numpy(float)),
-            "learned_missing": tuple(name for name in inputs if table[name].isna().sum() >= LEAST_MISSING)}
+            "learned_missing": tuple(name for name in inputs
+                                     if name in schema.others or table[name].isna().sum() >= LEAST_MISSING)}
 
 # %% ../../nbs/5_models/fitted.ipynb #f1770009
 def fingerprint_of(table: pd.DataFrame) -> str:  # 64 hexadecimal digits
@@ -122,20 +128,21 @@ QUANTILE_SHARES = np.linspace(.005, .995, 101)  # of students below each quantil
 
 # %% ../../nbs/5_models/fitted.ipynb #f1770011
 def _profile(column: pd.Series, schema: Schema) -> dict[str, Any]:
-    "Return the shares of a factor's levels, or a number's mean and inner quantiles: the ends would be single students."
+    "Return the shares of a factor's levels, or a number's mean and quantiles, of means of ten students each."
     if column.name in schema.factors:
         shares = column.value_counts(normalize=True)
         return {level: float(shares[level]) for level in schema.factors[column.name]}
-    quantiles = np.quantile(column.dropna(), QUANTILE_SHARES)
+    quantiles = np.quantile(grouped_in_tens(column.dropna()), QUANTILE_SHARES)
     return {"mean": float(column.mean()), "quantiles": quantiles.tolist()}
 
 # %% ../../nbs/5_models/fitted.ipynb #84c0e2b8
 def _combinations(frame: pd.DataFrame, schema: Schema) -> frozenset | None:
-    "Return the combinations of levels that occur; None if there are no factors, or more than MOST_CELLS are possible."
+    "Return the combinations of levels that occur; None if few students have one, or more than MOST_CELLS are possible."
     factors = [name for name in frame if name in schema.factors]
     if not factors or math.prod(len(schema.factors[name]) for name in factors) > MOST_CELLS:
         return None
-    return frozenset(frame[factors].dropna().astype(object).drop_duplicates().itertuples(index=False, name=None))
+    sizes = frame[factors].dropna().astype(object).value_counts(sort=False)
+    return None if (sizes < LEAST_LEARNED).any() else frozenset(sizes.index)
 
 # %% ../../nbs/5_models/fitted.ipynb #f1770012
 def kept_residuals(residuals: np.ndarray,  # sorted

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 
+from ..cohort.bounds import LEAST_LEARNED
 from ..cohort.grouping import dense_ranks
 
 # %% ../../nbs/5_models/pooling.ipynb #b7ff074c
@@ -93,18 +94,20 @@ class PartialPooling(RegressorMixin, BaseEstimator):
         "Sum the rows by cell, then pool."
         X, y = np.asarray(X, float), np.asarray(y, float)
         places = _cell_places(X[:, :self.cell_columns])
-        self.cells_ = X[np.unique(places, return_index=True)[1], :self.cell_columns]
         center, middle = X.mean(axis=0), y.mean()
         rows = np.column_stack([np.ones(len(X)), X - center, y - middle])
         sums = np.column_stack([np.bincount(places, weights=column) for column in rows.T])
         pooled = pool_cells(sums[:, 0], sums[:, :-1], sums[:, -1], rows.T @ rows)
         self.coef_ = pooled.coefficients[1:]
         self.intercept_ = float(middle + pooled.coefficients[0] - center @ self.coef_)
-        self.deviations_, self.between_, self.within_ = pooled.deviations, pooled.between, pooled.within
+        self.between_, self.within_ = pooled.between, pooled.within
+        enough = sums[:, 0] >= LEAST_LEARNED  # a smaller cell's deviation would be its students' own
+        self.cells_ = X[np.unique(places, return_index=True)[1], :self.cell_columns][enough]
+        self.deviations_ = pooled.deviations[enough]
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:  # (n,)
-        """Add up the columns and the deviation of the cell, which is 0 for a cell without training rows.
+        """Add up the columns and the deviation of the cell, which is 0 for a cell of too few training rows.
 
         Parameters
         ----------

@@ -17,21 +17,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
-from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from ..display import summary_html, table_html
 from .arithmetic import encoded_formula_of, formula_of
+from .boosted import with_large_leaves
 from .candidates import candidate_models, candidates
-from .encoding import input_columns, with_levels
+from .encoding import input_columns
 from .explanation import explain
-from .fitted import FittedModel, kept_residuals, training_record
-from .selection import COMPARED, ceiling_of, compare_models, known_model, splits_of
+from .fitted import FittedModel, fingerprint_of, kept_residuals, training_record
+from .selection import (
+    COMPARED, ceiling_of, compare_models, cross_predicted, kept_together, known_model, splits_of)
 from .storage import fitted_from_bytes, read_predictor_file, save_predictor
 from .threads import few_threads
-from .training_rows import training_table
+from .training_rows import training_table, without_rare_levels
 from ..prediction.formula import Formula
 from ..prediction.tables import PredictionMethods
+from ..progress import progress_bar
 from ..rows.schema import STUDENTS, Schema
 from ..rows.values import DataWarning
 from ..text import number_format
@@ -92,7 +95,9 @@ def fit_predictor(rows: Any,  # a frame with a row per student
                   folds: int = 10,  # parts of the cross-validation that gives the residuals; from 2
                   seed: int = 0,  # for the parts and for what is random in the model
                   comparison: pd.DataFrame | None = None,  # from `compare_models` on these rows; None: make one
-                  progress: bool = True,  # show a bar while models are compared
+                  search: str = "quick",  # of the comparison: "quick", or "full", which fits every model to all parts
+                  duplicates: str = "group",  # repeated rows: "group", "remove" or "keep", see DUPLICATES
+                  progress: bool = True,  # show how far it is: a bar or, in a log, a line every few seconds
                   ) -> ScorePredictor:  # fitted to all rows; its `predict` gives scores with intervals
     """Fit a model to all rows that have a score, and measure its residuals by cross-validation.
 
@@ -119,8 +124,12 @@ def fit_predictor(rows: Any,  # a frame with a row per student
         for the parts and for what is random in the model
     comparison : pd.DataFrame | None = None
         from `compare_models` on these rows; None: make one
+    search : str = 'quick'
+        of the comparison: "quick", or "full", which fits every model to all parts
+    duplicates : str = 'group'
+        repeated rows: "group", "remove" or "keep", see DUPLICATES
     progress : bool = True
-        show a bar while models are compared
+        show how far it is: a bar or, in a log, a line every few seconds
 
     Returns
     -------
@@ -133,39 +142,50 @@ def fit_predictor(rows: Any,  # a frame with a row per student
         For a wrong argument and DataError for rows that no model can be fitted to.
     """
     names = input_columns(inputs, target, schema)
-    table = training_table(rows, target, names, schema, folds=folds)
-    known = with_levels(schema.only((*names, target)), table)
+    every_row = training_table(rows, target, names, schema, folds=folds, duplicates=duplicates)
+    table, known = without_rare_levels(every_row, target, names, schema)
+    names = tuple(name for name in names if name in known.columns)
     _warn_of_absent_levels(schema, known)
     if model is None and comparison is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # all rows were warned of above
-            comparison = compare_models(table, target, inputs=inputs, schema=schema, folds=min(5, folds), seed=seed,
-                                        progress=progress)
+            comparison = compare_models(every_row, target, inputs=inputs, schema=schema, folds=min(5, folds), seed=seed,
+                                        search=search, duplicates=duplicates, progress=progress)
     name = known_model(_chosen(comparison, inputs, names) if model is None else model, candidate_models())
-    splits = splits_of(table, folds, schema, seed=seed)
-    pipeline, parameters, expected = _fitted_to(table, target, names, name, known, splits, seed)
+    splits = splits_of(table, folds, schema, seed=seed, duplicates=duplicates)
+    with progress_bar(len(splits) + 1, verb="fitted", unit="models", shown=progress) as bar:
+        pipeline, parameters, expected = _fitted_to(table, target, names, name, known, splits, seed, bar)
     scores = table[target].to_numpy(float)
     return ScorePredictor(
         schema=known, target=target, inputs=names, model=name, pipeline=pipeline, parameters=parameters,
         residuals=kept_residuals(np.sort(scores - expected)), metrics=_metrics(scores, expected), comparison=comparison,
         ceiling=_ceiling_known(comparison) or ceiling_of(table, target, names, schema),
-        **training_record(table, target, names, known))
+        together=kept_together(table, folds, schema, duplicates),
+        **training_record(table, target, names, known)
+        | {"fingerprint": fingerprint_of(_as_known(every_row, known)[[*names, target]])})
+
+# %% ../../nbs/5_models/predictor.ipynb #f1696d25
+def _as_known(table: pd.DataFrame, known: Schema) -> pd.DataFrame:
+    "Return the training rows as a predictor that knows this Schema reads them."
+    return table.assign(**{name: table[name].cat.set_categories(levels) for name, levels in known.factors.items()})
 
 # %% ../../nbs/5_models/predictor.ipynb #f1c00001
 def _fitted_to(table: pd.DataFrame, target: str, inputs: Sequence[str], model: str, schema: Schema,
-               splits: Sequence[tuple], seed: int) -> tuple[Pipeline, dict[str, Any], np.ndarray]:
+               splits: Sequence[tuple], seed: int, bar: Any) -> tuple[Pipeline, dict[str, Any], np.ndarray]:
     "Return the pipeline fitted to all rows, what its search chose, and the cross-validated predictions."
     fewest = min(len(train) for train, _ in splits)
     estimator = candidates(schema, target, inputs, seed=seed, rows=fewest, models=[model])[model]
     frame, scores = table[list(inputs)], table[target].to_numpy(float)
     with few_threads(len(table)):
-        expected = cross_val_predict(estimator, frame, scores, cv=splits)
+        expected = cross_predicted(estimator, frame, scores, splits, bar)
         fitted = estimator.fit(frame, scores)
+    bar.update()
     searched = isinstance(fitted, GridSearchCV)
     pipeline = fitted.best_estimator_ if searched else fitted
     # A prediction of each student of the training rows, which no file should hold.
     vars(pipeline["model"]).pop("oob_prediction_", None)
     chosen = fitted.best_params_.items() if searched else ()
+    pipeline = with_large_leaves(pipeline, frame)
     return pipeline, {key.removeprefix("model__"): value for key, value in chosen}, expected
 
 # %% ../../nbs/5_models/predictor.ipynb #e5c43719
@@ -177,7 +197,7 @@ def _metrics(scores: np.ndarray, expected: np.ndarray) -> dict[str, float]:
 def _chosen(comparison: pd.DataFrame, inputs: str | Sequence[str], names: Sequence[str]) -> str:
     "Return the model that a comparison has chosen; raises ValueError if it was made with other inputs."
     said = inputs if isinstance(inputs, str) else ", ".join(names)
-    if list(comparison) != list(COMPARED) or comparison["chosen"].sum() != 1:
+    if not set(COMPARED) - {"parts"} <= set(comparison) <= set(COMPARED) or comparison["chosen"].sum() != 1:
         raise ValueError("comparison: found another table, expected what `compare_models` gives, with one model chosen")
     if (found := comparison["inputs"].iloc[0]) != said:
         raise ValueError(f"comparison: found one with the inputs {found!r}, expected {said!r}; "
@@ -191,8 +211,8 @@ def _ceiling_known(comparison: pd.DataFrame | None) -> list[float] | None:
 
 # %% ../../nbs/5_models/predictor.ipynb #87d5cc2f
 def _warn_of_absent_levels(declared: Schema, known: Schema) -> None:
-    for name, levels in known.factors.items():
-        if absent := [level for level in declared.factors[name] or () if level not in levels]:
+    for name in (name for name in known.factors if name not in known.others):
+        if absent := [level for level in declared.factors[name] or () if level not in known.factors[name]]:
             warnings.warn(f"column {name!r}: no row has {', '.join(map(repr, absent))}; the predictor does not know "
                           "this level and will refuse it", DataWarning, stacklevel=3)
 

@@ -285,7 +285,7 @@ def predictor_to_dict(fitted: FittedModel) -> dict:  # of texts, numbers and lis
             "ceiling": None if ceiling is None or math.isnan(ceiling[0]) else list(ceiling),
             "fingerprint": fitted.fingerprint, "profile": dict(fitted.profile),
             "combinations": None if combinations is None else sorted(map(list, combinations)),
-            "step": fitted.step, "learned_missing": list(fitted.learned_missing)}
+            "step": fitted.step, "learned_missing": list(fitted.learned_missing), "together": list(fitted.together)}
 
 # %% ../../nbs/5_models/storage.ipynb #209676f2
 def read_predictor_file(path: str | Path) -> bytes:
@@ -386,6 +386,7 @@ def _training_from(record: Mapping) -> dict[str, Any]:
         "step": float(record["step"]),
         "combinations": _combinations_from(record["combinations"], inputs, schema),
         "learned_missing": tuple(name for name in inputs if name in record["learned_missing"]),
+        "together": tuple(map(str, record.get("together", ()))),
     }
 
 # %% ../../nbs/5_models/storage.ipynb #ca7684dc

@@ -147,7 +147,7 @@ def known_number(formula: "Formula",
 
 # %% ../../nbs/4_prediction/formula.ipynb #c3f2700b
 def ask_again(formula: "Formula", student: Mapping[str, Any]) -> tuple[float, tuple]:
-    "Ask the formula again with None for what is missing; raise ValueError if that is not what was wrong."
+    "Ask the formula again with None for what counts as missing; raise ValueError if that is not what was wrong."
     if plain := with_none(formula, student):
         return formula.raw(plain)
     raise ValueError("; ".join(problems_of(formula, student))) from None
@@ -158,8 +158,14 @@ def with_none(formula: "Formula",
               ) -> dict[str, Any] | None:  # None: the student has no such value
     "Return the student with None in place of pandas' NaN, NaT and NA."
     asked = {name: student.get(name) for name in (*formula.points, *formula.slopes)}
-    plain = {name: None if _is_missing(value) else value for name, value in asked.items()}
+    plain = {name: None if _is_missing(value) or _is_further(formula, name, value) else value
+             for name, value in asked.items()}
     return plain if any(plain[name] is not asked[name] for name in asked) else None
+
+# %% ../../nbs/4_prediction/formula.ipynb #eaecb9d0
+def _is_further(formula: "Formula", name: str, value: Any) -> bool:
+    "Return True for a text beyond the levels of a factor whose further levels count as missing."
+    return name in formula.others and isinstance(value, str) and value not in formula.points[name]
 
 # %% ../../nbs/4_prediction/formula.ipynb #8de37851
 def _is_missing(value: Any) -> bool:
@@ -319,6 +325,8 @@ class Formula:
         how far scores lie from their predictions
     combinations : frozenset | None
         of levels that the training rows had; None: not known
+    others : frozenset
+        factors whose further levels count as missing
     """
     target: str  # the score
     constant: float  # points
@@ -331,6 +339,7 @@ class Formula:
     step: float  # points between one possible score and the next; 0: any number of them
     errors: ErrorDistribution  # how far scores lie from their predictions
     combinations: frozenset | None  # of levels that the training rows had; None: not known
+    others: frozenset = field(default=frozenset(), kw_only=True)  # factors whose further levels count as missing
 
     raw = raw
     around = around

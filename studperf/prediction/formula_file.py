@@ -77,6 +77,7 @@ def formula_to_dict(formula: Formula) -> dict:  # of texts, numbers and lists al
             "limits": None if formula.limits is None else list(formula.limits), "step": formula.step,
             "residuals": list(formula.errors.residuals), "n": formula.errors.n,
             "combinations": None if formula.combinations is None else sorted(map(list, formula.combinations)),
+            **({"others": sorted(formula.others)} if formula.others else {}),
             **({"encoded": _encoded_to_dict(formula)} if isinstance(formula, EncodedFormula) else {})}
 
 # %% ../../nbs/4_prediction/formula_file.ipynb #23dc22f5
@@ -98,6 +99,8 @@ def formula_from_dict(record: Mapping[str, Any],  # from `formula_to_dict`
     if not residuals or residuals != sorted(residuals) or record["n"] < len(residuals):
         raise ValueError("the residuals are not sorted numbers of so many students")
     table, cells = record["table"], record["combinations"]
+    if any(None not in dict(record["points"][name]) for name in record.get("others", ())):
+        raise ValueError("further levels count as missing, and it has no points for missing ones")
     formula = Formula(
         record["target"],
         float(record["constant"]),
@@ -110,6 +113,7 @@ def formula_from_dict(record: Mapping[str, Any],  # from `formula_to_dict`
         float(record["step"]),
         ErrorDistribution(residuals, int(record["n"])),
         None if cells is None else frozenset(map(tuple, cells)),
+        others=frozenset(record.get("others", ())),
     )
     return formula if record.get("encoded") is None else _encoded_from_dict(formula, record["encoded"])
 

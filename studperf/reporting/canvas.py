@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -25,14 +24,22 @@ BLUE, ORANGE, GREY = ("#0173b2", "#b85c00",
 LABEL_SHARE = .42  # of the width is for the names of groups
 WIDTH = 4.8  # inches of a figure; a line at the usual size of letters has twelve to the inch
 
+# %% ../../nbs/6_reporting/canvas.ipynb #newaxes1
+def new_axes(width: float,  # inches
+             height: float,  # inches
+             ) -> Axes:
+    "Return the Axes of a new figure."
+    import matplotlib.pyplot as plt  # not above: the report, which is HTML, need not wait for it
+
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
 # %% ../../nbs/6_reporting/canvas.ipynb #0f55f246
 def axes_of(ax: Axes | None,  # to draw into; None: make a new figure
             width: float,  # of the new figure, in inches
             height: float,  # of the new figure, in inches
             ) -> Axes:
     "Return the Axes to draw into, in the common style."
-    if ax is None:
-        _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    ax = new_axes(width, height) if ax is None else ax
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     ax.tick_params(labelsize=9)

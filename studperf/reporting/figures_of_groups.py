@@ -22,10 +22,11 @@ from ..cohort.merging import select_cells
 from .canvas import (
     ABOVE, BLUE, GREY, LABEL_SHARE, ORANGE, WIDTH, IntervalRows, axes_of, described,
     draw_interval_rows, draw_intervals, draw_map, label_axes, letters_of, rows_of)
+from ..rows.schema import direction_note
 from ..statistics.comparison import pairs, trend
 from ..statistics.description import cell_intervals, cell_means, describe, mean_intervals
 from ..statistics.regression import Regression, regress
-from ..text import broken, heading, number_format, score_words, with_n, words
+from ..text import broken, enumerated, heading, number_format, score_words, with_n, words
 
 # %% ../../nbs/6_reporting/figures_of_groups.ipynb #3458ca98
 def plot_means(cohort: Cohort,  # the students, from `Cohort.summarize`
@@ -67,12 +68,14 @@ def plot_means(cohort: Cohort,  # the students, from `Cohort.summarize`
     table = mean_intervals(cohort, score, factors, conf_level=conf_level, min_n=min_n)
     overall = group_means(cohort, score).mean[0]
     caption = (f"Mean {score_words(score)} of each group (dot) with its {conf_level:.0%} interval (line); "
-               "the dashed line is the mean of all students."
-               + small_note(sum(len(cohort.levels(factor)) for factor in factors) - len(table), min_n))
+               f"the dashed line is the mean of all {cohort.schema.people}."
+               + small_note(sum(len(cohort.levels(factor)) for factor in factors) - len(table), min_n,
+                            people=cohort.schema.people))
     return draw_interval_rows(
         IntervalRows(
             f"Mean {score_words(score)} by group",
-            f"{score_words(score)} ({conf_level:.0%} interval; dashed: all)",
+            f"{score_words(score)} ({conf_level:.0%} interval; dashed: all"
+            f"{direction_note(cohort.schema.lowest_best, score)})",
             *group_labels(table),
             {"dot": table},
             caption,
@@ -183,8 +186,10 @@ def mean_rows(cohort: Cohort,
         )
     small = sum(len(cohort.levels(factor)) for factor in factors) - len(table)
     return IntervalRows(f"Mean {score_words(score)} by group",
-                        f"{score_words(score)} ({conf_level:.0%} intervals; dashed: all)", *group_labels(table), marks,
-                        _gaps_caption(table, score, conf_level, reason) + small_note(small, min_n),
+                        f"{score_words(score)} ({conf_level:.0%} intervals; dashed: all"
+                        f"{direction_note(cohort.schema.lowest_best, score)})", *group_labels(table), marks,
+                        _gaps_caption(table, score, conf_level, reason, cohort.schema.people)
+                        + small_note(small, min_n, people=cohort.schema.people),
                         _gaps_alt(table, score, overall),
                         legend={"dot": "mean", "diamond": "adjusted mean"} if "diamond" in marks else {},
                         reference=overall, dashed=True)
@@ -200,16 +205,16 @@ def _regression_of(cohort: Cohort, score: str) -> tuple[Regression | None, str]:
         return None, str(error)
 
 # %% ../../nbs/6_reporting/figures_of_groups.ipynb #09448e35
-def _gaps_caption(table: pd.DataFrame, score: str, conf_level: float, reason: str) -> str:
+def _gaps_caption(table: pd.DataFrame, score: str, conf_level: float, reason: str, people: str) -> str:
     "Return the caption of `plot_gaps`."
     is_adjusted = table["adjusted"].notna()
     if not is_adjusted.any():
         return (f"Mean {score_words(score)} of each group (dot) with its {conf_level:.0%} interval (line); "
                 "the dashed line is the mean of "
-                f"all students. Nothing is adjusted: {reason or 'too few combinations of groups occur together'}.")
+                f"all {people}. Nothing is adjusted: {reason or 'too few combinations of groups occur together'}.")
     caption = (f"Mean {score_words(score)} of each group as it is (dot), and adjusted to the same mix of the "
                "other factors (diamond), "
-               f"with {conf_level:.0%} intervals (lines); the dashed line is the mean of all students.")
+               f"with {conf_level:.0%} intervals (lines); the dashed line is the mean of all {people}.")
     if without := table.loc[~is_adjusted, "factor"].map(words).unique().tolist():
         caption += f" Not all groups of {', '.join(without)} can be adjusted for the other factors."
     return caption
@@ -284,20 +289,21 @@ def plot_pairs(cohort: Cohort,  # the students, from `Cohort.summarize`
     draw_intervals(ax, rows.positions[beyond], table[beyond])
     draw_intervals(ax, rows.positions[~beyond], table[~beyond], color=GREY, filled=False)
     label_axes(ax, f"Differences in {score_words(score)} by {words(factor)}",
-               f"difference of means, first − second ({conf_level:.0%} intervals; filled: apart from 0)")
+               f"difference of means, first − second ({conf_level:.0%} intervals; filled: apart from 0"
+               f"{direction_note(cohort.schema.lowest_best, score)})")
     caption = _pairs_caption(table, conf_level, more=len(tested) - len(table), small=len(found) > len(large),
-                             min_n=min_n)
+                             least=too_few(min_n, cohort.schema.people))
     return described(ax, caption, _pairs_alt(table, beyond, number_format(describe(cohort, score)["sd"].iloc[0])))
 
 # %% ../../nbs/6_reporting/figures_of_groups.ipynb #ba145e33
-def _pairs_caption(table: pd.DataFrame, conf_level: float, *, more: int, small: bool, min_n: int) -> str:
+def _pairs_caption(table: pd.DataFrame, conf_level: float, *, more: int, small: bool, least: str) -> str:
     "Return the caption of `plot_pairs`."
     caption = (f"Difference in mean {score_words(table['score'].iloc[0])} of every two groups of "
                f"{words(table['factor'].iloc[0])} (dot), the first "
                f"minus the second, with its {conf_level:.0%} interval by Games and Howell (line); filled "
                "where the interval does not include 0.")
     caption += f" The {len(table)} widest of {len(table) + more:,} are shown." * (more > 0)
-    return caption + f" Pairs with a group of {too_few(min_n)} are not shown." * small
+    return caption + f" Pairs with a group of {least} are not shown." * small
 
 # %% ../../nbs/6_reporting/figures_of_groups.ipynb #c2f5a325
 def _pairs_alt(table: pd.DataFrame, beyond: np.ndarray, text: Callable[[float], str]) -> str:
@@ -362,7 +368,7 @@ def plot_cells(cohort: Cohort,  # the students, from `Cohort.summarize`
     ax.set_yticks(np.arange(len(mean)) + .5, row_names, parse_math=False)
     label_axes(ax, f"Mean {score_words(score)} by {words(rows)} (down) and {words(columns)} (across)", "")
     every = len(cohort.levels(rows)) * len(cohort.levels(columns))
-    return described(ax, *_cells_texts(table, score, rows, columns, every, min_n))
+    return described(ax, *_cells_texts(cohort, table, score, rows, columns, every, min_n))
 
 # %% ../../nbs/6_reporting/figures_of_groups.ipynb #6d779063
 def _crossed(cohort: Cohort, table: pd.DataFrame, rows: str, columns: str, name: str) -> pd.DataFrame:
@@ -371,12 +377,14 @@ def _crossed(cohort: Cohort, table: pd.DataFrame, rows: str, columns: str, name:
     return table.pivot(index=rows, columns=columns, values=name).reindex(index=levels[0], columns=levels[1])
 
 # %% ../../nbs/6_reporting/figures_of_groups.ipynb #41f060aa
-def _cells_texts(table: pd.DataFrame, score: str, rows: str, columns: str, every: int, min_n: int) -> tuple[str, str]:
+def _cells_texts(cohort: Cohort, table: pd.DataFrame, score: str, rows: str, columns: str, every: int,
+                 min_n: int) -> tuple[str, str]:
     "Return the caption and the text alternative of `plot_cells`; `every` is the number of combinations."
-    caption = (f"Mean {score_words(score)} and number of students in each combination of {words(rows)} and "
-               f"{words(columns)}; the darker, the higher.")
+    people = cohort.schema.people
+    caption = (f"Mean {score_words(score)} and number of {people} in each combination of {words(rows)} and "
+               f"{words(columns)}; the darker, the higher{direction_note(cohort.schema.lowest_best, score)}.")
     if len(table) < every:
-        caption += (f" Combinations of {too_few(min_n)} ({every - len(table)} of {every} combinations) are "
+        caption += (f" Combinations of {too_few(min_n, people)} ({every - len(table)} of {every} combinations) are "
                     "hatched, or left out with their whole row or column.")
     return caption, (f"Mean {score_words(score)} by {words(rows)} and {words(columns)}. "
                      f"{cells_in_words(table, rows, columns)}")
@@ -461,7 +469,8 @@ def plot_interaction(cohort: Cohort,  # the students, from `Cohort.summarize`
     for text in ax.legend(ax.lines, legend, **ABOVE, ncols=columns).get_texts():
         text.set_parse_math(False)
     label_axes(ax, f"Mean {score_words(score)} by {words(factor)} and {words(by)}",
-               f"{score_words(score)} ({conf_level:.0%} intervals)", room=room)
+               f"{score_words(score)} ({conf_level:.0%} intervals"
+               f"{direction_note(cohort.schema.lowest_best, score)})", room=room)
     caption = (f"Mean {score_words(score)} at each level of {words(factor)}, with a line and a mark for each "
                f"level of {words(by)}, and {conf_level:.0%} "
                f"intervals.{_blank_note(cohort, table, factor, by, min_n)}")
@@ -478,7 +487,8 @@ def _draw_line(ax: Axes, positions: np.ndarray, means: pd.DataFrame, color: str,
 # %% ../../nbs/6_reporting/figures_of_groups.ipynb #2d230f52
 def _blank_note(cohort: Cohort, table: pd.DataFrame, factor: str, by: str, min_n: int) -> str:
     "Return a sentence on the combinations that are too small to show."
-    return small_note(len(cohort.levels(factor)) * len(cohort.levels(by)) - len(table), min_n, "combination")
+    return small_note(len(cohort.levels(factor)) * len(cohort.levels(by)) - len(table), min_n, "combination",
+                      cohort.schema.people)
 
 # %% ../../nbs/6_reporting/figures_of_groups.ipynb #2e8117fb
 def interaction_rows(cohort: Cohort,
@@ -493,10 +503,11 @@ def interaction_rows(cohort: Cohort,
     table = cell_intervals(cohort, score, factor, by, conf_level, min_n).sort_values([factor, by], kind="stable")
     caption = (f"Mean {score_words(score)} of each combination of {words(factor)} and {words(by)} (dot) with "
                f"its {conf_level:.0%} interval (line); the dashed line "
-               f"is the mean of all students.{_blank_note(cohort, table, factor, by, min_n)}")
+               f"is the mean of all {cohort.schema.people}.{_blank_note(cohort, table, factor, by, min_n)}")
     return IntervalRows(
         f"Mean {score_words(score)} by {words(factor)} and {words(by)}",
-        f"{score_words(score)} ({conf_level:.0%} intervals; dashed: all)",
+        f"{score_words(score)} ({conf_level:.0%} intervals; dashed: all"
+        f"{direction_note(cohort.schema.lowest_best, score)})",
         [with_n(level, n) for level, n in zip(table[by], table["n"], strict=True)],
         table[factor].astype(str).tolist(),
         {"dot": table},
@@ -560,10 +571,11 @@ def plot_trend(cohort: Cohort,  # the students, from `Cohort.summarize`
         line = (f"the dashed line is their linear trend, {text(slope)} points per level ({conf_level:.0%} "
                 f"interval {text(low)} to {text(high)})")
     label_axes(ax, f"{heading(score_words(score))} by {words(factor)}",
-               f"mean {score_words(score)} ({conf_level:.0%} intervals; dashed: trend)")
+               f"mean {score_words(score)} ({conf_level:.0%} intervals; dashed: trend"
+               f"{direction_note(cohort.schema.lowest_best, score)})")
     return described(ax, f"Mean {score_words(score)} of each level of {words(factor)} (dot) with its {conf_level:.0%} "
                          f"interval (line); {line}."
-                     + small_note(len(cohort.levels(factor)) - len(means), min_n),
+                     + small_note(len(cohort.levels(factor)) - len(means), min_n, people=cohort.schema.people),
                      f"Mean {score_words(score)}s by level; {line}. {means_in_words(means)}")
 
 # %% ../../nbs/6_reporting/figures_of_groups.ipynb #a1bae123
@@ -573,6 +585,8 @@ MOST_FACTORS = 8  # of a score; more are a table
 def plot_forest(table: pd.DataFrame,  # from `gaps`
                 *,
                 most: int = MOST_FACTORS,  # factors shown of each score: those with the widest gaps
+                lowest_best: Sequence[str] = (),  # scores whose lowest value is the best, as of the Schema
+                people: str = "students",  # what a row is, as of the Schema
                 ax: Axes | None = None,  # to draw into; None: a new figure
                 ) -> Axes:  # the Axes drawn into
     """Draw the raw and the adjusted gap of every factor in every score, with intervals, the widest first.
@@ -583,6 +597,10 @@ def plot_forest(table: pd.DataFrame,  # from `gaps`
         from `gaps`
     most : int = MOST_FACTORS
         factors shown of each score: those with the widest gaps
+    lowest_best : Sequence[str] = ()
+        scores whose lowest value is the best, as of the Schema
+    people : str = 'students'
+        what a row is, as of the Schema
     ax : Axes | None = None
         to draw into; None: a new figure
 
@@ -591,12 +609,14 @@ def plot_forest(table: pd.DataFrame,  # from `gaps`
     Axes
         the Axes drawn into
     """
-    return draw_interval_rows(forest_rows(table, most=most), ax)
+    return draw_interval_rows(forest_rows(table, most=most, lowest_best=lowest_best, people=people), ax)
 
 # %% ../../nbs/6_reporting/figures_of_groups.ipynb #f4a22384
 def forest_rows(table: pd.DataFrame,
                 *,
                 most: int = MOST_FACTORS,
+                lowest_best: Sequence[str] = (),
+                people: str = "students",
                 ) -> IntervalRows:
     "Return what `plot_forest` draws, which has the same parameters."
     known = table[table["gap"].notna()]
@@ -609,13 +629,17 @@ def forest_rows(table: pd.DataFrame,
         marks[mark] = part.reindex(pd.MultiIndex.from_frame(order))
     level, left = table["conf_level"].iloc[0], len(known.drop_duplicates(["score", "factor"])) - len(order)
     caption = (
-        "How many points the highest group of each factor scores above the lowest: as they are (dot), and adjusted, "
-        f"among students who are alike in the other factors (diamond), with {level:.0%} intervals (lines) that allow "
-        "for the number of pairs of groups."
+        "How many points the higher of two groups of each factor scores above the lower, the widest difference beyond "
+        "chance, or, if none is, the widest: as they are (dot), and adjusted, "
+        f"among {people} that are alike in the other factors (diamond), with {level:.0%} intervals (lines) that allow "
+        f"for the number of pairs of groups{' and hold for all gaps at once' * bool((table['family'] > 1).any())}."
     )
     caption += f" Of each score the {most} widest gaps are shown; {left} more are in the table." if left else ""
-    return IntervalRows("Highest above lowest group", f"points between their means ({level:.0%} intervals)",
-                        [words(factor) for factor in order["factor"]], [heading(score) for score in order["score"]],
+    lower = [score for score in order["score"].unique() if score in lowest_best]
+    caption += f" In {enumerated([words(score) for score in lower])}, lower is better." if lower else ""
+    return IntervalRows("Higher above lower group", f"points between their means ({level:.0%} intervals)",
+                        [words(factor) for factor in order["factor"]],
+                        [heading(score) + " (lower is better)" * (score in lower) for score in order["score"]],
                         marks, caption, forest_in_words(known.merge(order)),
                         legend={"dot": "as they are", "diamond": "adjusted"})
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,7 +18,7 @@ from matplotlib.axes import Axes
 from ..cohort.cohort import Cohort
 from ..models.audit import MEASURES, Audit, group_name
 from ..models.explanation import LIMIT, MODEL_CAUTION
-from .canvas import BLUE, GREY, ORANGE, IntervalRows, described, draw_interval_rows
+from .canvas import BLUE, GREY, ORANGE, IntervalRows, described, draw_interval_rows, new_axes
 from ..statistics.ceiling import ceiling
 from ..text import heading, listed, signed, with_n, words
 
@@ -153,8 +152,7 @@ def plot_models(comparison: pd.DataFrame,  # from `compare_models`
     Any
         the Axes
     """
-    if ax is None:
-        ax = plt.subplots(figsize=(6.4, 1 + .32 * len(comparison)), layout="constrained")[1]
+    ax = new_axes(6.4, 1 + .32 * len(comparison)) if ax is None else ax
     rows = comparison.iloc[::-1].reset_index(drop=True)
     if comparison["ceiling"].notna().all():
         top = comparison.iloc[0]
@@ -241,8 +239,7 @@ def _step_label(step: Any) -> str:
 # %% ../../nbs/6_reporting/figures_of_models.ipynb #310aa9b3
 def _axes(ax: Any, height: float) -> Any:
     "Return the Axes to draw into, narrow enough for a telephone."
-    if ax is None:
-        ax = plt.subplots(figsize=(4.6, height + .9), layout="constrained")[1]
+    ax = new_axes(4.6, height + .9) if ax is None else ax
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax

@@ -18,9 +18,10 @@ from ..cohort.cohort import Cohort
 from .canvas import (
     BLUE, GREY, LABEL_SHARE, ORANGE, WIDTH, IntervalRows, axes_of,
     described, draw_map, label_axes, letters_of, rows_of)
+from ..rows.schema import direction_note
 from ..statistics.correlations import correlations
 from ..statistics.description import Histograms, histograms, missing_values
-from ..text import broken, heading, number_format, score_words, with_n, words
+from ..text import broken, heading, number_format, people_word, score_words, with_n, words
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #860b7c97
 def plot_distribution(cohort: Cohort,  # the students, from `Cohort.summarize`
@@ -70,9 +71,9 @@ def plot_distribution(cohort: Cohort,  # the students, from `Cohort.summarize`
     ax.locator_params(axis="x", nbins=7, steps=[1, 2, 5, 10])
     label_axes(ax,
                f"{heading(score_words(score))}s"
-               + (f" by {words(factor)}" if factor else f" of {shown['n'].iloc[0]:,} students"),
-               f"{score_words(score)} (dot: mean)")
-    return described(ax, *distribution_texts(found, min_n))
+               + (f" by {words(factor)}" if factor else f" of {people_word(cohort.schema.people, shown['n'].iloc[0])}"),
+               f"{score_words(score)} (dot: mean{direction_note(cohort.schema.lowest_best, score)})")
+    return described(ax, *distribution_texts(found, min_n, cohort.schema.people))
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #5575b59e
 def _draw_hills(ax: Axes, found: Histograms) -> None:
@@ -87,18 +88,20 @@ def _draw_hills(ax: Axes, found: Histograms) -> None:
             bar.set(y=row, height=-bar.get_height() / highest * .86)  # upwards: the axis runs down
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #55cb6439
-def distribution_texts(found: Histograms, min_n: int) -> tuple[str, str]:  # caption, text alternative
+def distribution_texts(found: Histograms, min_n: int,
+                       people: str = "students",  # what a row is, as of a Schema
+                       ) -> tuple[str, str]:  # caption, text alternative
     "Return what histograms show, in words."
     groups, shown = found.groups, found.shown
     score, factor = shown["score"].iloc[0], shown["factor"].iloc[0]
-    which = f"of each group of {words(factor)}" if factor else "of all students"
+    which = f"of each group of {words(factor)}" if factor else f"of all {people}"
     text = number_format(shown["sd"].mean())
     parts = [f"{row.level or 'all'} (n = {row.n:,}): mean {text(row.mean)}, middle half from "
              f"{text(row.q25)} to {text(row.q75)}, "
              f"lowest {text(row.min)}, highest {text(row.max)}" for row in shown.itertuples()]
     caption = f"Distribution of the {score_words(score)}s {which}, as a histogram of shares; the dot is the mean."
-    return caption + small_note(len(groups) - len(shown),
-                                min_n), f"Histogram of {score_words(score)}s {which}. {'; '.join(parts)}."
+    return (caption + small_note(len(groups) - len(shown), min_n, people=people),
+            f"Histogram of {score_words(score)}s {which}. {'; '.join(parts)}.")
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #1d2b9da7
 def plot_correlations(cohort: Cohort,  # the students, from `Cohort.summarize`
@@ -153,8 +156,8 @@ def plot_correlations(cohort: Cohort,  # the students, from `Cohort.summarize`
     ax.set_yticks(np.arange(len(names) - 1) + .5, [broken(words(name), 16) for name in names[1:]], parse_math=False)
     label_axes(ax, "Correlations of the scores" if set(names) <= set(cohort.schema.scores) else "Correlations", "")
     blank = len(table) - len(shown)
-    caption = ("Pearson's correlation of every two scores: blue where students high in one are high in the "
-               "other, orange where they are low."
+    caption = (f"Pearson's correlation of every two scores: blue where {cohort.schema.people} high in one "
+               "are high in the other, orange where they are low."
                + f" {blank} of the pairs have no correlation to show." * bool(blank))
     pairs = [f"{words(row.score_a)} and {words(row.score_b)} {number_format(1)(row.estimate)}"
              for row in shown.itertuples()]
@@ -221,7 +224,7 @@ def plot_scores(cohort: Cohort,  # made with joint=True
     ax.locator_params(nbins=7, steps=[1, 2, 5, 10])
     ax.set_ylabel(broken(score_words(second), 30), fontsize=9, parse_math=False)
     label_axes(ax, f"{heading(score_words(second))} by {score_words(first)}",
-               f"{score_words(first)} (darker: more students; dot: mean {score_words(second)})")
+               f"{score_words(first)} (darker: more {cohort.schema.people}; dot: mean {score_words(second)})")
     return described(ax, *_scores_texts(first, second, counts, shown, means, min_n))
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #2f1f6b57
@@ -324,8 +327,8 @@ def plot_missing(cohort: Cohort,  # the students, from `Cohort.summarize`
                     fontsize=9)
     ax.set_xlim(0, lacking["share"].max() * 1.25)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value * 100:.3g}%")
-    label_axes(ax, "Missing values", f"share of {cohort.n:,} students without a value")
-    return described(ax, *_missing_texts(table, lacking))
+    label_axes(ax, "Missing values", f"share of {people_word(cohort.schema.people, cohort.n)} without a value")
+    return described(ax, *_missing_texts(table, lacking, cohort.schema.people))
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #8bd9d45d
 def missing_rows(cohort: Cohort) -> IntervalRows:
@@ -334,8 +337,9 @@ def missing_rows(cohort: Cohort) -> IntervalRows:
     lacking = _most_first(table)
     labels = [f"{words(row.column)} ({_percent(row.share)})" for row in lacking.itertuples()]
     marks = pd.DataFrame({"estimate": lacking["share"].to_numpy(), "ci_low": np.nan, "ci_high": np.nan})
-    return IntervalRows("Missing values", f"share of {cohort.n:,} students without a value", labels,
-                        [""] * len(lacking), {"dot": marks}, *_missing_texts(table, lacking), shares=True)
+    people = cohort.schema.people
+    return IntervalRows("Missing values", f"share of {people_word(people, cohort.n)} without a value", labels,
+                        [""] * len(lacking), {"dot": marks}, *_missing_texts(table, lacking, people), shares=True)
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #9decbec7
 def _most_first(table: pd.DataFrame) -> pd.DataFrame:
@@ -343,12 +347,13 @@ def _most_first(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["missing"] > 0].sort_values("share", ascending=False, kind="stable")
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #952bf39e
-def _missing_texts(table: pd.DataFrame, lacking: pd.DataFrame) -> tuple[str, str]:
+def _missing_texts(table: pd.DataFrame, lacking: pd.DataFrame, people: str) -> tuple[str, str]:
     "Return the caption and the text alternative of missing values."
     whole = len(table) - len(lacking)
-    caption = ("Share of the students without a value, for each column that lacks some."
+    caption = (f"Share of the {people} without a value, for each column that lacks some."
                + f" {whole} other columns are complete." * (whole > 1))
-    parts = [f"{words(row.column)} {_percent(row.share)} ({row.missing:,} students)" for row in lacking.itertuples()]
+    parts = [f"{words(row.column)} {_percent(row.share)} ({people_word(people, row.missing)})"
+             for row in lacking.itertuples()]
     return caption, f"Missing values: {', '.join(parts)}."
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #348adaa9

@@ -8,6 +8,7 @@ __all__ = ['plot_odds']
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c0003
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -173,19 +174,32 @@ def odds_or_reason(cohort: Cohort,  # without small groups
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c0013
 def mark_part(cohort: Cohort,  # without small groups
               score: str, mark: float, min_n: int,
+              students: Cohort | None = None,  # those who are compared; None: all
+              *,
+              marks: int = 1,  # scores with a mark in the same report: the intervals hold for all of them
               ) -> dict[str, Any]:  # title, headline (None without a model), sentences, figures, tables
     "Return what the report says of reaching a mark in one score."
-    model, reason = odds_or_reason(cohort, score, mark, min_n)
+    compared = cohort if students is None else students
+    model, reason = odds_or_reason(compared, score, mark, min_n)
     title = f"{heading(score)}: {mark_text(mark)} or more"
     start = [reached_sentence(cohort, score, mark, min_n)] if cohort.scales[score].discrete else []
     if model is None:
         return {"title": title, "headline": None, "sentences": [*start, reason], "figures": [], "tables": []}
-    widest = model.widest(min_n)
+    widest = widest_at_once(model, min_n, marks)
     headline = widest_sentence(model, widest) if len(widest) else f"No two groups have {min_n} students or more."
-    figure, shares = share_rows(cohort, model, min_n), reached_shares(cohort, model, min_n)
+    figure, shares = share_rows(compared, model, min_n), reached_shares(compared, model, min_n)
     tables = [_shares_table(model, shares)] + [_widest_table(model, widest)] * bool(len(widest))
     return {"title": title, "headline": headline if len(widest) else None, "sentences": [*start, headline],
             "figures": [intervals_part(figure)], "tables": tables}
+
+# %% ../../nbs/6_reporting/mark_part.ipynb #c0ncl021
+def widest_at_once(model: OddsModel, min_n: int,
+                   marks: int,  # scores with a mark
+                   ) -> pd.DataFrame:  # as `OddsModel.widest`
+    "Return the widest difference of each factor, with intervals that hold for all factors and marks at once."
+    family = marks * len(model.counts.levels)
+    together = replace(model, conf_level=1 - (1 - model.conf_level) / family)
+    return together.widest(min_n).assign(conf_level=model.conf_level)
 
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c0014
 def reached_sentence(cohort: Cohort, score: str, mark: float, min_n: int) -> str:
@@ -205,16 +219,16 @@ def widest_sentence(model: OddsModel,
                     widest: pd.DataFrame,  # from `OddsModel.widest`
                     ) -> str:
     "Return the widest difference of all factors in words, with its interval and odds ratio."
-    row = widest.loc[widest["estimate"].idxmax()]
+    clear = widest[widest["ci_low"] > 0]
+    row = (clear if len(clear) else widest).sort_values("estimate", kind="stable").iloc[-1]
     several = len(model.counts.levels) > 1
     start = "Among students who are alike in the other factors, " if several else ""
     if several or len(model.counts.levels[row["factor"]]) > 2:
-        start += f"the widest difference is by {words(row['factor'])}: "
+        start += f"the widest difference{' beyond chance' * bool(len(clear))} is by {words(row['factor'])}: "
     by_chance = ", which chance could explain" if row["ci_low"] <= 0 else ""
     text = (f"{start}{named_group(row['group_a'])} reaches {mark_text(model.mark)} in {words(model.score)} "
             f"{row['estimate']:.1f} percentage points more often than {named_group(row['group_b'])} "
-            f"({interval_text(row)}; odds ratio {row['effect']:.2f}, "
-            f"{row['effect_low']:.2f} to {row['effect_high']:.2f}){by_chance}.")
+            f"({interval_text(row)}; odds ratio {row['effect']:.2f}){by_chance}.")
     return text[0].upper() + text[1:]
 
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c0016
@@ -232,22 +246,19 @@ def _widest_table(model: OddsModel, widest: pd.DataFrame) -> dict[str, Any]:
     "Return the table of the widest difference of each factor."
     alike = ", the other factors held constant" if len(model.counts.levels) > 1 else ""
     caption = (f"The widest difference of each factor in reaching {mark_text(model.mark)} in {words(model.score)}, "
-               f"in percentage points{alike}")
+               f"in percentage points{alike} (intervals hold for all of them at once)")
     order = widest.sort_values("estimate", ascending=False, kind="stable")
     return table_part(order, caption, {
         "factor": "Factor", "group_a": "Group", "group_b": "compared with", "estimate": "Difference",
-        "ci_low": "from", "ci_high": "to", "effect": "Odds ratio", "effect_low": "from ", "effect_high": "to ",
-        "p_adjusted": "p (adjusted)"})
+        "ci_low": "from", "ci_high": "to", "effect": "Odds ratio"})
 
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c0018
 MARK_METHODS = (
     "The chance of reaching a mark is modelled by logistic regression on all factors, with cluster-robust errors "
     "(Liang and Zeger, 1986) where students share schools. An adjusted share is the average chance of all students if "
     "each were in that group and the same otherwise; differences between groups are differences of adjusted shares "
-    "(Arel-Bundock, Greifer and Heiss, 2024) with errors by the delta method. Intervals of differences and odds ratios "
-    "allow for the number of pairs of a factor's groups.")
+    "(Arel-Bundock, Greifer and Heiss, 2024) with errors by the delta method. The intervals of differences hold for "
+    "all factors and marks at once, and allow for the number of pairs of a factor's groups.")
 MARK_REFERENCES = (
     "Arel-Bundock, V., Greifer, N., and Heiss, A. (2024). How to interpret statistical models using marginaleffects "
-    "for R and Python. Journal of Statistical Software 111(9), 1–32.",
-    "Liang, K.-Y., and Zeger, S. L. (1986). Longitudinal data analysis using generalized linear models. Biometrika 73, "
-    "13–22.")
+    "for R and Python. Journal of Statistical Software 111(9), 1–32.",)

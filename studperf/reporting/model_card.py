@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..cohort.bounds import LEAST_AUDITED, too_few
+from ..cohort.bounds import LEAST_AUDITED, LEAST_LEARNED, too_few
 from ..models.audit import AUDIT_CAVEATS, MEASURES, SENSITIVE, Audit
 from ..models.candidates import HOLDS_ROWS
 from ..models.explanation import MODEL_CAUTION
@@ -109,11 +109,14 @@ def _limits(predictor: ScorePredictor) -> str:
 # %% ../../nbs/6_reporting/model_card.ipynb #8a254105
 def _choice(predictor: ScorePredictor) -> str:
     "Return how the model was chosen."
-    if predictor.comparison is None:
+    comparison = predictor.comparison
+    if comparison is None:
         return "by its maker, without a comparison"
-    return (f"from {len(predictor.comparison)} models compared by cross-validation: the simplest whose R² "
+    dropped = int((comparison["parts"] < comparison["parts"].max()).sum()) if "parts" in comparison else 0
+    early = (f"; {dropped} of them were dropped early, when they could no longer be chosen" if dropped else "")
+    return (f"from {len(comparison)} models compared by cross-validation: the simplest whose R² "
             "is not distinguishably below that of "
-            "the best (it lies in the interval of the best, and the interval of the difference includes 0)")
+            f"the best (it lies in the interval of the best, and the interval of the difference includes 0){early}")
 
 # %% ../../nbs/6_reporting/model_card.ipynb #90a117be
 def _missing(predictor: ScorePredictor) -> str:
@@ -131,7 +134,7 @@ def card_of_training(predictor: ScorePredictor, stated: Mapping[str, str], least
         if name in predictor.schema.factors:
             rows += [(heading(name), level,
                       f"{share:.0%}" if share * predictor.n >= least else too_few(least))
-                     for level, share in profile.items()]
+                     for level, share in profile.items() if level in learned_levels(predictor, name)]
         else:
             middle = np.interp([.25, .75], QUANTILE_SHARES, profile["quantiles"])
             rows.append((heading(name), "a number",
@@ -141,6 +144,12 @@ def card_of_training(predictor: ScorePredictor, stated: Mapping[str, str], least
     return [_facts_part(facts),
             _table_part(pd.DataFrame(rows, columns=["Input", "Level", "Training students"]),
                         "The training students by input", grouped=True)]
+
+# %% ../../nbs/6_reporting/model_card.ipynb #67e727ba
+def learned_levels(predictor: ScorePredictor, name: str) -> list[str]:  # of a factor
+    "Return the levels that enough training students have; a predictor of an older studperf may know others."
+    return [level for level, share in predictor.profile[name].items()
+            if round(share * predictor.n, 6) >= LEAST_LEARNED]
 
 # %% ../../nbs/6_reporting/model_card.ipynb #cf807cae
 def card_of_accuracy(predictor: ScorePredictor) -> list[dict]:
@@ -155,7 +164,8 @@ def card_of_accuracy(predictor: ScorePredictor) -> list[dict]:
     facts = {"R², cross-validated": _number_text(r2, 3),
              "Ceiling: the highest R² that any model of these inputs can reach, estimated": limit,
              "Mean absolute error": f"{_number_text(mae)} points",
-             "Root mean squared error": f"{_number_text(rmse)} points"}
+             "Root mean squared error": f"{_number_text(rmse)} points",
+             "Kept together in cross-validation": "; ".join(predictor.together) or "nothing: each row is on its own"}
     widths = {level: 2 * predictor.errors.half_width(level) for level in (.8, .9, .95)}
     width = pd.DataFrame(
         [(f"{level:.0%}",
@@ -170,10 +180,12 @@ def _compared_models(predictor: ScorePredictor) -> list[dict]:
     "Return the table of the models compared, if there was a comparison."
     if predictor.comparison is None:
         return []
+    table = predictor.comparison if "parts" in predictor.comparison else predictor.comparison.assign(parts=1)
+    most = table["parts"].max()
     rows = [(row.model, _number_text(row.r2, 3), _interval_text(row.r2_low, row.r2_high, 3), _number_text(row.mae),
              _number_text(row.difference, 3), _interval_text(row.difference_low, row.difference_high, 3),
-             "chosen" if row.chosen else "")
-            for row in predictor.comparison.itertuples()]
+             "chosen" if row.chosen else f"dropped after {row.parts} of {most} parts" if row.parts < most else "")
+            for row in table.itertuples()]
     names = ["Model", "R²", "95% interval", "Mean absolute error", "R² minus that of the best",
              "95% interval of the difference", "Choice"]
     return [_table_part(pd.DataFrame(rows, columns=names), "The models that were compared")]
@@ -325,8 +337,9 @@ def card_sections(predictor: ScorePredictor, audit: Audit | None,
 # %% ../../nbs/6_reporting/model_card.ipynb #d1cb3ef8
 def card_of_factors(predictor: ScorePredictor, audit: Audit | None) -> list[dict]:
     "Return which groups there are, and which the audit examined."
-    factors = {heading(name): ", ".join(levels)
-               for name, levels in predictor.schema.factors.items() if name in predictor.inputs}
+    factors = {heading(name): ", ".join([*learned_levels(predictor, name),
+                                         *["others count as not known"] * (name in predictor.schema.others)])
+               for name in predictor.schema.factors if name in predictor.inputs}
     examined = "no audit was made"
     if audit is not None:
         examined = (
@@ -391,8 +404,8 @@ def card_of_ethics(predictor: ScorePredictor, audit: Audit | None) -> list[dict]
 def _kept(predictor: ScorePredictor) -> str:
     "Return what the model keeps of its training rows."
     return ("keeps training rows: protect its file as you protect them." if predictor.model in HOLDS_ROWS
-            else "keeps no training row, only which combinations of levels occurred." if predictor.combinations
-            else "keeps no training row.")
+            else "keeps no training row, and nothing of a group of fewer than "
+            f"{LEAST_LEARNED} of its students.")
 
 # %% ../../nbs/6_reporting/model_card.ipynb #0acb0f10
 def model_card(

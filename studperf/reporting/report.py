@@ -7,6 +7,8 @@ __all__ = ['report', 'mark_content']
 
 # %% ../../nbs/6_reporting/report.ipynb #2b14e53a
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,39 +20,43 @@ from ..cohort.cells import unweighted
 from ..cohort.cohort import Cohort, as_cohort
 from ..cohort.small_groups import reported_scores, without_small_groups
 from ..files import whole_file
-from .figures_of_groups import forest_rows, mean_rows
+from .conclusions import Conclusions, compared_students, concluded, students_sentences
+from .figures_of_groups import MOST_FACTORS, forest_rows, mean_rows
 from .figures_of_scores import missing_rows
 from .mark_part import MARK_METHODS, MARK_REFERENCES, mark_part, mark_text, marks_of
-from .page_parts import filled, intervals_part, table_part
+from .page_parts import filled, intervals_part, shortened, table_part
 from .prediction_part import prediction_parts
 from .report_notebook import write_notebook
 from .report_parts import (
-    GROUPS_CAUTION, METHODS, REFERENCES, above_ceiling, answer_words, covariates_part,
-    data_sentences, factor_part, fitted, gaps_part, interaction_parts, manova_part,
-    robust_tests, role_rows, row_sentences, together_tables, uncounted_rows)
+    METHODS, REFERENCES, above_ceiling, answer_words, covariates_part, data_sentences, factor_part,
+    fitted, gaps_part, groups_caution, interaction_parts, manova_part, robust_tests, role_rows,
+    row_sentences, together_tables, uncounted_rows)
+from studperf.reporting.scores_part import (
+    MOST_FIGURED, SCORES_METHODS, SCORES_REFERENCES, covariate_rows, scores_caution, scores_content,
+    scores_words)
+from .summary_page import SUMMARY_KINDS, write_summary
 from ..rows.schema import STUDENTS, Schema
 from ..rows.values import DataError
 from ..statistics.ceiling import ceiling
-from ..statistics.comparison import compare, pairs
-from ..statistics.correlations import correlations
-from ..statistics.description import describe, missing_values
-from ..statistics.gaps import gaps
-from ..statistics.ranks import ranks, spread
+from ..statistics.description import missing_values
 from ..statistics.regression import Regression
-from ..text import counted, heading
+from ..text import counted, enumerated, heading, people_word, score_words, words
 
 # %% ../../nbs/6_reporting/report.ipynb #f8153167
 def report(source: Any,  # a file, files, an address, a frame, a Cohort or the file of one; None: the embedded sample
            out: str | Path,  # the HTML file to write
            *,
            schema: Schema = STUDENTS,  # what the columns are
-           title: str = "How do test scores differ between groups?",  # of the page
+           title: str | None = None,  # of the page; None: one that fits the table
            min_n: int = LEAST_SHOWN,  # leave out groups with fewer students; at least 1
            mark: float | Mapping[str, float] | None = None,  # points to reach: one for all scores, or score: points
            notebook: bool = False,  # True: also write the executed notebook, under the same name with .ipynb
+           summary: bool = False,  # True: also write one page of it as report-summary.pdf, .png and .svg
            call: str | None = None,  # the command to show for making the report again; None: this call in Python
            ) -> Path:  # the file written
     """Write a self-contained HTML report, whole or not at all.
+
+     a weight among the columns of a table is not used, and the page says so.
 
     Parameters
     ----------
@@ -61,14 +67,16 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
         the HTML file to write
     schema : Schema = STUDENTS
         what the columns are
-    title : str = 'How do test scores differ between groups?'
-        of the page
+    title : str | None = None
+        of the page; None: one that fits the table
     min_n : int = LEAST_SHOWN
         leave out groups with fewer students; at least 1
     mark : float | Mapping[str, float] | None = None
         points to reach: one for all scores, or score: points
     notebook : bool = False
         True: also write the executed notebook, under the same name with .ipynb
+    summary : bool = False
+        True: also write one page of it as report-summary.pdf, .png and .svg
     call : str | None = None
         the command to show for making the report again; None: this call in Python
 
@@ -80,35 +88,48 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
     Raises
     ------
     DataError
-        If the table does not fit the Schema or has nothing to compare.
+        If the table does not fit the Schema or has no score that enough students have.
     ValueError
-        With survey weights.
+        For a Cohort with survey weights.
     """
     check_min_n(min_n)
     # Arrow's strings suit large tables; with many small ones the report takes a third longer.
     with pd.option_context("mode.string_storage", "python"):
-        cohort = as_cohort(source, schema)
+        cohort = as_cohort(source, schema if isinstance(source, Cohort) else _without_weight(schema))
         unweighted(cohort, "report")
         marks = marks_of(mark, list(cohort.schema.scores))
-        content = report_content(cohort, title=title, source=_source_name(source), min_n=min_n, marks=marks,
+        title, least = title or _title_of(cohort.schema), min_n * cohort.schema.rows_per_student
+        content = report_content(cohort, title=title, source=_source_name(source), min_n=least, marks=marks,
                                  rows=uncounted_rows(source, cohort))
-    content["data"] += row_sentences(source, cohort.schema)
-    content["call"] = call or _call(source, out, schema, min_n, mark, notebook)
-    with whole_file(out) as temporary:
+    found = row_sentences(source, cohort.schema)
+    content["data"] += found
+    content["cautions"] += [*_weight_cautions(cohort, schema), *_repeated_cautions(cohort, min_n),
+                            *(sentence for sentence in found if "an earlier row" in sentence)]
+    content["call"] = call or _call(source, out, schema, min_n, mark, notebook, summary)
+    with ExitStack() as files:  # an error in one of them leaves none
+        temporary = files.enter_context(whole_file(out))
         temporary.write_text(filled("report.html", content), encoding="utf-8")
-        if notebook:  # an error in it leaves no report either
-            write_notebook(source, cohort, Path(out).with_suffix(".ipynb"), title=title, min_n=min_n, marks=marks)
+        if summary:
+            write_summary(content, {kind: files.enter_context(whole_file(_summary_path(out, kind)))
+                                    for kind in SUMMARY_KINDS})
+        if notebook:
+            write_notebook(source, cohort, Path(out).with_suffix(".ipynb"), title=title, min_n=least, marks=marks)
     return Path(out)
 
 # %% ../../nbs/6_reporting/report.ipynb #12ea5a78
 def _call(source: Any, out: str | Path, schema: Schema, min_n: int, mark: float | Mapping[str, float] | None,
-          notebook: bool) -> str:
+          notebook: bool, summary: bool) -> str:
     "Return the Python call that makes the report again."
     argument = repr(Path(source).name) if isinstance(source, (str, Path)) else "None" if source is None else "rows"
     marks = dict(mark) if isinstance(mark, Mapping) else mark
     options = ["schema=schema"] * (schema != STUDENTS) + [f"min_n={min_n}"] * (min_n != LEAST_SHOWN)
-    options += [f"mark={marks!r}"] * (mark is not None) + ["notebook=True"] * notebook
+    options += [f"mark={marks!r}"] * (mark is not None) + ["notebook=True"] * notebook + ["summary=True"] * summary
     return f"studperf.report({', '.join([argument, repr(Path(out).name), *options])})"
+
+# %% ../../nbs/6_reporting/report.ipynb #127ab347
+def _summary_path(out: str | Path, kind: str) -> Path:
+    "Return where the summary of a report goes: report-summary.pdf beside report.html."
+    return Path(out).with_name(f"{Path(out).stem}-summary.{kind}")
 
 # %% ../../nbs/6_reporting/report.ipynb #6cdee51e
 def _source_name(source: Any) -> str:
@@ -118,10 +139,46 @@ def _source_name(source: Any) -> str:
     name = getattr(source, "attrs", {}).get("source", "a table in memory")  # pandas keeps what one says of a frame
     return Path(source).name if isinstance(source, (str, Path)) else name
 
+# %% ../../nbs/6_reporting/report.ipynb #0cd25d6c
+def _title_of(schema: Schema) -> str:
+    "Return the title of a report on a table of this form."
+    people = "" if schema.people == "students" else f" of {schema.people}"
+    if schema.factors:
+        return "How do test scores differ between groups?" if not people else f"How do the scores{people} differ?"
+    return f"How are the scores{people} distributed?"
+
+# %% ../../nbs/6_reporting/report.ipynb #892530d2
+def _without_weight(schema: Schema) -> Schema:
+    "Return the Schema without its survey weight, which it lists among the columns left out."
+    if not schema.weight:
+        return schema
+    kept = schema.only([name for name in schema.columns if name != schema.weight])
+    return replace(kept, left_out={**kept.left_out, schema.weight: "a survey weight; the report does not use it"})
+
+# %% ../../nbs/6_reporting/report.ipynb #e6ff55e2
+def _weight_cautions(cohort: Cohort, schema: Schema) -> list[str]:
+    "Return a caution if the Schema that was given has a survey weight which the Cohort does without."
+    if not schema.weight or schema.weight not in cohort.schema.left_out:
+        return []
+    return [f"The report does not use the survey weight '{schema.weight}'. Its means describe the rows of the table, "
+            "not the population."]
+
+# %% ../../nbs/6_reporting/report.ipynb #5b2b2bac
+def _repeated_cautions(cohort: Cohort, min_n: int) -> list[str]:
+    "Return a caution if a student has several rows."
+    times, people, cluster = cohort.schema.rows_per_student, cohort.schema.people, cohort.schema.cluster
+    if times == 1:
+        return []
+    alike = (f"The intervals allow for that, by {words(cluster)}." if cluster
+             else "Intervals are too narrow, and p-values too small.")
+    return [f"One student has up to {times} rows, and rows of one student are alike. {alike} "
+            f"A group is shown from {people_word(people, min_n * times)} on, so that it holds "
+            f"at least {min_n} students."]
+
 # %% ../../nbs/6_reporting/report.ipynb #d5a2851f
-def _left_out_sentences(n: int) -> list[str]:
+def _left_out_sentences(n: int, people: str) -> list[str]:
     "Return how many students are left out to protect a small group."
-    return [f"The report leaves out {counted(n, 'student')}, because subtracting the groups shown from "
+    return [f"The report leaves out {people_word(people, n)}, because subtracting the groups shown from "
             "all would reveal a small group."] if n else []
 
 # %% ../../nbs/6_reporting/report.ipynb #625cd8f9
@@ -129,56 +186,157 @@ def report_content(cohort: Cohort, *, title: str, source: str, min_n: int,
                    marks: Mapping[str, float] | None = None,  # score: points to reach
                    rows: pd.DataFrame | None = None) -> dict:  # what the template names
     "Return all words, figures and tables of the report."
-    missing, everyone = missing_values(cohort), cohort
-    scores = reported_scores(cohort, min_n)
-    if not scores or not cohort.schema.factors:
-        raise DataError(source,
-                        [f"found {counted(len(cohort.schema.factors), 'factor')} and {counted(len(scores), 'score')} "
-                         f"with {counted(min_n, 'value')} or more, expected "
-                         "one of each at least: there is nothing to compare"])
-    cohort = without_small_groups(cohort, min_n)
-    regressions, together = fitted(cohort, scores)
-    table, comparisons, ceilings = (gaps(cohort, scores, regressions=regressions), compare(cohort, scores),
-                                    ceiling(cohort, list(regressions) or None))
-    others = {"gaps": table if len(cohort.schema.factors) > 1 else table[:0], "pairs": pairs(cohort, scores),
-              "ranks": ranks(cohort, scores), "spread": spread(cohort, scores)}
-    reached = mark_content(cohort, scores, marks or {}, min_n)
+    everyone, missing, scores = cohort, missing_values(cohort), reported_scores(cohort, min_n)
+    if not scores:
+        raise DataError(source, [f"found no score with {counted(min_n, 'value')} or more, expected one at least: there "
+                                 "is nothing to compare"])
+    cohort, people = without_small_groups(cohort, min_n) if cohort.schema.factors else cohort, cohort.schema.people
+    about = scores_content(cohort, scores, min_n, rows)
+    content = {"title": title, "lead": f"{people_word(people, everyone.n)}, from {source}.", "people": people,
+               "lowest_best": cohort.schema.lowest_best,
+               "read": _read_sentence(everyone), **data_content(everyone, cohort, missing, min_n), **about,
+               "versions": _versions(),
+               "methods": [SCORES_METHODS] + [MARK_METHODS] * bool(marks),
+               "references": SCORES_REFERENCES + list(MARK_REFERENCES) * bool(marks)}
+    if not cohort.schema.factors:
+        return content | mark_content(cohort, scores, marks or {}, min_n) | plain_content(cohort, about)
+    content["methods"], content["references"] = METHODS + content["methods"], REFERENCES + content["references"]
+    content["references"] = sorted(set(content["references"]))
+    students = compared_students(cohort, scores, min_n)
+    content |= mark_content(cohort, scores, marks or {}, min_n, students)
+    return content | groups_content(cohort, students, content["data"], min_n, rows)
+
+# %% ../../nbs/6_reporting/report.ipynb #6d965c56
+def _versions() -> str:
+    "Return what the report was made with."
+    names = ("studperf", "pandas", "numpy", "scipy", "scikit-learn")
+    return f"Made with {', '.join(f'{name} {version(name)}' for name in names)}."
+
+# %% ../../nbs/6_reporting/report.ipynb #103b7eec
+def _read_sentence(cohort: Cohort) -> str:
+    "Return what the report took the table for, and which roles it is not sure of."
+    schema = cohort.schema
+    parts = [f"{role} {_few(names)}" for role, names in (
+        ("score" + "s" * (len(schema.scores) > 1), schema.scores), ("groups by", schema.factors),
+        ("other numbers:", schema.covariates)) if names]
+    sentences = [f"{people_word(schema.people, cohort.n)}; {'; '.join(parts)}."]
+    if schema.left_out:
+        sentences.append(f"Left out: {_few(schema.left_out)}.")
+    if unsure := [name for name, sure in schema.certainty.items() if sure == "ask"]:
+        sentences.append(f"Please check the role of {_few(unsure)}.")
+    return " ".join(sentences)
+
+# %% ../../nbs/6_reporting/report.ipynb #4947e27a
+def _few(names: Sequence[str],
+         most: int = 6) -> str:
+    "Return the first names in words, and how many more there are."
+    names = [words(name) for name in names]
+    return enumerated([*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])])
+
+# %% ../../nbs/6_reporting/report.ipynb #e82244f6
+def plain_content(cohort: Cohort,
+                  about: Mapping,  # from `scores_content`
+                  ) -> dict:
+    "Return what the template needs for a table without groups."
+    found = about["found"]
+    main = covariate_rows(cohort, found["beside"]) if len(found["beside"]) else None
+    return {"question": "Where do the scores lie, and how are they related?", "answer": scores_words(cohort, found),
+            "cautions": [scores_caution(cohort.schema.people, bool(len(found["together"]) or main))],
+            "main": main or found["hills"][:2],
+            "answer_figures": [intervals_part(main)] if main else about["scores_figures"][:2]}
+
+# %% ../../nbs/6_reporting/report.ipynb #1e4612f5
+def groups_content(cohort: Cohort,
+                   students: Mapping[str, Cohort],  # score: those who are compared
+                   data: Sequence[str],  # sentences on what was read
+                   min_n: int,
+                   rows: pd.DataFrame | None = None) -> dict:  # checked rows, needed for continuous scores
+    "Return what the template needs for a table with groups."
+    regressions, together = fitted(students)
+    found, scores = concluded(students, regressions), list(students)
+    ceilings = ceiling(cohort, list(regressions) or None)
+    telling = telling_scores(found, scores)
     predicted, predicted_tables, predicted_figures = prediction_parts(cohort, list(regressions), rows)
     return {
-        "title": title,
-        "lead": f"{everyone.n:,} students, from {source}.",
-        "caution": GROUPS_CAUTION,
-        "methods": METHODS + [MARK_METHODS] * bool(marks),
-        "references": sorted([*REFERENCES, *MARK_REFERENCES]) if marks else REFERENCES,
-        **reached,
-        **data_content(everyone, cohort, missing, scores, min_n),
-        "factors": [factor_part(cohort, factor, comparisons, others, min_n) for factor in cohort.schema.factors],
+        "question": "How do the scores differ, and how sure is it?",
+        "cautions": [groups_caution(cohort.schema.people)],
+        "data": [*data, *students_sentences(cohort, students, regressions)],
+        "figured": _figured(telling, scores),
+        "factors": [bounded(factor_part(found, factor, min_n), telling, scores) for factor in cohort.schema.factors],
         **_joined_parts(
-            answer_content(cohort, scores, regressions, table, ceilings, min_n),
-            together_content(cohort, regressions, together + above_ceiling(regressions, ceilings), table, min_n),
+            answer_content(found, telling, regressions, ceilings, min_n),
+            together_content(cohort, regressions, _first_of(together) + above_ceiling(regressions, ceilings), found,
+                             min_n),
         ),
         "predicted": predicted,
         "predicted_tables": predicted_tables,
         "predicted_figures": predicted_figures,
-        "versions": "Made with "
-        + ", ".join(f"{name} {version(name)}" for name in ("studperf", "pandas", "numpy", "scipy", "scikit-learn"))
-        + ".",
     }
 
+# %% ../../nbs/6_reporting/report.ipynb #fe766f3f
+def telling_scores(found: Conclusions, scores: Sequence[str],
+                   most: int = MOST_FIGURED) -> list[str]:  # in the order of the table
+    "Return the scores that sentences and figures are about: all, or those with the surest differences."
+    if len(scores) <= most:
+        return list(scores)
+    least = found.gaps.groupby("score", sort=False)["p_value"].min()
+    surest = least.fillna(1).nsmallest(most).index
+    return [score for score in scores if score in surest]
+
+# %% ../../nbs/6_reporting/report.ipynb #717fb2e1
+def _figured(telling: Sequence[str], scores: Sequence[str]) -> str:
+    "Return which of many scores sentences and figures are about."
+    if len(telling) == len(scores):
+        return ""
+    return (f"The sentences and figures are about {len(telling)} of {len(scores)} scores, those with the surest "
+            f"differences: {enumerated([words(score) for score in telling])}. The tables have all.")
+
+# %% ../../nbs/6_reporting/report.ipynb #cc10158a
+def bounded(part: Mapping,  # from `factor_part`
+            telling: Sequence[str],  # the scores that sentences and figures are about
+            scores: Sequence[str]) -> dict:
+    "Return the part of a factor with the sentences and figures of a few scores, and tables of bounded length."
+    kept = {f"{heading(score_words(score))}s by " for score in telling}
+    strips = [strip for strip in part["strips"] if any(strip["title"].startswith(start) for start in kept)]
+    sentences = part["sentences"]
+    if len(sentences) == len(scores):
+        sentences = [sentence for sentence, score in zip(sentences, scores, strict=True) if score in telling]
+    return {**part, "strips": strips, "sentences": sentences, "tables": [shortened(table) for table in part["tables"]]}
+
+# %% ../../nbs/6_reporting/report.ipynb #3fb6e6a9
+def _first_of(sentences: list[str],  # one per score
+              ) -> list[str]:
+    "Return the sentences of the first scores, and how many are left."
+    left = len(sentences) - MOST_FIGURED
+    return sentences if left <= 0 else [*sentences[:MOST_FIGURED], f"The tables have {counted(left, 'more score')}."]
+
 # %% ../../nbs/6_reporting/report.ipynb #f0230719
-def together_content(cohort: Cohort, regressions: dict[str, Regression], sentences: Sequence[str], table: pd.DataFrame,
+def together_content(cohort: Cohort, regressions: dict[str, Regression], sentences: Sequence[str], found: Conclusions,
                      min_n: int) -> dict:
     "Return the section on all factors together; `sentences` are those on the regressions."
-    met, met_tables, figures = interaction_parts(cohort, list(regressions), min_n)
-    held, held_tables = covariates_part(cohort, regressions, table)
+    met, met_tables, figures = interaction_parts(cohort, list(regressions), min_n, found.students)
+    held, held_tables = covariates_part(found.students, regressions, found.gaps)
     joint, joint_tables = manova_part(cohort, list(regressions))
     return {"together": [*sentences, *held, *met, *joint], "together_tables": held_tables + met_tables + joint_tables,
             "together_figures": figures}
 
 # %% ../../nbs/6_reporting/report.ipynb #f0230721
-def mark_content(cohort: Cohort, scores: Sequence[str], marks: Mapping[str, float], min_n: int) -> dict:
-    "Return the section on reaching the marks, and what the answer says of them."
-    parts = {score: mark_part(cohort, score, marks[score], min_n) for score in scores if score in marks}
+def mark_content(cohort: Cohort, scores: Sequence[str], marks: Mapping[str, float], min_n: int,
+                 students: Mapping[str, Cohort] | None = None,  # score: those to compare; None: all
+                 ) -> dict:
+    """Return the section on reaching the marks, and what the answer says of them.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    scores : Sequence[str]
+    marks : Mapping[str, float]
+    min_n : int
+    students : Mapping[str, Cohort] | None = None
+        score: those to compare; None: all
+    """
+    parts = {score: mark_part(cohort, score, marks[score], min_n, students and students[score], marks=len(marks))
+             for score in scores if score in marks}
     headlines = [(f"{heading(score)}, {mark_text(marks[score])} or more", part["headline"])
                  for score, part in parts.items() if part["headline"]]
     return {"marks": list(parts.values()), "answer_marks": headlines}
@@ -189,34 +347,30 @@ def _joined_parts(first: dict, second: dict) -> dict:
     return first | second | {name: first[name] + second[name] for name in first.keys() & second.keys()}
 
 # %% ../../nbs/6_reporting/report.ipynb #cdd1b076
-def answer_content(cohort: Cohort, scores: Sequence[str], regressions: dict[str, Regression], table: pd.DataFrame,
-                   ceilings: pd.DataFrame, min_n: int) -> dict:
+def answer_content(found: Conclusions,
+                   scores: Sequence[str],  # those that sentences and figures are about
+                   regressions: dict[str, Regression], ceilings: pd.DataFrame, min_n: int) -> dict:
     "Return the answer in words, its figure and table, the means behind it, and the tables of all factors together."
-    figures = [intervals_part(forest_rows(table))] if table["gap"].notna().any() else []
-    means = [intervals_part(mean_rows(cohort, score, regression=regressions.get(score), min_n=min_n))
-             for score in scores
-             if any((cohort.moments([score], [factor]).n >= max(min_n, 2)).any() for factor in cohort.schema.factors)]
-    if not regressions:
-        return {"answer": None, "answer_figures": figures, "answer_tables": [], "means": means, "together_tables": []}
-    tests = robust_tests(regressions)
+    table, schema = found.gaps, next(iter(found.students.values())).schema
+    own, main = table[table["score"].isin(scores)], None
+    if own["gap"].notna().any():
+        most = min(MOST_FACTORS, max(3, 24 // len(scores)))
+        main = forest_rows(own, most=most, lowest_best=schema.lowest_best, people=schema.people)
+    means = [intervals_part(mean_rows(part, score, regression=regressions.get(score), min_n=min_n))
+             for score, part in found.students.items() if score in scores
+             and any((part.moments([score], [factor]).n >= max(min_n, 2)).any() for factor in part.schema.factors)]
     additive = {score: regression.adj_r2 for score, regression in regressions.items()}
-    return {"answer": answer_words(table, tests, ceilings, additive), "answer_figures": figures,
-            "answer_tables": [gaps_part(table, tests)], "means": means,
-            "together_tables": together_tables(regressions, tests, ceilings)}
+    known = ceilings[ceilings["score"].isin(scores)] if regressions else ceilings[:0]
+    together = together_tables(regressions, robust_tests(regressions), ceilings) if regressions else []
+    return {"answer": answer_words(own, known, additive), "main": main,
+            "answer_figures": [intervals_part(main)] if main else [], "answer_tables": [shortened(gaps_part(table))],
+            "means": means, "together_tables": [shortened(part) for part in together]}
 
 # %% ../../nbs/6_reporting/report.ipynb #a6b20b71
-def data_content(everyone: Cohort, cohort: Cohort, missing: pd.DataFrame, scores: Sequence[str], min_n: int) -> dict:
+def data_content(everyone: Cohort, cohort: Cohort, missing: pd.DataFrame, min_n: int) -> dict:
     "Return what was read, the role of each column, and what was left out."
-    tables = [
-        table_part(role_rows(cohort), "The role of each column",
-                   {"column": "Column", "role": "Role", "what": "Groups, limits or reason"}),
-        table_part(
-            describe(cohort, scores),
-            "The scores",
-            {"score": "Score", "n": "Students", "missing": "Missing", "mean": "Mean", "sd": "SD", "min": "Lowest",
-             "median": "Median", "max": "Highest"},
-        ),
-    ]
+    tables = [table_part(role_rows(cohort), "The role of each column",
+                         {"column": "Column", "role": "Role", "what": "Groups, limits or reason"})]
     figures = []
     if missing["missing"].any():
         tables.append(
@@ -224,14 +378,6 @@ def data_content(everyone: Cohort, cohort: Cohort, missing: pd.DataFrame, scores
                        {"column": "Column", "role": "Role", "n": "Present", "missing": "Missing", "share": "Share"})
         )
         figures.append(intervals_part(missing_rows(everyone)))
-    together = correlations(cohort, scores)
-    if (known := together["estimate"].notna() & (together["n"] >= min_n)).any():
-        tables.append(
-            table_part(together[known],
-                       "Correlations between the scores (Pearson, with 95% intervals by Fisher's method)",
-                       {"score_a": "Score", "score_b": "and score", "n": "Students", "estimate": "Correlation",
-                        "ci_low": "from", "ci_high": "to"},
-                       digits=2)
-        )
-    return {"data": data_sentences(everyone, missing, min_n) + _left_out_sentences(everyone.n - cohort.n),
+    sentences = data_sentences(everyone, missing, min_n)
+    return {"data": sentences + _left_out_sentences(everyone.n - cohort.n, cohort.schema.people),
             "data_tables": tables, "data_figures": figures}

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from .. import with_remedy
+from ..cohort.bounds import too_few
 from ..cohort.cohort import Cohort, as_cohort
 from ..cohort.small_groups import reported_scores, without_small_groups
 from ..files import whole_file
+from .conclusions import compared_students, concluded
 from .figures_of_groups import plot_forest
 from .mark_part import odds_or_reason, plot_odds
 from .prediction_part import MOST_PREDICTED, students_of, too_little_to_model
-from .report_parts import GROUPS_CAUTION, fitted, manova_part
+from .report_parts import fitted, groups_caution, manova_part
+from .scores_part import MOST_FIGURED, scores_caution
 from ..rows.schema import STUDENTS, schema_from_dict, schema_to_dict
 from ..rows.values import DataWarning
 from ..statistics.description import describe
@@ -35,14 +38,17 @@ def notebook_cells(cohort: Cohort,  # of the report's source
                    marks: Mapping[str, float] | None = None,  # score: points to reach
                    ) -> list[tuple[str, str]]:  # kind, "markdown" or "code", and text of each cell
     "Return the report's steps as cells, each a call of a public function that a reader can change."
-    shown, scores = without_small_groups(cohort, min_n), reported_scores(cohort, min_n)
-    regressions, _ = fitted(shown, scores)
+    scores = reported_scores(cohort, min_n)
+    if not cohort.schema.factors:
+        return _data_cells(cohort, read, scores, title, min_n) + _score_cells(cohort, scores)
+    shown = without_small_groups(cohort, min_n)
+    students = compared_students(shown, scores, min_n)
+    regressions, _ = fitted(students)
     cells = _data_cells(cohort, read, scores, title, min_n)
-    if regressions:
-        cells += _answer_cells(list(regressions), "cluster" if cohort.schema.cluster else "HC3", min_n)
+    cells += _answer_cells(scores, list(regressions), min_n)
     for factor in cohort.schema.factors:
-        cells += _factor_cells(shown, factor, scores, min_n)
-    cells += _mark_cells(shown, {score: (marks or {})[score] for score in scores if score in (marks or {})}, min_n)
+        cells += _factor_cells(students, factor, min_n)
+    cells += _mark_cells(students, {score: (marks or {})[score] for score in scores if score in (marks or {})}, min_n)
     return cells + (_together_cells(shown, list(regressions)) if regressions else [])
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #3384419c
@@ -50,7 +56,9 @@ IMPORTS = f"""%matplotlib inline
 from studperf import *
 from {students_of.__module__} import QUICK_MODELS, students_of
 from {plot_forest.__module__} import plot_forest
-from {plot_odds.__module__} import plot_odds
+from {plot_odds.__module__} import plot_odds, widest_at_once
+from {concluded.__module__} import compared_students, concluded
+from {fitted.__module__} import fitted
 from {without_small_groups.__module__} import without_small_groups
 from {schema_from_dict.__module__} import schema_from_dict"""
 
@@ -58,56 +66,68 @@ from {schema_from_dict.__module__} import schema_from_dict"""
 def _data_cells(cohort: Cohort, read: str, scores: list[str], title: str, min_n: int) -> list[tuple[str, str]]:
     "Return the cells that read the table and describe the scores."
     schema = "STUDENTS" if cohort.schema == STUDENTS else f"schema_from_dict({schema_to_dict(cohort.schema)!r})"
+    people, groups = cohort.schema.people, bool(cohort.schema.factors)
+    caution = groups_caution(people) if groups else scores_caution(people, related=True)
     return [
-        ("markdown",
-         f"# {title}\n\nThe report's numbers, step by step. Change a cell and run it again. {GROUPS_CAUTION}"),
+        ("markdown", f"# {title}\n\nThe report's numbers, step by step. Change a cell and run it again. {caution}"),
         ("code", IMPORTS),
         ("markdown", "## The data\n\nThe Schema says what the columns are. Correct it if a column has the wrong role."),
         ("code", f"schema = {schema}\ncohort = {read}\ncohort"),
         ("code", "missing_values(cohort)"),
-        ("markdown", f"Groups of fewer than {min_n} students are not shown, and no one can find them by subtraction."),
-        ("code", f"cohort = without_small_groups(cohort, {min_n})\ndescribe(cohort, {scores!r})"),
+        *([("markdown",
+            f"Groups of {too_few(min_n, people)} are not shown, and no one can find them by subtraction.")] * groups),
+        ("code", f"cohort = without_small_groups(cohort, {min_n})\n" * groups + f"describe(cohort, {scores!r})"),
     ]
+
+# %% ../../nbs/6_reporting/report_notebook.ipynb #a1808429
+def _score_cells(cohort: Cohort, scores: list[str]) -> list[tuple[str, str]]:
+    "Return the cells of a table without groups: distributions, and correlations with each other and with covariates."
+    columns = [*scores, *cohort.schema.covariates]
+    cells = [("markdown", "## Distributions")]
+    cells += [("code", f"plot_distribution(cohort, {score!r});")
+              for score in scores[:MOST_FIGURED] if cohort.scales[score].discrete]
+    if len(columns) < 2:
+        return cells
+    return [*cells, ("markdown", "## Correlations"), ("code", f"correlations(cohort, {columns!r})")]
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #671e11b4
-def _answer_cells(scores: list[str], vcov: str, min_n: int) -> list[tuple[str, str]]:
+def _answer_cells(scores: list[str], modelled: list[str], min_n: int) -> list[tuple[str, str]]:
     "Return the cells of the answer: the gaps, the ceiling and the means of each score."
-    regressions = (f"regressions = {{score: regress(cohort, score, vcov={vcov!r}) for score in {scores!r}}}\n"
-                   "widest = gaps(cohort, list(regressions), regressions=regressions)\nwidest")
-    return [("markdown",
-             "## The answer\n\nHow far the highest group of each factor scores above the lowest, as it is "
-             "and adjusted for the other factors."),
-            ("code", regressions),
-            ("code", "plot_forest(widest);"),
-            ("code", "ceiling(cohort, list(regressions))"),
-            *(("code", f"plot_gaps(cohort, {score!r}, regression=regressions[{score!r}], min_n={min_n});")
-              for score in scores)]
+    found = (f"students = compared_students(cohort, {scores!r}, {min_n})\n"
+             f"regressions, _ = fitted({{score: students[score] for score in {modelled!r}}})\n"
+             "found = concluded(students, regressions)\nwidest = found.gaps\nwidest")
+    cells = [("markdown",
+              "## The answer\n\nHow far the higher of two groups of each factor scores above the lower, as it is "
+              "and adjusted for the other factors, of the same students. The intervals hold for all gaps at once."),
+             ("code", found)]
+    if not modelled:
+        return cells
+    return [*cells, ("code", "plot_forest(widest);"), ("code", "ceiling(cohort, list(regressions))"),
+            *(("code", f"plot_gaps(students[{score!r}], {score!r}, regression=regressions[{score!r}], min_n={min_n});")
+              for score in modelled)]
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #5194419b
-def _factor_cells(cohort: Cohort, factor: str, scores: list[str], min_n: int) -> list[tuple[str, str]]:
+def _factor_cells(students: Mapping[str, Cohort], factor: str, min_n: int) -> list[tuple[str, str]]:
     "Return the cells of one factor: its comparisons and the distributions of its groups."
-    cells = [("markdown", f"## {heading(factor)}"), ("code", f"compare(cohort, {scores!r}, [{factor!r}])")]
-    if len(cohort.levels(factor)) > 2:
-        cells.append(("code", f"pairs(cohort, {scores!r}, [{factor!r}])"))
-    return cells + [
-        ("code", f"plot_distribution(cohort, {score!r}, {factor!r}, min_n={min_n});")
-        for score in scores
-        if cohort.scales[score].discrete and (describe(cohort, score, [factor])["n"].iloc[1:] >= min_n).any()
-    ]
+    return [("markdown", f"## {heading(factor)}"), ("code", f"found.pairs[found.pairs['factor'] == {factor!r}]"), *(
+        ("code", f"plot_distribution(students[{score!r}], {score!r}, {factor!r}, min_n={min_n});")
+        for score, part in students.items()
+        if part.scales[score].discrete and (describe(part, score, [factor])["n"].iloc[1:] >= min_n).any())]
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #5194419d
-def _mark_cells(cohort: Cohort, marks: Mapping[str, float], min_n: int) -> list[tuple[str, str]]:
+def _mark_cells(students: Mapping[str, Cohort], marks: Mapping[str, float], min_n: int) -> list[tuple[str, str]]:
     "Return the cells on reaching a mark in each score."
     cells = [("markdown", "## Reaching the mark")] * bool(marks)
     for score, mark in marks.items():
+        cohort = students[score]
         model, reason = odds_or_reason(cohort, score, mark, min_n)
         if model is None:
             cells.append(("markdown", f"{heading(score)}: {reason}"))
             continue
         every = list(model.counts.levels) == list(cohort.schema.factors)
-        call = f"odds(cohort, {score!r}, {mark!r}{'' if every else f', {list(model.counts.levels)!r}'})"
-        cells += [("code", f"reached = {call}\nreached"), ("code", f"reached.widest({min_n})"),
-                  ("code", f"plot_odds(cohort, {score!r}, {mark!r}, model=reached, min_n={min_n});")]
+        call = f"odds(students[{score!r}], {score!r}, {mark!r}{'' if every else f', {list(model.counts.levels)!r}'})"
+        cells += [("code", f"reached = {call}\nreached"), ("code", f"widest_at_once(reached, {min_n}, {len(marks)})"),
+                  ("code", f"plot_odds(students[{score!r}], {score!r}, {mark!r}, model=reached, min_n={min_n});")]
     return cells
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #09915053

@@ -14,9 +14,15 @@ import pandas as pd
 from ..text import enumerated, named_group, p_text, points, signed, span_text, words
 
 # %% ../../nbs/6_reporting/sentences.ipynb #0cf1b312
-BEYOND_CHANCE = .05  # a difference with an adjusted p-value below this is called one beyond chance
+BEYOND_CHANCE = .05  # the adjusted p-value is below this where a difference is beyond chance
 SIZES = {"Hedges' g": (0.2, 0.5, 0.8),
          "omega squared": (0.01, 0.06, 0.14)}  # Cohen (1988): lower limits of small, medium, large
+
+# %% ../../nbs/6_reporting/sentences.ipynb #c0ncl001
+def beyond_chance(table: pd.DataFrame | pd.Series,  # with ci_low and ci_high, that hold for all comparisons at once
+                  ) -> pd.Series | bool:  # False where there is no interval
+    "Return whether intervals exclude 0."
+    return (table["ci_low"] > 0) | (table["ci_high"] < 0)
 
 # %% ../../nbs/6_reporting/sentences.ipynb #c0a57430
 def size_word(effect: float,  # may be negative
@@ -45,8 +51,8 @@ def higher_first(table: pd.DataFrame,  # from `compare` or `pairs`
     turn, turned = table["estimate"] < 0, table.copy()
     for name, other in TURNED.items():
         turned[name] = table[name].mask(turn, table[other])
-    for name, other in NEGATED.items():
-        turned[name] = table[name].mask(turn, -table[other])
+    numbers, others = list(NEGATED), list(NEGATED.values())
+    turned[numbers] = np.where(turn.to_numpy()[:, None], -table[others], table[numbers])
     return turned
 
 # %% ../../nbs/6_reporting/sentences.ipynb #dfb10228
@@ -54,12 +60,12 @@ def difference_sentence(row: pd.Series,  # a row of `compare` that has two group
                         ) -> str:
     "Return in words what a comparison of two groups says."
     start = f"In {words(row['score'])}, "
-    if pd.isna(row["p_value"]):
+    if pd.isna(row["ci_low"]):
         return f"{start}the groups could not be compared ({row['method']})."
     if row["estimate"] < 0:
         row = higher_first(row.to_frame().T.infer_objects()).iloc[0]
     high, low = named_group(row["group_a"]), named_group(row["group_b"])
-    if row["p_adjusted"] >= BEYOND_CHANCE:
+    if not beyond_chance(row):
         largest = max(abs(row["ci_low"]), abs(row["ci_high"]))
         return (f"{start}the data show no difference beyond chance between {high} and {low} "
                 f"(“{row['group_a']}” {points(row['estimate'])} higher, {interval_text(row)}; "
@@ -73,29 +79,45 @@ def spread_sentence(row: pd.Series,  # a row of `compare` that has more than two
                     means: pd.DataFrame,  # the rows of `describe` for this score and factor
                     pairwise: pd.DataFrame,  # the rows of `pairs` for them
                     ) -> str:
-    "Return in words what a comparison of several groups says."
-    start = f"In {words(row['score'])}, "
-    if pd.isna(row["p_value"]):
+    "Return in words what a comparison of several groups says, by the intervals of its pairs."
+    start, tested = f"In {words(row['score'])}, ", pairwise[pairwise["ci_low"].notna()]
+    if tested.empty:
         return f"{start}the groups could not be compared ({row['method']})."
     lowest, highest = means.loc[means["mean"].idxmin()], means.loc[means["mean"].idxmax()]
     span = (f"mean scores range from {lowest['mean']:.1f} (“{lowest['level']}”) to {highest['mean']:.1f} "
             f"(“{highest['level']}”)")
-    if row["p_adjusted"] >= BEYOND_CHANCE:
-        largest = pairwise[["ci_low", "ci_high"]].abs().max(axis=None)
-        return (f"{start}{span}; the data show no difference beyond chance ({p_text(row['p_adjusted'])}). "
-                f"Two groups could still differ by as much as {points(largest)}.")
-    clear = int((pairwise["p_adjusted"] < BEYOND_CHANCE).sum())
-    how_many = f"{clear or 'None'} of the {len(pairwise)} pairs of groups differ{'s' * (clear == 1)} beyond chance"
-    return (f"{start}{span}, a {size_word(row['effect'], row['effect_name'])} difference overall "
-            f"({row['effect_name']} {row['effect']:.2f}, {row['conf_level']:.0%} interval "
-            f"{row['effect_low']:.2f} to {row['effect_high']:.2f}; "
-            f"{p_text(row['p_adjusted'])}). {how_many}.")
+    clear = higher_first(tested[beyond_chance(tested)])
+    if clear.empty:
+        return (f"{start}{span}; the data show no difference beyond chance between any two groups "
+                f"({p_text(tested['p_adjusted'].min())}). Two groups could still differ by as much as "
+                f"{points(tested[['ci_low', 'ci_high']].abs().max(axis=None))}.")
+    widest, size = clear.loc[clear["estimate"].idxmax()], ""
+    if pd.notna(row["effect"]):
+        size = (f", a {size_word(row['effect'], row['effect_name'])} difference overall "
+                f"({row['effect_name']} {signed(row['effect'])})")
+    return (f"{start}{span}{size}. {_pairs_count(len(clear), len(pairwise))}: {named_group(widest['group_a'])} scores "
+            f"{points(widest['estimate'])} higher than {named_group(widest['group_b'])} "
+            f"({interval_text(widest)}; {p_text(widest['p_adjusted'])}).")
+
+# %% ../../nbs/6_reporting/sentences.ipynb #c0ncl002
+def _pairs_count(clear: int, every: int) -> str:
+    "Return how many pairs of groups differ, as the start of a sentence on the widest of these differences."
+    if clear == 1:
+        return f"1 of the {every} pairs of groups differs beyond chance"
+    return f"{clear} of the {every} pairs of groups differ beyond chance; the widest of these differences"
 
 # %% ../../nbs/6_reporting/sentences.ipynb #e694330c
 def gap_text(raw: pd.Series,  # a row of `gaps`, of kind "raw"
              ) -> str:  # 12.5 points in math (10.7 to 14.4)
     "Return a gap as it is, with its interval."
-    return f"{points(raw['gap'])} in {words(raw['score'])} ({span_text(raw['ci_low'], raw['ci_high'])})"
+    return f"{points(raw['gap'])} in {words(raw['score'])} ({gap_limits(raw)})"
+
+# %% ../../nbs/6_reporting/sentences.ipynb #c0ncl003
+def gap_limits(row: pd.Series,  # of `gaps`
+               ) -> str:  # 10.7 to 14.4; −0.2 to 3.1, which chance could explain
+    "Return the interval of a gap, and whether chance could explain the gap."
+    chance = "" if beyond_chance(row) or pd.isna(row["ci_low"]) else ", which chance could explain"
+    return f"{span_text(row['ci_low'], row['ci_high'])}{chance}"
 
 # %% ../../nbs/6_reporting/sentences.ipynb #9bb3bc93
 def adjusted_text(raw: pd.Series,  # a row of `gaps`, of kind "raw"
@@ -106,7 +128,7 @@ def adjusted_text(raw: pd.Series,  # a row of `gaps`, of kind "raw"
         return f"unknown in {words(raw['score'])}"
     high, low = adjusted["group_a"], adjusted["group_b"]
     others = "" if (raw["group_a"], raw["group_b"]) == (high, low) else f"“{high}” above “{low}”, "
-    return f"{adjusted['gap']:.1f} ({others}{span_text(adjusted['ci_low'], adjusted['ci_high'])})"
+    return f"{points(adjusted['gap']).split()[0]} ({others}{gap_limits(adjusted)})"
 
 # %% ../../nbs/6_reporting/sentences.ipynb #0b973a32
 def factor_sentence(
@@ -140,8 +162,9 @@ def adjusted_sentence(adjusted: pd.Series,  # a row of `gaps`
     if pd.isna(adjusted["gap"]):
         return (f"The gap in {words(adjusted['score'])} cannot be adjusted for the other factors: too few "
                 "combinations of groups occur together.")
-    widest = ", the widest gap" if adjusted["levels"] > 2 else ""
-    by_chance = ", which chance could explain" if adjusted["ci_low"] <= 0 else ""
+    clear = bool(beyond_chance(adjusted))
+    widest = f", the widest gap{' beyond chance' * clear}" if adjusted["levels"] > 2 else ""
+    by_chance = "" if clear or pd.isna(adjusted["ci_low"]) else ", which chance could explain"
     return (f"Among students who are alike in the other factors, {named_group(adjusted['group_a'])} "
             f"scores {points(adjusted['gap'])} higher in "
             f"{words(adjusted['score'])} than {named_group(adjusted['group_b'])}{widest} "
@@ -200,9 +223,8 @@ def agreement_sentences(rows: pd.DataFrame,  # of `compare`, for one factor
 # %% ../../nbs/6_reporting/sentences.ipynb #a1c0de07
 def _ranks_sentences(rows: pd.DataFrame, by_ranks: pd.DataFrame) -> list[str]:
     "Return whether tests on ranks agree with those on means, where both could be made."
-    both = (rows[["score", "p_adjusted"]]
-            .merge(by_ranks[["score", "p_adjusted"]], on="score", suffixes=("", "_ranks"))
-            .dropna())
+    ranked = rows["score"].map(by_ranks.set_index("score")["p_adjusted"])
+    both = rows[["score", "p_adjusted"]].assign(p_adjusted_ranks=ranked).dropna()
     if both.empty:
         return []
     apart = both[(both["p_adjusted"] < BEYOND_CHANCE) != (both["p_adjusted_ranks"] < BEYOND_CHANCE)]

@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from .meaning import (
-    Misfit, comma_note, decimal_of, fault_sentence, levels_meant,
+    NOT_KNOWN, Misfit, comma_note, decimal_of, fault_sentence, is_further, levels_meant,
     number_limits, numbers_meant, recoded_numbers, spelling_note)
 from .schema import Schema, match_columns
+from .table_shape import ROW_LABELS
 from .values import DataError, DataWarning, level_text
 from ..text import listed
 
@@ -198,6 +199,8 @@ def _count_spellings(codes: np.ndarray, found: Sequence, texts: Sequence[str | N
         for code, (value, text) in enumerate(zip(found, texts, strict=True))
         if text is not None and code not in misfits and level_text(value) not in (text, *schema.recode.get(name, ()))
     }
+    other |= {code: (level_text(value), NOT_KNOWN) for code, value in enumerate(found)
+              if is_further(value, name, schema)}
     counts = np.bincount(codes[codes >= 0], minlength=len(texts)) if other else ()
     found = Counter()
     for code, pair in other.items():
@@ -209,7 +212,8 @@ def _warn_of(checked: pd.DataFrame, ignored: Iterable[str], schema: Schema, sour
     "Warn once of everything that a reader should know."
     notes = [*notes, *(f"column {name!r}: {count} of {len(checked)} values are missing ({count / len(checked):.1%}); "
                        "they stay missing" for name, count in checked.isna().sum().items() if count)]
-    ignored = [name for name in ignored if name not in schema.left_out and name and not name.startswith("Unnamed:")]
+    ignored = [name for name in ignored if name not in schema.left_out and name not in ("", ROW_LABELS)
+               and not name.startswith("Unnamed:")]
     if ignored:
         notes.append(f"ignored, since the Schema does not name them: {listed(ignored)}")
     if notes:

@@ -43,7 +43,7 @@ def levels_meant(values: Sequence[object],  # the different values of a column
                  ) -> tuple[list[str | None], list[str], dict[int, Misfit]]:  # each value's level; all levels; faults
     "Return the levels that values mean (None: missing), all levels, and the faults by the place of the value."
     declared, recode = schema.factors.get(name), schema.recode.get(name, {})
-    texts = [_level(value, declared, recode) for value in values]
+    texts = [None if is_further(value, name, schema) else _level(value, declared, recode) for value in values]
     if declared is None:
         return texts, natural_order(text for text in texts if text is not None), {}
     faults = {place: Misfit(quoted_value(values[place]), _expected_level(values[place], declared))
@@ -60,6 +60,19 @@ def _level(value: object, declared: Sequence[str] | None, recode: Mapping[str, s
     elif is_missing(value, declared):
         return None if declared is None else level_of(text, declared)
     return text if declared is None else level_of(text, declared) or text
+
+# %% ../../nbs/1_rows/meaning.ipynb #0b9e2ca0
+NOT_KNOWN = "not known"  # what notes call a level that counts as missing
+
+
+def is_further(value: object,
+               name: str,  # of a factor or the cluster
+               schema: Schema) -> bool:
+    "Return True for a level beyond those of a factor of the Schema's `others`: it counts as missing."
+    if name not in schema.others:
+        return False
+    text = _level(value, schema.factors[name], schema.recode.get(name, {}))
+    return text is not None and text not in schema.factors[name]
 
 # %% ../../nbs/1_rows/meaning.ipynb #941db6bc
 def _expected_level(value: object, levels: Sequence[str]) -> str:

@@ -49,6 +49,7 @@ def only_columns(schema: "Schema",  # the Schema itself
                    scores={name: limits for name, limits in schema.scores.items() if name in keep},
                    ordered=[name for name in schema.ordered if name in keep],
                    lowest_best=[name for name in schema.lowest_best if name in keep],
+                   others=[name for name in schema.others if name in keep],
                    covariates=[name for name in schema.covariates if name in keep],
                    weight=schema.weight if schema.weight in keep else None,
                    cluster=schema.cluster if schema.cluster in keep else None,
@@ -105,6 +106,7 @@ TOML_COMMENTS = {
     "ordered": "factors whose levels have an order, lowest first",
     "covariates": "numbers that describe a student",
     "lowest_best": "scores whose lowest value is the best",
+    "others": "factors whose other levels count as missing",
     "cluster": "the group that students share, such as a school",
     "weight": "how many students a row stands for",
     "people": "what a row is",
@@ -247,6 +249,8 @@ class Schema:
         column: "sure", "likely" or "ask"
     lowest_best : Sequence[str] = ()
         scores whose lowest value is the best, such as marks from 1 to 6
+    others : Sequence[str] = ()
+        factors whose other levels count as missing: a predictor names no small group
     people : str = 'students'
         what a row is: "students", "schools", "results" of students with several rows
     rows_per_student : int = 1
@@ -267,6 +271,7 @@ class Schema:
     notes: Mapping[str, str] = field(default_factory=dict, compare=False)  # column: why it has its role
     certainty: Mapping[str, str] = field(default_factory=dict, compare=False)  # column: "sure", "likely" or "ask"
     lowest_best: Sequence[str] = ()  # scores whose lowest value is the best, such as marks from 1 to 6
+    others: Sequence[str] = ()  # factors whose other levels count as missing: a predictor names no small group
     people: str = "students"  # what a row is: "students", "schools", "results" of students with several rows
     rows_per_student: int = 1  # most rows that one student has; groups are shown from so many times more rows
     sheet: str | None = field(default=None, compare=False)  # of a workbook, which holds the table; None: the first
@@ -288,8 +293,16 @@ class Schema:
         "All columns, in the order of their roles."
         return (*self.factors, *self.numeric, *(name for name in (self.cluster, self.weight) if name))
 
-    def higher_is_better(self, score: str) -> bool:
-        "Return whether a higher value of this score is the better one."
+    def higher_is_better(self,
+                         score: str,  # its name
+                         ) -> bool:
+        """Return whether a higher value of this score is the better one.
+
+        Parameters
+        ----------
+        score : str
+            its name
+        """
         return score not in self.lowest_best
 
     def __repr__(self) -> str:  # short, since signatures show it
@@ -319,7 +332,7 @@ def _tidy(schema: Schema) -> dict:
             "ordered": tuple(schema.ordered), "covariates": tuple(schema.covariates),
             "aliases": {name: tuple(others) for name, others in schema.aliases.items()},
             "left_out": dict(schema.left_out), "notes": dict(schema.notes), "certainty": dict(schema.certainty),
-            "lowest_best": tuple(schema.lowest_best),
+            "lowest_best": tuple(schema.lowest_best), "others": tuple(schema.others),
             "recode": {name: {str(text): str(meant) for text, meant in texts.items()}
                        for name, texts in schema.recode.items()}}
 
@@ -330,7 +343,7 @@ def _check_forms(schema: Schema) -> None:
         return (isinstance(value, Iterable) and not isinstance(value, str)
                 and all(isinstance(name, str) for name in value))
 
-    for key in ("factors", "scores", "ordered", "covariates", "lowest_best"):
+    for key in ("factors", "scores", "ordered", "covariates", "lowest_best", "others"):
         if not is_names(getattr(schema, key)):
             raise ValueError(f"Schema: {key}: found {getattr(schema, key)!r}, expected names of columns")
     for key in ("cluster", "weight"):
@@ -373,12 +386,30 @@ def _contradictions(schema: Schema) -> list[str]:
             problems.append(f"{name!r} is ordered, so factors must give its levels, lowest first")
     problems += [f"lowest_best names {name!r}, which is no score" for name in schema.lowest_best
                  if name not in schema.scores]
+    problems += [f"others names {name!r}, of which factors must give the levels" for name in schema.others
+                 if schema.factors.get(name) is None]
     problems += [f"result tables need the name {name!r} for themselves: give the column another name and "
                  f"list {name!r} among its aliases"
                  for name in columns if is_reserved(name) or is_made_of(name, schema.numeric)]
     problems += [f"{key} names {name!r}, which is no column" for key in ("aliases", "recode")
                  for name in getattr(schema, key) if name not in columns]
     return problems
+
+# %% ../../nbs/1_rows/schema.ipynb #c341ef68
+def better_word(schema: Schema,
+                score: str,
+                difference: float,  # first minus second value of the score
+                ) -> str:  # better or worse; empty for no difference
+    "Return whether the first of two values of a score is the better or the worse one."
+    if not difference:
+        return ""
+    return "better" if (difference > 0) == schema.higher_is_better(score) else "worse"
+
+# %% ../../nbs/1_rows/schema.ipynb #c9cda1d4
+def direction_note(lowest_best: Iterable[str],  # of the Schema
+                   score: str) -> str:  # "; lower is better", or empty: nothing needs to be said
+    "Return what an axis says of a score whose lowest value is the best."
+    return "; lower is better" if score in lowest_best else ""
 
 # %% ../../nbs/1_rows/schema.ipynb #8ffe8b90
 STUDENTS = Schema(
@@ -449,7 +480,7 @@ def schema_to_dict(schema: Schema) -> dict:  # of texts, numbers and lists alone
               "aliases": {name: list(others) for name, others in schema.aliases.items()},
               "decimal": "" if schema.decimal == "." else schema.decimal,
               "recode": {name: dict(texts) for name, texts in schema.recode.items()},
-              "lowest_best": list(schema.lowest_best), "sheet": schema.sheet,
+              "lowest_best": list(schema.lowest_best), "others": list(schema.others), "sheet": schema.sheet,
               "people": "" if schema.people == "students" else schema.people,
               "rows_per_student": schema.rows_per_student if schema.rows_per_student > 1 else None,
               "left_out": dict(schema.left_out), "notes": dict(schema.notes), "certainty": dict(schema.certainty)}
@@ -460,7 +491,7 @@ def schema_to_dict(schema: Schema) -> dict:  # of texts, numbers and lists alone
 def schema_from_dict(record: Mapping) -> Schema:
     "Return the Schema that `schema_to_dict` described; raise ValueError for a key that no Schema has."
     keys = ("factors", "scores", "ordered", "covariates", "weight", "cluster", "aliases", "left_out", "recode",
-            "decimal", "notes", "certainty", "lowest_best", "people", "rows_per_student", "sheet")
+            "decimal", "notes", "certainty", "lowest_best", "others", "people", "rows_per_student", "sheet")
     if unknown := [key for key in record if key not in keys]:
         raise ValueError(f"Schema: unknown key {listed(unknown)}; it has {listed(keys)}")
     read = {"factors": {}, "scores": {}, **record}

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHOWN_PROBLEMS', 'RESERVED', 'MISSING_TEXTS', 'NO_VALUE_TEXTS', 'COMMA', 'POINT', 'THOUSANDS', 'BOTH_MARKS',
-           'UNCLEAR_COMMA', 'DataError', 'DataWarning', 'is_number']
+           'UNCLEAR_COMMA', 'DataError', 'DataWarning', 'UnclearScores', 'is_number']
 
 # %% ../../nbs/1_rows/values.ipynb #043f27ac
 import math
@@ -40,6 +40,25 @@ class DataError(ValueError):
 # %% ../../nbs/1_rows/values.ipynb #0f46f2ee
 class DataWarning(UserWarning):
     "Something in a table that does not stop the work but that its reader should know."
+
+# %% ../../nbs/1_rows/values.ipynb #04079b78
+class UnclearScores(ValueError):
+    """No column of a table is surely a score. `maybe` lists those that may be.
+
+    Parameters
+    ----------
+    words : str
+        what was found, and what to do
+    maybe : Sequence[str] = ()
+        columns that may be scores
+    """
+
+    def __init__(self,
+                 words: str,  # what was found, and what to do
+                 maybe: Sequence[str] = (),  # columns that may be scores
+                 ):
+        self.maybe = list(maybe)
+        super().__init__(words)
 
 # %% ../../nbs/1_rows/values.ipynb #03f156ff
 def check_conf_level(conf_level: float) -> None:

@@ -7,21 +7,25 @@ __all__ = ['GAP_COLUMNS', 'gaps']
 
 # %% ../../nbs/3_statistics/gaps.ipynb #84b73fbb
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..cohort.cells import unweighted
-from ..cohort.cohort import as_cohort, names_or_all
+from ..cohort.cells import CohortData, unweighted
+from ..cohort.cohort import Cohort, as_cohort, names_or_all
+from ..cohort.merging import select_cells
 from ..rows.schema import Schema
 from ..rows.values import check_conf_level
 from .comparison import pairs
-from .regression import Regression, adjusted_pairs, regress
+from .distributions import studentized_range_isf
+from .groups import comparison_table
+from .regression import Regression, adjusted_pairs, default_covariance, regress
 
 # %% ../../nbs/3_statistics/gaps.ipynb #1a9b6d7d
-GAP_COLUMNS = ("score", "factor", "kind", "group_a", "group_b", "levels", "gap", "ci_low", "ci_high", "conf_level",
-               "p_value", "method")
+GAP_COLUMNS = ("score", "factor", "kind", "group_a", "group_b", "n", "levels", "gap", "ci_low", "ci_high", "up_to",
+               "conf_level", "family", "p_value", "p_adjusted", "method")
 
 # %% ../../nbs/3_statistics/gaps.ipynb #ff750b54
 def gaps(cohort: Any,  # a Cohort, or the students' rows: a frame or file that `Cohort.summarize` takes
@@ -29,12 +33,15 @@ def gaps(cohort: Any,  # a Cohort, or the students' rows: a frame or file that `
          factors: str | Sequence[str] | None = None,  # factors whose gaps are shown; all of the Schema are adjusted for
          *,
          conf_level: float = .95,  # above 0 and below 1; the intervals of one factor hold for all its pairs together
+         adjust: str = "none",  # "bonferroni": intervals and p_adjusted hold for all these scores and factors at once
+         same_students: bool = False,  # True: raw gaps, too, are of the students who have the score and all factors
          regressions: Mapping[str, Regression | None] | None = None,  # score: on all factors, if you have them
          schema: Schema | None = None,  # of rows; default: one that fits, or a draft; a Cohort has its own
          ) -> pd.DataFrame:  # two rows per score and factor, with the GAP_COLUMNS; group_a is the higher
     """Find how far the highest group lies above the lowest, as they are and adjusted for the other factors.
 
-    Raw: Games and Howell (1976). Adjusted: Tukey (1953), Kramer (1956). Where there is no gap, `method` says why.
+    Raw: Games and Howell (1976), or by the Schema's cluster. Adjusted: Tukey (1953), Kramer (1956). Where there is no
+    gap, `method` says why.
 
     Parameters
     ----------
@@ -46,6 +53,10 @@ def gaps(cohort: Any,  # a Cohort, or the students' rows: a frame or file that `
         factors whose gaps are shown; all of the Schema are adjusted for
     conf_level : float = 0.95
         above 0 and below 1; the intervals of one factor hold for all its pairs together
+    adjust : str = 'none'
+        "bonferroni": intervals and p_adjusted hold for all these scores and factors at once
+    same_students : bool = False
+        True: raw gaps, too, are of the students who have the score and all factors
     regressions : Mapping[str, Regression | None] | None = None
         score: on all factors, if you have them
     schema : Schema | None = None
@@ -59,47 +70,125 @@ def gaps(cohort: Any,  # a Cohort, or the students' rows: a frame or file that `
     Raises
     ------
     ValueError
-        For unknown names and for survey weights.
+        For unknown names and options, and for survey weights.
     """
     check_conf_level(conf_level)
+    if adjust not in ("none", "bonferroni"):
+        raise ValueError(f"adjust: found {adjust!r}, expected 'none' or 'bonferroni', whose intervals go with p-values")
     cohort = as_cohort(cohort, schema, scores=scores)
     unweighted(cohort, "gaps")
     scores, factors = names_or_all(scores, cohort.schema.scores), names_or_all(factors, cohort.schema.factors)
-    every_pair, rows = pairs(cohort, scores, factors, conf_level=conf_level), []
-    for score in scores:
-        raw = every_pair[every_pair["score"] == score]
-        regression = regress(cohort, score, conf_level=conf_level) if regressions is None else regressions.get(score)
-        tables = {"raw": raw, "adjusted": raw[:0] if regression is None else regression.pairs()}
-        rows += [_widest(score, factor, kind, table[table["factor"] == factor], conf_level)
-                 for factor in factors for kind, table in tables.items()]
-    table = pd.DataFrame(rows, columns=list(GAP_COLUMNS))
-    return table.astype({name: float for name in ("gap", "ci_low", "ci_high", "p_value")})
+    if regressions is None:
+        regressions = {score: regress(cohort, score, conf_level=conf_level) for score in scores}
+    tables = [gap_pairs(complete_students(cohort, score) if same_students else cohort, score, factors,
+                        regressions.get(score), conf_level) for score in scores]
+    table = pd.concat(tables, ignore_index=True)
+    return widest_gaps(hold_together(table) if adjust == "bonferroni" else table, scores, factors)
+
+# %% ../../nbs/3_statistics/gaps.ipynb #b0a1ga02
+def gap_pairs(cohort: Cohort, score: str, factors: Sequence[str],
+              regression: Regression | None,  # of the score on all factors; None: nothing is adjusted
+              conf_level: float,  # of the intervals of one factor's pairs together
+              by_cluster: str = "cluster",  # the errors of raw gaps where the students have clusters
+              ) -> pd.DataFrame:  # a row per kind, factor and pair of levels: COMPARISON_COLUMNS, kind, family
+    "Compare every two levels of each factor, as they are and adjusted."
+    if regression is not None and regression.estimates.conf_level != conf_level:
+        regression = replace(regression, estimates=replace(regression.estimates, conf_level=conf_level))
+    tables = {"raw": _raw_pairs(cohort, score, factors, conf_level, by_cluster),
+              "adjusted": comparison_table([]) if regression is None else adjusted_pairs(regression)}
+    table = pd.concat([pairwise.assign(kind=kind) for kind, pairwise in tables.items()], ignore_index=True)
+    return table[table["factor"].isin(factors)].assign(family=1).reset_index(drop=True)
+
+# %% ../../nbs/3_statistics/gaps.ipynb #b0a1ga03
+def _raw_pairs(cohort: Cohort, score: str, factors: Sequence[str], conf_level: float, vcov: str) -> pd.DataFrame:
+    "Compare every two levels of each factor as they are, allowing for clusters if the students have them."
+    by_cluster = [factor for factor in factors if cohort.schema.cluster
+                  and default_covariance(cohort, [score, factor])[0] == "cluster"]
+    tables = [pairs(cohort, score, [factor for factor in factors if factor not in by_cluster], conf_level=conf_level)]
+    for factor in by_cluster:
+        table, plain = (adjusted_pairs(regress(cohort, score, [factor], vcov=vcov, conf_level=conf_level)),
+                        pairs(cohort, score, factor, conf_level=conf_level).set_index(["group_a", "group_b"]))
+        effect = plain["effect"].reindex(pd.MultiIndex.from_frame(table[["group_a", "group_b"]])).to_numpy()
+        tables.append(table.assign(method=table["method"].str.replace("adjusted means", "means"),
+                                   effect=effect, effect_name="Hedges' g"))
+    return pd.concat(tables, ignore_index=True)
+
+# %% ../../nbs/3_statistics/gaps.ipynb #b0a1ga04
+def complete_students(cohort: CohortData,
+                      score: str,
+                      ) -> CohortData:  # the Cohort itself, if these are all
+    "Return the students who have a score and all factors, and the cluster where the Schema names one."
+    columns = [score, *cohort.schema.factors, *([cohort.schema.cluster] if cohort.schema.cluster else [])]
+    keep = np.logical_and.reduce([cohort.has(name) for name in columns])
+    return cohort if keep.all() else select_cells(cohort, keep)
+
+# %% ../../nbs/3_statistics/gaps.ipynb #b0a1ga06
+def hold_together(table: pd.DataFrame,  # from `gap_pairs`, of one or more scores
+                  families: Mapping[str, int] | None = None,  # kind: gaps for which it holds; None: those of the table
+                  ) -> pd.DataFrame:  # with wider intervals, p_adjusted and family
+    "Let the intervals and p-values of each kind hold for all scores and factors at once. Dunn (1961)."
+    table, alpha = table.copy(), 1 - table["conf_level"].max()
+    tested = table[table["p_value"].notna()]
+    for kind, own in tested.groupby("kind"):
+        family = len(own.drop_duplicates(["score", "factor"])) if families is None else families[kind]
+        k, df = _levels_of(table).loc[own.index].to_numpy(), own["df2"].to_numpy(float)
+        wider = studentized_range_isf(alpha / family, k, df) / studentized_range_isf(alpha, k, df)
+        for limit in ("ci_low", "ci_high"):
+            table.loc[own.index, limit] = own["estimate"] + wider * (own[limit] - own["estimate"])
+        table.loc[own.index, "p_adjusted"] = np.minimum(family * own["p_value"], 1)
+        table.loc[table["kind"] == kind, "family"] = family
+    return table
+
+# %% ../../nbs/3_statistics/gaps.ipynb #b0a1ga07
+def _levels_of(table: pd.DataFrame) -> pd.Series:
+    "Return for each pair how many levels its factor has; m levels form m (m - 1) / 2 pairs."
+    count = table.groupby(["kind", "score", "factor"])["score"].transform("size")
+    return ((1 + np.sqrt(1 + 8 * count)) / 2).round().astype(int)
+
+# %% ../../nbs/3_statistics/gaps.ipynb #b0a1ga08
+def widest_gaps(table: pd.DataFrame,  # from `gap_pairs`
+                scores: Sequence[str], factors: Sequence[str],
+                ) -> pd.DataFrame:  # two rows per score and factor, with the GAP_COLUMNS
+    "Return the gap of each score and factor, raw and adjusted."
+    level = table["conf_level"].max() if len(table) else np.nan
+    own = dict(list(table.groupby(["score", "factor", "kind"])))
+    rows = [{"score": score, "factor": factor, "kind": kind, "conf_level": level}
+            | _widest(own.get((score, factor, kind), table[:0]))
+            for score in scores for factor in factors for kind in ("raw", "adjusted")]
+    floats = ("gap", "ci_low", "ci_high", "up_to", "p_value", "p_adjusted")
+    return pd.DataFrame(rows, columns=list(GAP_COLUMNS)).astype(
+        dict.fromkeys(floats, float) | dict.fromkeys(("n", "levels", "family"), int))
 
 # %% ../../nbs/3_statistics/gaps.ipynb #f4266e66
-def _widest(score: str, factor: str, kind: str, table: pd.DataFrame, conf_level: float) -> dict[str, Any]:
-    "Return the row of the pair that lies furthest apart."
-    row = {"score": score, "factor": factor, "kind": kind, "conf_level": conf_level,
-           "levels": len({*table["group_a"].dropna(), *table["group_b"].dropna()})}
-    known = table[table["estimate"].notna()]
-    if known.empty:
+def _widest(table: pd.DataFrame) -> dict[str, Any]:
+    "Return what a row of `gaps` says of the pairs of one factor."
+    both = zip([*table["group_a"], *table["group_b"]], [*table["n_a"], *table["n_b"]], strict=True)
+    sizes = {level: n for level, n in both if pd.notna(level)}
+    row = {"n": int(sum(sizes.values())), "levels": len(sizes), "family": max(table["family"], default=1)}
+    estimate, low, high = table[["estimate", "ci_low", "ci_high"]].to_numpy(float).T
+    if np.isnan(estimate).all():
         return row | {"method": table["method"].iloc[0] if len(table) else "not estimated: there are not two groups"}
-    pair = known.loc[known["estimate"].abs().idxmax()]
-    high, low, sign = ("group_a", "group_b", 1) if pair["estimate"] > 0 else ("group_b", "group_a", -1)
-    limits = sorted([sign * pair["ci_low"], sign * pair["ci_high"]])
-    return row | {"group_a": pair[high], "group_b": pair[low], "gap": abs(pair["estimate"]), "ci_low": limits[0],
-                  "ci_high": limits[1], "p_value": pair["p_value"], "method": pair["method"]}
+    known = ~np.isnan(estimate)
+    among = next(part for part in ((low > 0) | (high < 0), ~np.isnan(low), known) if part.any())
+    place = np.where(among, np.abs(estimate), -1).argmax()
+    pair, allowed = table.iloc[place], np.abs([low, high])
+    first, second, limits = (("group_a", "group_b", (low, high)) if estimate[place] > 0
+                             else ("group_b", "group_a", (-high, -low)))
+    return row | {"up_to": np.nanmax(allowed) if np.isfinite(allowed).any() else np.nan, "group_a": pair[first],
+                  "group_b": pair[second], "gap": abs(estimate[place]), "ci_low": limits[0][place],
+                  "ci_high": limits[1][place], **{name: pair[name] for name in ("p_value", "p_adjusted", "method")}}
 
 # %% ../../nbs/3_statistics/gaps.ipynb #c9e17f9c
 def gaps_beside(table: pd.DataFrame,  # from `gaps`
                 regressions: Mapping[str, Regression],  # score: on the same factors, and more
                 ) -> pd.DataFrame:  # score, factor, groups, gap, conf_level; estimate, interval: NaN without the pair
-    "Set the adjusted gaps beside the differences of the same pairs of groups in another regression."
-    rows = table[(table["kind"] == "adjusted") & table["score"].isin(regressions)]
-    every_pair = {}
-    for score in rows["score"].unique():
-        for pair in adjusted_pairs(regressions[score]).itertuples():
-            every_pair[score, pair.factor, pair.group_a, pair.group_b] = pair.estimate, pair.ci_low, pair.ci_high
-            every_pair[score, pair.factor, pair.group_b, pair.group_a] = -pair.estimate, -pair.ci_high, -pair.ci_low
+    "Set the adjusted gaps beside the differences of the same pairs in another regression, for as many gaps at once."
+    rows, every_pair = table[(table["kind"] == "adjusted") & table["score"].isin(regressions)], {}
+    tables = [adjusted_pairs(regressions[score]) for score in rows["score"].unique()]
+    pairwise = pd.concat([comparison_table([]), *tables], ignore_index=True).assign(kind="adjusted", family=1)
+    for pair in hold_together(pairwise, {"adjusted": max(rows["family"], default=1)}).itertuples():
+        every_pair[pair.score, pair.factor, pair.group_a, pair.group_b] = pair.estimate, pair.ci_low, pair.ci_high
+        every_pair[pair.score, pair.factor, pair.group_b, pair.group_a] = -pair.estimate, -pair.ci_high, -pair.ci_low
     found = [every_pair.get((row.score, row.factor, row.group_a, row.group_b), (np.nan,) * 3)
              for row in rows.itertuples()]
     kept = rows[["score", "factor", "group_a", "group_b", "gap", "conf_level"]].reset_index(drop=True)

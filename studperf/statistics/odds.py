@@ -19,9 +19,6 @@ import pandas as pd
 from scipy.optimize import linprog
 from scipy.special import chdtrc, expit, logit, ndtr, ndtri
 from scipy.stats import studentized_range
-from statsmodels.genmod.families import Binomial
-from statsmodels.genmod.generalized_linear_model import GLM
-from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
 from ..cohort.bounds import LEAST_SHOWN, shown_count, too_few
 from ..cohort.cohort import Cohort, as_cohort, names_or_all
@@ -331,16 +328,18 @@ def _is_separated(matrix: np.ndarray, n: np.ndarray, reached: np.ndarray) -> boo
 
 # %% ../../nbs/3_statistics/odds.ipynb #1b4703c7
 def no_odds(counts: MarkCounts, score: str, mark: float, *,
-            least: int = 1,  # students of the smallest group that the reason may name
+            least: int = LEAST_SHOWN,  # students of the smallest group that the reason may name
             ) -> str:  # with the remedy first; empty if there are odds
     "Return why the model has no finite solution."
+    reached, n = int(counts.reached.sum()), int(counts.n.sum())
     for factor, levels in counts.levels.items():
         if len(levels) < 2:
-            return (f"Leave out factor {factor!r}: only {listed(levels) or 'no level'} occurs among the students with "
-                    f"a {score} score, expected two levels or more")
-    reached, n = counts.reached.sum(), counts.n.sum()
+            only = "no level" if not levels else listed(levels) if n >= least else "one level"
+            return (f"Leave out factor {factor!r}: only {only} occurs among the students with a {score} score, "
+                    "expected two levels or more")
     if not 0 < reached < n:
-        return f"Choose another mark: {'all' if reached else 'none'} of {n:,.0f} students reach {mark:g} in {score}"
+        return (f"Choose another mark: {'all' if reached else 'none'} of {shown_count(n)} students reach {mark:g} in "
+                f"{score}")
     if texts := _one_sided(counts, least):
         more = f" and {len(texts) - 3} more levels" if len(texts) > 3 else ""
         return (f"Choose another mark, or merge levels: the odds of reaching {mark:g} in {score} are infinite for "
@@ -350,10 +349,9 @@ def no_odds(counts: MarkCounts, score: str, mark: float, *,
         return (f"Leave out one of the factors {listed(counts.levels)}: one of them says the same as others, "
                 "so their odds cannot be told apart")
     if _is_separated(matrix, counts.n, counts.reached):
-        return ("Choose another mark, or fewer factors: among some combinations of levels all students or none reach "
-                f"{mark:g} in {score}, so some odds ratios are infinite")
+        return ("Choose another mark, merge small levels, or take fewer factors: in some levels or combinations of "
+                f"levels all students or none reach {mark:g} in {score}, so some odds ratios are infinite")
     return ""
-
 
 # %% ../../nbs/3_statistics/odds.ipynb #358a7acd
 def _one_sided(counts: MarkCounts, least: int) -> list[str]:
@@ -374,6 +372,11 @@ def _fit(counts: MarkCounts,
          kept: np.ndarray | slice = slice(None),  # columns of the model
          ) -> tuple[Any, np.ndarray]:  # statsmodels' results, (p, p) covariance
     "Fit the binomial model on the kept columns."
+    # Imported here, since a report without a mark, which never comes here, need not wait for it.
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_linear_model import GLM
+    from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
+
     matrix, robust = counts.matrix(counts.codes)[:, kept], {}
     if counts.clusters is not None:
         robust = {"cov_type": "cluster", "cov_kwds": {"groups": counts.clusters, "use_correction": False}}

@@ -124,7 +124,8 @@ def regression_text(regression: "Regression") -> str:
     "Return a Regression as one line of text."
     terms = " + ".join(regression.estimates.fit.rows.design.terms) or "nothing"
     return (f"Regression of {regression.score} on {terms}: {regression.n:,} students, R2 {regression.r2:.4f}, "
-            f"adjusted {regression.adj_r2:.4f}, residual SD {regression.sigma:.3f}, {regression.estimates.vcov} errors")
+            f"adjusted {regression.adj_r2:.4f}, residual SD {regression.sigma:.3f}, {regression.estimates.vcov} errors"
+            + f" ({regression.why})" * bool(regression.why))
 
 # %% ../../nbs/3_statistics/regression.ipynb #46629532
 def regression_html(regression: "Regression") -> str:
@@ -140,6 +141,7 @@ def regression_html(regression: "Regression") -> str:
         references = ", ".join(f"{factor}: {levels[0]}" for factor, levels in design.factors.items())
         about.append(f"Differences in points from {references}, among students who are alike in the other terms; "
                      f"{regression.estimates.vcov} errors.")
+    about += [f"Why {regression.estimates.vcov} errors: {regression.why}."] * bool(regression.why)
     students = _students_behind(regression.estimates.fit.rows)
     rows = [_coefficient_row(row, text, n < LEAST_SHOWN) for row, n in zip(table.itertuples(), students, strict=True)]
     return summary_html(f"Regression of {regression.score} on {' + '.join(design.terms) or 'nothing'}", about,
@@ -190,6 +192,8 @@ class Regression:
         students less coefficients
     n : int
         students
+    why : str = ''
+        the reason for the errors, where `regress` chose others than HC3
     """
     score: str  # the score, in points
     estimates: Estimates  # from which the tables below are made
@@ -199,6 +203,7 @@ class Regression:
     sigma: float  # points, standard deviation about the fit
     df_resid: int  # students less coefficients
     n: int  # students
+    why: str = ""  # the reason for the errors, where `regress` chose others than HC3
 
     @cached_property
     def coefficients(self) -> pd.DataFrame:
@@ -227,15 +232,17 @@ def regress(cohort: Any,  # a Cohort, or the students' rows: a frame or file tha
             *,
             covariates: str | Sequence[str] = (),  # numeric columns: covariates, or other scores
             interactions: Sequence[tuple[str, str]] = (),  # pairs of the factors
-            vcov: str | None = None,  # the errors: see below; default: HC3, or linearised ones with survey weights
+            vcov: str | None = None,  # the errors: see below; default: by the Schema's cluster, or else HC3
             conf_level: float = .95,  # of all intervals, above 0 and below 1
             schema: Schema | None = None,  # of rows; default: one that fits, or a draft; a Cohort has its own
             ) -> Regression:  # coefficients, tests, adjusted means and pairs; `predict` gives expected scores
     """Regress a score on factors and numeric columns by least squares, with errors that need no equal spread.
 
     `vcov` is "classical" or "HC0" to "HC3" (MacKinnon and White, 1985); "cluster" or "cluster HC0" where the Schema
-    names a cluster (Liang and Zeger, 1986); with survey weights "linearized" or "linearized cluster" (Binder, 1983).
-    Students who lack any of the columns do not count.
+    names a cluster (Liang and Zeger, 1986), or "cluster HC3" (the jackknife over clusters); with survey weights
+    "linearized" or "linearized cluster" (Binder, 1983). Left out, it is what the students allow, with the reason in
+    `why`: by the Schema's cluster, or else HC3; "classical" with numeric columns and no cluster, since sums do not hold
+    what HC3 needs of these. Students who lack any of the columns, or the cluster of such errors, do not count.
 
     Parameters
     ----------
@@ -250,7 +257,7 @@ def regress(cohort: Any,  # a Cohort, or the students' rows: a frame or file tha
     interactions : Sequence[tuple[str, str]] = ()
         pairs of the factors
     vcov : str | None = None
-        the errors: see below; default: HC3, or linearised ones with survey weights
+        the errors: see below; default: by the Schema's cluster, or else HC3
     conf_level : float = 0.95
         of all intervals, above 0 and below 1
     schema : Schema | None = None
@@ -274,20 +281,38 @@ def regress(cohort: Any,  # a Cohort, or the students' rows: a frame or file tha
         raise ValueError(f"covariates: {score!r} is the score to be explained")
     if strangers := [pair for pair in interactions if len(set(pair)) != 2 or not set(pair) <= set(factors)]:
         raise ValueError(f"interactions: found {strangers[0]!r}, expected pairs of the factors {listed(factors)}")
-    vcov = vcov or default_covariance(cohort)
+    vcov, why = (vcov, "") if vcov else default_covariance(cohort, [score, *factors], covariates)
     rows = cell_rows(cohort, score, factors, covariates, [tuple(pair) for pair in interactions],
                      cluster="cluster" in vcov)
     estimates = estimated(rows, vcov, conf_level)
     fit, df = estimates.fit, estimates.fit.df_resid
     adj_r2 = 1 - (1 - fit.r2) * (fit.n - 1) / df if df else np.nan
-    return Regression(score, estimates, cohort.schema, fit.r2, adj_r2, fit.sigma, df, fit.n)
+    return Regression(score, estimates, cohort.schema, fit.r2, adj_r2, fit.sigma, df, fit.n, why)
 
 # %% ../../nbs/3_statistics/regression.ipynb #789b2b9d
-def default_covariance(cohort: Cohort) -> str:
-    "Return HC3; with survey weights linearised errors, by cluster if the Schema names one."
-    if not cohort.weighted:
-        return "HC3"
-    return "linearized cluster" if cohort.schema.cluster else "linearized"
+def default_covariance(cohort: Cohort,
+                       columns: Sequence[str],  # score and factors: students who lack one do not count
+                       covariates: Sequence[str] = (),  # numeric columns
+                       ) -> tuple[str, str]:  # as `vcov`; the reason, empty for HC3 and for weights without cluster
+    "Return the errors that suit the students: by cluster if they have clusters, or else those that sums can give."
+    cluster, plain = cohort.schema.cluster, "linearized" if cohort.weighted else "HC3"
+    if cluster and clusters_with(cohort, [*columns, *covariates]) > 1:
+        return "linearized cluster" if cohort.weighted else "cluster", f"the Schema names the cluster {cluster!r}"
+    reasons = [f"there are not two clusters of {cluster!r} to compare"] * bool(cluster)
+    if covariates and not cohort.weighted:
+        reasons.append(f"HC3 needs each student's row where there are numeric columns ({listed(covariates)}), "
+                       "and a Cohort holds sums")
+        plain = "classical"
+    return plain, "; ".join(reasons)
+
+# %% ../../nbs/3_statistics/regression.ipynb #2a45b2bf
+def clusters_with(cohort: Cohort, columns: Sequence[str]) -> int:
+    "Count the clusters of the students who have all these columns."
+    cells, schema = cohort.cells, cohort.schema
+    factors = [name for name in columns if name in schema.factors]
+    numbers = [cohort.has(name) for name in columns if name in schema.numeric]
+    whole = cells[[*factors, schema.cluster]].notna().all(axis=1).to_numpy()
+    return int(cells.loc[np.logical_and.reduce([whole, *numbers]), schema.cluster].nunique())
 
 # %% ../../nbs/3_statistics/regression.ipynb #edff8a3e
 INTERACTION_COLUMNS = ("score", "term", "df1", "df2", "statistic", "p_value", "p_adjusted", "sum_sq",
@@ -299,7 +324,7 @@ def interactions(cohort: Any,  # a Cohort, or the students' rows: a frame or fil
                  factors: str | Sequence[str] | None = None,  # two names of factors or more; default: all of the Schema
                  *,
                  together: bool = True,  # all in one model; False: each pair alone is added to the additive model
-                 vcov: str | None = None,  # the errors, as in `regress`
+                 vcov: str | None = None,  # the errors, as in `regress`; default: by the Schema's cluster, or else HC3
                  adjust: str = "holm",  # for the number of pairs: "holm", "bonferroni", "fdr_bh" or "none"
                  schema: Schema | None = None,  # of rows; default: one that fits, or a draft; a Cohort has its own
                  ) -> pd.DataFrame:  # a row per pair of factors, with the INTERACTION_COLUMNS
@@ -316,7 +341,7 @@ def interactions(cohort: Any,  # a Cohort, or the students' rows: a frame or fil
     together : bool = True
         all in one model; False: each pair alone is added to the additive model
     vcov : str | None = None
-        the errors, as in `regress`
+        the errors, as in `regress`; default: by the Schema's cluster, or else HC3
     adjust : str = 'holm'
         for the number of pairs: "holm", "bonferroni", "fdr_bh" or "none"
     schema : Schema | None = None
@@ -338,7 +363,7 @@ def interactions(cohort: Any,  # a Cohort, or the students' rows: a frame or fil
         raise ValueError(f"interactions: found the factors {factors}, expected two or more")
     pairs = list(combinations(factors, 2))
     models = [pairs] if together else [[pair] for pair in pairs]
-    vcov = vcov or default_covariance(cohort)
+    vcov = vcov or default_covariance(cohort, [score, *factors])[0]
     additive = cell_rows(cohort, score, factors, cluster="cluster" in vcov)
     rows = [row for model in models for row in _interaction_tests(additive, model, vcov)]
     table = pd.DataFrame(rows, columns=list(TEST_COLUMNS)).assign(score=score)
