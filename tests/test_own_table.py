@@ -147,16 +147,16 @@ def test_a_draft_names_no_rare_value(portuguese):
 
 
 def test_a_table_without_scores_asks_for_them():
-    rows = "\n".join(f"{'fm'[place % 2]},{'abc'[place % 3]},{place * 7 % 31}" for place in range(60))
-    content = f"sex,track,zzz\n{rows}\n".encode()
+    rows = "\n".join(f"{'fm'[place % 2]},{'abc'[place % 3]},{place * 7 % 11}" for place in range(60))
+    content = f"sex,track,siblings\n{rows}\n".encode()
     table = own_table_of(run_job(f"{WORK}:draft_table", content, {"name": "x.csv"}))
     assert table.problem
     assert {column.role for column in table.columns} == {"left out"}
     assert len(table.parts()["look"]) == 3
-    again = own_table_of(run_job(f"{WORK}:draft_table", content, {"name": "x.csv", "scores": ["zzz"]}))
-    assert {column.name: column.role for column in again.columns} == {"sex": "factor", "track": "factor", "zzz": "score"}
-    choices = OwnChoices({"sex": "factor", "track": "left out", "zzz": "score"}, schema=table.schema)
-    assert "zzz" in run_job(f"{WORK}:table_report", content, {"name": "x.csv", "choices": asdict(choices)})["report"]
+    again = own_table_of(run_job(f"{WORK}:draft_table", content, {"name": "x.csv", "scores": ["siblings"]}))
+    assert {column.name: column.role for column in again.columns} == {"sex": "factor", "track": "factor", "siblings": "score"}
+    choices = OwnChoices({"sex": "factor", "track": "left out", "siblings": "score"}, schema=table.schema)
+    assert "siblings" in run_job(f"{WORK}:table_report", content, {"name": "x.csv", "choices": asdict(choices)})["report"]
 
 
 def test_what_is_corrected_is_what_is_used(portuguese):
@@ -236,6 +236,7 @@ def test_from_upload_to_report_and_predictor(browser, own, axe, artefacts, portu
         role_of(page, "school").select_option("School or class they share")
         role_of(page, "G1").select_option("Leave out")
         scale = page.locator(".sp-own-column").filter(has=role_of(page, "G3"))
+        scale.get_by_role("textbox", name="Lowest").fill("")
         scale.get_by_role("textbox", name="Highest").fill("2O")
         page.get_by_role("button", name="Make the report").click()
         expect(page.locator(".sp-own-outcome")).to_contain_text("G3: found nothing as its lowest and 2O as its highest possible value")
