@@ -6,7 +6,7 @@
 __all__ = ['KnownScore']
 
 # %% ../../nbs/7_dashboard/controls.ipynb #a88a1644
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import ipywidgets as widgets
@@ -51,6 +51,16 @@ def box(*children: widgets.Widget | None,  # None is left out
         ) -> widgets.Box:
     "Make a box of widgets."
     return made(widgets.Box, *looks.split(), children=tuple(child for child in children if child))
+
+# %% ../../nbs/7_dashboard/controls.ipynb #69c6e6ce
+def discard(widget: widgets.Widget,
+            kept: Collection[widgets.Widget] = (),  # widgets that live on, with all that is in them
+            ) -> None:
+    "Close a widget and all that is in it, so that a page that changes does not grow."
+    if widget not in kept:
+        for child in getattr(widget, "children", ()):
+            discard(child, kept)
+        widget.close()
 
 # %% ../../nbs/7_dashboard/controls.ipynb #fd951b64
 def choice(label: str,  # the text above it

@@ -85,17 +85,22 @@ def groups_of(cohort: Cohort, score: str) -> tuple[GroupMean, ...]:
 MOST_OTHERS = 4  # other numbers that may be known; each one more doubles the number of models
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #4656461e
-def questions_of(schema: Schema) -> list[tuple[str, tuple[str, ...]]]:
-    "List each score with each choice of other numbers that may be known."
-    usable = {target: [name for name in schema.numeric if name != target][:MOST_OTHERS] for target in schema.scores}
+def questions_of(schema: Schema,
+                 targets: Sequence[str] | None = None,  # the scores to predict; None: all
+                 ) -> list[tuple[str, tuple[str, ...]]]:
+    "List each score to predict with each choice of other numbers that may be known."
+    usable = {target: [name for name in schema.numeric if name != target][:MOST_OTHERS]
+              for target in targets or schema.scores}
     return [(target, tuple(sorted(known))) for target, others in usable.items()
             for count in range(len(others) + 1) for known in combinations(others, count)]
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #63349051
-def fitted_models(rows: pd.DataFrame, schema: Schema, model: str) -> dict[tuple[str, tuple[str, ...]], ScorePredictor]:
+def fitted_models(rows: pd.DataFrame, schema: Schema, model: str,
+                  targets: Sequence[str] | None = None,  # the scores to predict; None: all
+                  ) -> dict[tuple[str, tuple[str, ...]], ScorePredictor]:
     "Fit a model for each question; raises DataError or ValueError if the rows do not allow one."
     fitted, warned = {}, set()
-    for target, known in questions_of(schema):
+    for target, known in questions_of(schema, targets):
         inputs = (*schema.factors, *sorted(known, key=schema.numeric.index))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -196,6 +201,7 @@ def facts_of(source: Any = None,  # what `load_students` takes; None: the embedd
              rows: Any = None,  # with a ScorePredictor: students with scores, to compare with and to audit on
              schema: Schema | None = None,  # what the columns are; None: the exam data's
              model: str = "least squares",  # name of a model, as in `fit_predictor`
+             targets: Sequence[str] | None = None,  # the scores to predict; None: all
              people: str | None = None,  # what the texts call them; None: "fictional students" or "students"
              version: str = "",  # of the predictor, to be shown
              ) -> Facts:
@@ -206,8 +212,8 @@ def facts_of(source: Any = None,  # what `load_students` takes; None: the embedd
     schema = schema or STUDENTS
     table = load_students(source, schema=schema)
     schema = with_levels(schema, table)
-    fitted = fitted_models(table, schema, model)
-    first = [fitted[target, ()] for target in schema.scores]
+    fitted = fitted_models(table, schema, model, targets)
+    first = [fitted[target, ()] for target in targets or schema.scores]
     return _assembled(schema, table, fitted, [model_facts(one, table) for one in first], people, version)
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #9cf234ca

@@ -136,7 +136,8 @@ def _source_name(source: Any) -> str:
     "Return what the page calls the source."
     if source is None:
         return "the embedded sample, which is fictional"
-    return Path(source).name if isinstance(source, (str, Path)) else "a table in memory"
+    name = getattr(source, "attrs", {}).get("source", "a table in memory")  # pandas keeps what one says of a frame
+    return Path(source).name if isinstance(source, (str, Path)) else name
 
 # %% ../../nbs/6_reporting/report.ipynb #0cd25d6c
 def _title_of(schema: Schema) -> str:

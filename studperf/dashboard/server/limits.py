@@ -14,7 +14,7 @@ from dataclasses import dataclass
 # %% ../../../nbs/7_dashboard/server/limits.ipynb #ed100006
 @dataclass(frozen=True)
 class Limits:
-    """How many pages may be open, and for how long.
+    """How many pages may be open, and for how long, and how many of them may work on a visitor's own table at a time.
 
     Attributes
     ----------
@@ -27,11 +27,15 @@ class Limits:
         sooner
     ahead : int = 2
         kernels that are kept ready: while one is taken, the next visitor has the other
+    tables : int = 2
+        own tables worked on at a time: each takes some 320 MB for some seconds; 0: no view for
+        them
     """
     pages: int = 50  # open at a time: each takes some 24 MB
     idle: float = 30 * 60  # seconds of inactivity before a page is paused: so that a short break does not end it
     alone: float = 45  # seconds before a kernel without a page ends: a browser that lost its connection is back sooner
     ahead: int = 2  # kernels that are kept ready: while one is taken, the next visitor has the other
+    tables: int = 2  # own tables worked on at a time: each takes some 320 MB for some seconds; 0: no view for them
 
 # %% ../../../nbs/7_dashboard/server/limits.ipynb #ed100014
 USUAL_LIMITS = Limits()

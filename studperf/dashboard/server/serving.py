@@ -22,6 +22,7 @@ from typing import Any
 from tornado.ioloop import IOLoop
 
 from ..facts import FACTS_VARIABLE, Facts
+from ..limited_jobs import JOB_PLACES_VARIABLE, make_job_places
 from .forking import can_fork, use_forking
 from .limits import USUAL_LIMITS, Limits
 from .logs import json_log, log_event
@@ -127,6 +128,7 @@ def serve(source: Any = None,  # a file or frame of students with scores; None: 
     subject = prepared or predictor or source or "the embedded sample of fictional students"
     print(f"Starting the predictor on {subject} ...", flush=True)
     with json_log(log_level) as handler, _scratch_folder() as scratch, suppress(KeyboardInterrupt):
+        make_job_places(Path(os.environ[JOB_PLACES_VARIABLE]), limits.tables)
         if prepared is None:
             prepare(os.environ[FACTS_VARIABLE], source, predictor=predictor, schema=schema, model=model)
         else:

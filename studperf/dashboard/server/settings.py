@@ -15,6 +15,7 @@ from pathlib import Path
 from tornado.netutil import bind_sockets
 
 from ..facts import FACTS_VARIABLE
+from ..limited_jobs import JOB_PLACES_VARIABLE
 from .limits import (
     FILL_SECONDS, OUTPUT_SECONDS, PING_SECONDS, SILENCE_SECONDS, USUAL_LIMITS, Limits)
 from .scripts import EXTENSIONS
@@ -51,6 +52,7 @@ def dashboard_environment(scratch: str,  # folder for temporary files
     jupyter = {f"JUPYTER_{name}_DIR": str(Path(scratch, name.lower())) for name in ("CONFIG", "DATA", "RUNTIME")}
     return {"JUPYTER_PATH": os.pathsep.join(filter(None, [assets, os.environ.get("JUPYTER_PATH")])),
             "IPYTHONDIR": scratch, **jupyter, FACTS_VARIABLE: str(Path(scratch, "facts.json")),
+            JOB_PLACES_VARIABLE: str(Path(scratch, "jobs")),
             "JUPYTER_WIDGETS_ECHO": "0"}  # a page knows what it just said
 
 # %% ../../../nbs/7_dashboard/server/settings.ipynb #791bf628
