@@ -133,7 +133,8 @@ def _profile(column: pd.Series, schema: Schema) -> dict[str, Any]:
         shares = column.value_counts(normalize=True)
         return {level: float(shares[level]) for level in schema.factors[column.name]}
     quantiles = np.quantile(grouped_in_tens(column.dropna()), QUANTILE_SHARES)
-    return {"mean": float(column.mean()), "quantiles": quantiles.tolist()}
+    whole = bool((column.dropna() % 1 == 0).all())
+    return {"mean": float(column.mean()), "quantiles": (np.rint(quantiles) if whole else quantiles).tolist()}
 
 # %% ../../nbs/5_models/fitted.ipynb #84c0e2b8
 def _combinations(frame: pd.DataFrame, schema: Schema) -> frozenset | None:

@@ -36,14 +36,15 @@ DUPLICATES = {  # what to do with repeated rows: what a warning says of it
             "duplicates='group' or 'remove' mends that"}
 
 # %% ../../nbs/5_models/training_rows.ipynb #87ae1742
-def training_table(rows: Any,  # a frame with a row per student
-                   target: str,  # the score to predict
-                   inputs: Sequence[str],  # columns to predict from
-                   schema: Schema = STUDENTS,  # what the columns are
-                   *,
-                   folds: int = 10,  # parts that the rows will be split into; from 2
-                   duplicates: str = "group",  # what to do with repeated rows: one of DUPLICATES
-                   ) -> pd.DataFrame:  # the inputs, the target and the cluster, if there is one
+def training_table(
+    rows: Any,  # a frame with a row per student
+    target: str,  # the score to predict
+    inputs: Sequence[str],  # columns to predict from
+    schema: Schema = STUDENTS,  # what the columns are
+    *,
+    folds: int = 10,  # parts that the rows will be split into; from 2
+    duplicates: str = "group",  # what to do with repeated rows: one of DUPLICATES
+) -> pd.DataFrame:  # the inputs, the target and the cluster, if there is one
     "Return the rows that a model can be fitted to; warns of those left out, raises DataError if too few are left."
     cluster = [schema.cluster] * bool(schema.cluster)
     checked = checked_rows(rows, schema.only((*inputs, target, *cluster)))
@@ -53,8 +54,10 @@ def training_table(rows: Any,  # a frame with a row per student
     table = _without_copies(table, duplicates)
     lacking = table[list(inputs)].isna().sum()
     if empty := [name for name, count in lacking.items() if count == len(table) > 0]:
-        raise DataError("the table", [f"column {name!r}: no row has a value, expected some; leave it out of the inputs"
-                                      for name in empty])
+        raise DataError(
+            "the table",
+            [f"column {name!r}: no row has a value, expected some; leave it out of the inputs" for name in empty],
+        )
     if schema.weight:
         _warn_of_rows(f"column {schema.weight!r}: a model does not use the weights, each row counts once")
     if lacking.any():
@@ -83,8 +86,12 @@ def _without_copies(table: pd.DataFrame, duplicates: str) -> pd.DataFrame:
     again = copies_in(table)
     if not again.any():
         return table
-    warnings.warn(f"{again.sum():,} of {len(table):,} rows equal an earlier row in the score and every input, far more "
-                  f"than by chance; {DUPLICATES[duplicates]}", DataWarning, stacklevel=4)
+    warnings.warn(
+        f"{again.sum():,} of {len(table):,} rows equal an earlier row in the score and every input, far more "
+        f"than by chance; {DUPLICATES[duplicates]}",
+        DataWarning,
+        stacklevel=4,
+    )
     return table[~again] if duplicates == "remove" else table
 
 # %% ../../nbs/5_models/training_rows.ipynb #107d31fd
@@ -115,22 +122,31 @@ def _too_little(table: pd.DataFrame, target: str, folds: int) -> str | None:
     return None
 
 # %% ../../nbs/5_models/training_rows.ipynb #3de70c61
-def without_rare_levels(table: pd.DataFrame,  # from `training_table`
-                        target: str,  # the score to predict
-                        inputs: Sequence[str],  # columns to predict from
-                        schema: Schema,  # what the columns are
-                        ) -> tuple[pd.DataFrame, Schema]:  # the rows to fit to; the inputs and the target, with levels
+def without_rare_levels(
+    table: pd.DataFrame,  # from `training_table`
+    target: str,  # the score to predict
+    inputs: Sequence[str],  # columns to predict from
+    schema: Schema,  # what the columns are
+) -> tuple[pd.DataFrame, Schema]:  # the rows to fit to; the inputs and the target, with levels
     "Let no small group be learned; warns of what counts as not known, raises DataError if no input is left."
     rows, folded = table, set(schema.others) & set(inputs)
     while True:
         rare = {name: levels for name in inputs if name in schema.factors and (levels := rare_levels(rows[name]))}
         rows = rows.assign(**{name: rows[name].where(~rows[name].isin(levels)) for name, levels in rare.items()})
-        folded |= set(rare)
+        folded |= {
+            *rare,
+            *(name for name in inputs if name in schema.factors and rows[name].nunique() < table[name].nunique()),
+        }
         kept = [name for name in inputs if name not in folded or rows[name].notna().any()]
         if not kept:
-            raise DataError("the table", [f"no level of {listed(inputs)} has {LEAST_LEARNED} rows with {target!r}, so "
-                                          "nothing can be learned without giving single students away; give more rows, "
-                                          "or merge levels"])
+            raise DataError(
+                "the table",
+                [
+                    f"no level of {listed(inputs)} has {LEAST_LEARNED} rows with {target!r}, so "
+                    "nothing can be learned without giving single students away; give more rows, "
+                    "or merge levels"
+                ],
+            )
         known = with_levels(schema.only((*kept, target)), rows)
         known = replace(known, others=[name for name in kept if name in folded])
         alone = _given_back(rows, known, kept)
@@ -156,9 +172,13 @@ def _warn_of_small(table: pd.DataFrame, rows: pd.DataFrame, folded: Sequence[str
         if name not in kept:
             _warn_of_rows(f"column {name!r}: left out of the inputs, since no level has {LEAST_LEARNED} rows")
         elif count:
-            _warn_of_rows(f"column {name!r}: {count} level{'s' * (count > 1)} of {too_few(LEAST_LEARNED)} "
-                          f"count{'s' * (count == 1)} as not known, so that no model gives a student's score away; "
-                          "merge levels to tell them apart")
+            _warn_of_rows(
+                f"column {name!r}: {count} level{'s' * (count > 1)} of {too_few(LEAST_LEARNED)} "
+                f"count{'s' * (count == 1)} as not known, so that no model gives a student's score away; "
+                "merge levels to tell them apart"
+            )
     if len(rows) < len(table):
-        _warn_of_rows(f"left out of {len(table)} rows: {len(table) - len(rows)}, which a model would give back one by "
-                      "one or in very small groups")
+        _warn_of_rows(
+            f"left out of {len(table)} rows: {len(table) - len(rows)}, which a model would give back one by "
+            "one or in very small groups"
+        )
