@@ -141,10 +141,18 @@ def drafted_schema(raw: "studperf.rows.reading.RawTable", columns: Columns) -> S
     "Return what the columns of a table look like, with the roles that the options name."
     from studperf.cohort.cohort import schema_for
 
-    return schema_for(raw, scores=_names(columns.scores), factors=_names(columns.factors),
-                      covariates=_names(columns.covariates), left_out=_names(columns.leave_out), weight=columns.weight,
-                      cluster=columns.cluster, limits=_said_limits(columns.limits),
-                      lowest_best=_said_best(columns.best), people=columns.people)
+    return schema_for(
+        raw,
+        scores=_names(columns.scores),
+        factors=_names(columns.factors),
+        covariates=_names(columns.covariates),
+        left_out=_names(columns.leave_out),
+        weight=columns.weight,
+        cluster=columns.cluster,
+        limits=_said_limits(columns.limits),
+        lowest_best=_said_best(columns.best),
+        people=columns.people,
+    )
 
 # %% ../nbs/9_cli/cli.ipynb #f85cb190
 def _is_cohort(file: str) -> bool:
@@ -215,11 +223,15 @@ def tell_rows(raw: "studperf.rows.reading.RawTable", schema: Schema) -> None:
     again = int(repeated_rows(used).sum()) if len(used) <= 1_000_000 and used.columns.is_unique else 0
     said = list(raw.notes)
     if again:
-        said.append(f"{again:,} rows equal an earlier one in all columns in use: if students were entered twice, "
-                    "remove the copies (train --duplicates remove does)")
+        said.append(
+            f"{again:,} rows equal an earlier one in all columns in use: if students were entered twice, "
+            "remove the copies (train --duplicates remove does)"
+        )
     if raw.frame.columns.is_unique and (found := find_long(raw.frame)):
-        said.append(f"the table seems to have a row for each {found.student!r} and {found.subject!r}, with the mark in "
-                    f"{found.mark!r}; to get a row per student, use studperf.rows.reshaping.wide")
+        said.append(
+            f"the table seems to have a row for each {found.student!r} and {found.subject!r}, with the mark in "
+            f"{found.mark!r}; to get a row per student, use studperf.rows.reshaping.wide"
+        )
     for words in said:
         typer.echo(f"note: {words}", err=True)
 
@@ -298,22 +310,48 @@ ReportOut = Annotated[Path, typer.Option("--out", "-o", help="The HTML file to w
 LeastShown = Annotated[int, typer.Option(help="Smallest number of students in a group that is shown.")]
 WithNotebook = Annotated[bool, typer.Option(
     "--notebook", help="Also write the report as a notebook, with its outputs, for you to continue.")]
+WithSummary = Annotated[bool, typer.Option(
+    "--summary", help="Also write one page for a slide: NAME-summary.pdf, .png and .svg.")]
 
 # %% ../nbs/9_cli/cli.ipynb #b76f9090
 @app.command("report")
 @takes_columns
-def report_command(columns: Columns, file: TableOrCohort = None, out: ReportOut = Path("report.html"),
-                   min_n: LeastShown = LEAST_SHOWN, mark: Marks = None, notebook: WithNotebook = False) -> None:
+def report_command(
+    columns: Columns,
+    file: TableOrCohort = None,
+    out: ReportOut = Path("report.html"),
+    min_n: LeastShown = LEAST_SHOWN,
+    mark: Marks = None,
+    notebook: WithNotebook = False,
+    summary: WithSummary = False,
+) -> None:
     "Write a report: an HTML page with words, figures, tables."
     check_output(out, file, columns.schema, kinds=(".html", ".htm"))
-    if notebook:
-        check_output(out.with_suffix(".ipynb"), file, columns.schema, kinds=())
-    call = ["studperf", "report", *([Path(file).name] if file else []), *columns.words,
-            *(["--min-n", str(min_n)] if min_n != LEAST_SHOWN else []),
-            *(word for value in mark or [] for word in ("--mark", value)), *(["--notebook"] if notebook else [])]
-    written = studperf.report(file, out, schema=chosen_schema(file, columns), min_n=min_n, mark=chosen_marks(mark),
-                              notebook=notebook, call=shlex.join(call))
-    typer.echo(f"wrote {written}" + (f" and {written.with_suffix('.ipynb')}" if notebook else ""))
+    others = [out.with_suffix(".ipynb")] * notebook
+    others += [out.with_name(f"{out.stem}-summary.{kind}") for kind in ("pdf", "png", "svg")] * summary
+    for other in others:
+        check_output(other, file, columns.schema, kinds=())
+    call = [
+        "studperf",
+        "report",
+        *([Path(file).name] if file else []),
+        *columns.words,
+        *(["--min-n", str(min_n)] if min_n != LEAST_SHOWN else []),
+        *(word for value in mark or [] for word in ("--mark", value)),
+        *["--notebook"] * notebook,
+        *["--summary"] * summary,
+    ]
+    written = studperf.report(
+        file,
+        out,
+        schema=chosen_schema(file, columns),
+        min_n=min_n,
+        mark=chosen_marks(mark),
+        notebook=notebook,
+        summary=summary,
+        call=shlex.join(call),
+    )
+    typer.echo(f"wrote {', '.join(map(str, [written, *others]))}")
 
 # %% ../nbs/9_cli/cli.ipynb #5c1a0e33
 ComparisonOut = Annotated[Path | None, typer.Option(
@@ -647,8 +685,10 @@ def main(
     try:
         app(arguments, prog_name="studperf")  # says itself what is wrong with an option, and ends with 2
     except UnclearScores as error:
-        typer.echo(f"error: {error}; for example: {_example(sys.argv[1:] if arguments is None else arguments, error)}",
-                   err=True)
+        typer.echo(
+            f"error: {error}; for example: {_example(sys.argv[1:] if arguments is None else arguments, error)}",
+            err=True,
+        )
         sys.exit(2)
     except DataError as error:  # all problems first, then the one line
         typer.echo("\n".join(str(error).splitlines()[1:]), err=True)

@@ -8,7 +8,7 @@ __all__ = ['LEAST_SHOWN', 'LEAST_LEARNED', 'LEAST_AUDITED', 'FURTHER_LEVEL']
 # %% ../../nbs/2_cohort/bounds.ipynb #f07153f0
 from numbers import Integral
 
-from ..text import people_word, singular
+from ..text import PEOPLE, people_word, singular
 
 # %% ../../nbs/2_cohort/bounds.ipynb #667d7fab
 LEAST_SHOWN = 10  # students of the smallest group whose scores are shown: fewer could guess each other's scores
@@ -23,9 +23,10 @@ def check_min_n(min_n: int) -> None:
 
 # %% ../../nbs/2_cohort/bounds.ipynb #4250c571
 def too_few(min_n: int,  # students of the smallest group that is shown
-            people: str = "students",  # what a row is, as of a Schema
+            people: str | None = None,  # what a row is, as of a Schema; None: what sentences speak of
             ) -> str:
     "Write how many students are not enough to be shown."
+    people = people or PEOPLE.get()
     return f"no {singular(people)}" if min_n == 1 else f"fewer than {people_word(people, min_n)}"
 
 # %% ../../nbs/2_cohort/bounds.ipynb #479ea97e

@@ -20,7 +20,7 @@ from ..statistics.gaps import complete_students, gap_pairs, hold_together, wides
 from ..statistics.multiplicity import adjusted
 from ..statistics.ranks import ranks, spread
 from ..statistics.regression import Regression, default_covariance
-from ..text import enumerated, words
+from ..text import enumerated, people, words
 
 # %% ../../nbs/6_reporting/conclusions.ipynb #f7c3ed9d
 MOST_LEFT_OUT = .5  # of the students with a score; if more lack a factor, raw gaps are of all who have the score
@@ -63,10 +63,11 @@ def report_errors(cohort: Cohort, score: str) -> str | None:  # as `vcov`; None:
     return JACKKNIFE if by_cluster else None
 
 # %% ../../nbs/6_reporting/conclusions.ipynb #a72a7e1d
-def students_sentences(cohort: Cohort,  # without small groups
-                       students: Mapping[str, Cohort],  # from `compared_students`
-                       regressions: Mapping[str, Regression],  # score: on all factors
-                       ) -> list[str]:  # empty if every comparison is of all students
+def students_sentences(
+    cohort: Cohort,  # without small groups
+    students: Mapping[str, Cohort],  # from `compared_students`
+    regressions: Mapping[str, Regression],  # score: on all factors
+) -> list[str]:  # empty if every comparison is of all students
     "Return in words which students the differences are of."
     alike, apart = {}, []
     for score, part in students.items():
@@ -75,13 +76,17 @@ def students_sentences(cohort: Cohort,  # without small groups
             apart.append(f"{words(score)} ({regressions[score].n:,} of {had:,})")
         elif used < had:
             alike.setdefault((used, had), []).append(words(score))
-    sentences = [f"All differences in {enumerated(names)} are of the {used:,} of {had:,} students who have the score "
-                 "and all factors, as they are and adjusted." for (used, had), names in alike.items()]
+    sentences = [
+        f"All differences in {enumerated(names)} are of the {used:,} of {had:,} {people()} who have the score "
+        "and all factors, as they are and adjusted."
+        for (used, had), names in alike.items()
+    ]
     if apart:
         sentences.append(
-            f"Few students have the score and all factors in {enumerated(apart)}. There the adjusted gaps are of "
-            "these, and the gaps as they are of all students who have the score and the factor; the two may differ for "
-            "that reason alone. To compare the same students, leave out the factor that most students lack.")
+            f"Few {people()} have the score and all factors in {enumerated(apart)}. There the adjusted gaps are of "
+            f"these, and the gaps as they are of all {people()} who have the score and the factor; they may differ for "
+            f"that reason alone. To compare the same {people()}, leave out the factor that most {people()} lack."
+        )
     return sentences
 
 # %% ../../nbs/6_reporting/conclusions.ipynb #fccbb6fe
@@ -107,23 +112,31 @@ class Conclusions:
         return next(iter(self.students.values())).schema.cluster if by_cluster else None
 
 # %% ../../nbs/6_reporting/conclusions.ipynb #f8bf8610
-def concluded(students: Mapping[str, Cohort],  # from `compared_students`
-              regressions: Mapping[str, Regression],  # score: on all factors; where there is none, nothing is adjusted
-              ) -> Conclusions:
+def concluded(
+    students: Mapping[str, Cohort],  # from `compared_students`
+    regressions: Mapping[str, Regression],  # score: on all factors; where there is none, nothing is adjusted
+) -> Conclusions:
     "Compare all groups in all scores, by intervals that hold at once."
     factors = list(next(iter(students.values())).schema.factors)
     several = len(factors) > 1
-    tables = [gap_pairs(part, score, factors, regressions.get(score) if several else None, .95, JACKKNIFE)
-              for score, part in students.items()]
+    tables = [
+        gap_pairs(part, score, factors, regressions.get(score) if several else None, 0.95, JACKKNIFE)
+        for score, part in students.items()
+    ]
     pairs = hold_together(pd.concat(tables, ignore_index=True))
     found = widest_gaps(pairs, list(students), factors)
     compared = _of_each_score(compare, students)
     own = students if not next(iter(students.values())).schema.cluster else {}
     family = int(found["family"].max())
     by_ranks, by_spread = (_of_each_score(test, own) if own else compared[:0] for test in (ranks, spread))
-    return Conclusions(students, pairs, found, _as_the_pairs_say(compared, pairs),
-                       by_ranks.assign(p_adjusted=np.minimum(family * by_ranks["p_value"], 1)),
-                       by_spread.assign(p_adjusted=adjusted(by_spread["p_value"], "holm")))
+    return Conclusions(
+        students,
+        pairs,
+        found,
+        _as_the_pairs_say(compared, pairs),
+        by_ranks.assign(p_adjusted=np.minimum(family * by_ranks["p_value"], 1)),
+        by_spread.assign(p_adjusted=adjusted(by_spread["p_value"], "holm")),
+    )
 
 # %% ../../nbs/6_reporting/conclusions.ipynb #2c1629ec
 def _of_each_score(test: Callable[..., pd.DataFrame], students: Mapping[str, Cohort]) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from .figures_of_groups import group_labels
 from .page_parts import intervals_part, table_part
 from .sentences import interval_text
 from ..statistics.odds import OddsModel, mark_counts, no_odds, odds, reached_counts
-from ..text import heading, listed, named_group, words
+from ..text import heading, listed, named_group, people, words
 
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c0006
 def plot_odds(cohort: Cohort,  # the students, from `Cohort.summarize`
@@ -88,9 +88,12 @@ def reached_shares(cohort: Cohort,
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c0008
 def share_rows(cohort: Cohort, model: OddsModel, min_n: int) -> IntervalRows:
     "Return what `plot_odds` draws."
-    table, (n, reached) = reached_shares(cohort, model, min_n), reached_counts(cohort, model.score, model.mark).iloc[0]
+    table, (n, reached) = (
+        reached_shares(cohort, model, min_n),
+        reached_counts(cohort, model.score, model.mark).iloc[0],
+    )
     if table.empty:
-        raise ValueError(f"no group of {min_n} students or more has a score in {model.score!r}")
+        raise ValueError(f"no group of {min_n} {people()} or more has a score in {model.score!r}")
     by_model, legend = table[["estimate", "ci_low", "ci_high"]], {}
     marks = {"dot": by_model}
     if several := len(model.counts.levels) > 1:
@@ -99,9 +102,17 @@ def share_rows(cohort: Cohort, model: OddsModel, min_n: int) -> IntervalRows:
     what = f"{mark_text(model.mark)} or more in {words(model.score)}"
     small = sum(len(cohort.levels(factor)) for factor in model.counts.levels) - len(table)
     return IntervalRows(
-        f"Students who reach {what}", f"share of students ({model.conf_level:.0%} intervals; dashed: all)",
-        *group_labels(table), marks, _share_caption(what, model.conf_level, several) + small_note(small, min_n),
-        _share_alt(table, what, reached / n, several), legend=legend, reference=reached / n, dashed=True, shares=True)
+        f"{people().capitalize()} who reach {what}",
+        f"share of {people()} ({model.conf_level:.0%} intervals; dashed: all)",
+        *group_labels(table),
+        marks,
+        _share_caption(what, model.conf_level, several) + small_note(small, min_n),
+        _share_alt(table, what, reached / n, several),
+        legend=legend,
+        reference=reached / n,
+        dashed=True,
+        shares=True,
+    )
 
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c0009
 def mark_text(mark: float) -> str:
@@ -114,14 +125,14 @@ def _share_caption(what: str, conf_level: float, several: bool) -> str:
     mark = ("as it is (dot), and adjusted to the same mix of the other factors (diamond) with its"
             if several else "(dot) with its")
     return (f"Share of each group that reaches {what}{', ' * several or ' '}{mark} {conf_level:.0%} interval (line); "
-            "the dashed line is the share of all students.")
+            f"the dashed line is the share of all {people()}.")
 
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c000b
 def _share_alt(table: pd.DataFrame, what: str, overall: float, several: bool) -> str:
     "Return the text alternative of `plot_odds`."
     parts = [f"{heading(factor)}: " + ", ".join(_share_words(row, several) for row in rows.itertuples()) + "."
              for factor, rows in table.groupby("factor", sort=False)]
-    return f"Share of students who reach {what}, of all {overall:.1%}. {' '.join(parts)}"
+    return f"Share of {people()} who reach {what}, of all {overall:.1%}. {' '.join(parts)}"
 
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c000c
 def _share_words(row: Any, several: bool) -> str:
@@ -145,9 +156,12 @@ def marks_of(mark: float | Mapping[str, float] | None,  # as for `report`
     return marks
 
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c0012
-def odds_or_reason(cohort: Cohort,  # without small groups
-                   score: str, mark: float, min_n: int,
-                   ) -> tuple[OddsModel | None, str]:  # the model, or a sentence that says why there is none
+def odds_or_reason(
+    cohort: Cohort,  # without small groups
+    score: str,
+    mark: float,
+    min_n: int,
+) -> tuple[OddsModel | None, str]:  # the model, or a sentence that says why there is none
     "Model the chance of reaching a mark by all factors that have two groups; the reason names no small group."
     why = f"How far groups differ in reaching {mark_text(mark)} cannot be estimated. "
     if not cohort.scales[score].discrete:
@@ -163,12 +177,15 @@ def odds_or_reason(cohort: Cohort,  # without small groups
     if not factors:
         return None, f"{why}There are no two groups to compare."
     if not 0 < counts.reached.sum() < counts.n.sum() or counts.n.sum() < min_n:
-        return None, f"{why}Too few of the students who have all factors reach it, or too few of them do not."
+        return None, f"{why}Too few of the {people()} who have all factors reach it, or too few of them do not."
     if reason := no_odds(counts, score, mark, least=min_n):
         return None, f"{why}{reason}."
     model = odds(cohort, score, mark, factors)
     if np.isnan(model.cov).any():
-        return None, f"{why}All students are of one {words(cohort.schema.cluster)}, which says nothing about chance."
+        return (
+            None,
+            f"{why}All {people()} are of one {words(cohort.schema.cluster)}, which says nothing about chance.",
+        )
     return model, ""
 
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c0013
@@ -186,7 +203,7 @@ def mark_part(cohort: Cohort,  # without small groups
     if model is None:
         return {"title": title, "headline": None, "sentences": [*start, reason], "figures": [], "tables": []}
     widest = widest_at_once(model, min_n, marks)
-    headline = widest_sentence(model, widest) if len(widest) else f"No two groups have {min_n} students or more."
+    headline = widest_sentence(model, widest) if len(widest) else f"No two groups have {min_n} {people()} or more."
     figure, shares = share_rows(compared, model, min_n), reached_shares(compared, model, min_n)
     tables = [_shares_table(model, shares)] + [_widest_table(model, widest)] * bool(len(widest))
     return {"title": title, "headline": headline if len(widest) else None, "sentences": [*start, headline],
@@ -207,12 +224,17 @@ def reached_sentence(cohort: Cohort, score: str, mark: float, min_n: int) -> str
     n, reached = map(int, reached_counts(cohort, score, mark).iloc[0])
     what = f"{mark_text(mark)} or more in {words(score)}"
     if reached in (0, n):
-        return f"{f'All {n:,}' if reached else f'None of {n:,}'} students reach {what}."
+        return f"{f'All {n:,}' if reached else f'None of {n:,}'} {people()} reach {what}."
     if reached < min_n:
-        return f"Of {n:,} students, {too_few(min_n).removesuffix(' students')} reach {what}."
+        return f"Of {n:,} {people()}, {_few_words(min_n)} reach {what}."
     if n - reached < min_n:
-        return f"All but {too_few(min_n).removesuffix(' students')} of {n:,} students reach {what}."
-    return f"Of {n:,} students, {reached:,} ({reached / n:.1%}) reach {what}."
+        return f"All but {_few_words(min_n)} of {n:,} {people()} reach {what}."
+    return f"Of {n:,} {people()}, {reached:,} ({reached / n:.1%}) reach {what}."
+
+# %% ../../nbs/6_reporting/mark_part.ipynb #8b5418bd
+def _few_words(min_n: int) -> str:
+    "Return how many are not enough to be shown, without a noun."
+    return too_few(min_n).removesuffix(f" {people()}")
 
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c0015
 def widest_sentence(model: OddsModel,
@@ -222,7 +244,7 @@ def widest_sentence(model: OddsModel,
     clear = widest[widest["ci_low"] > 0]
     row = (clear if len(clear) else widest).sort_values("estimate", kind="stable").iloc[-1]
     several = len(model.counts.levels) > 1
-    start = "Among students who are alike in the other factors, " if several else ""
+    start = f"Among {people()} who are alike in the other factors, " if several else ""
     if several or len(model.counts.levels[row["factor"]]) > 2:
         start += f"the widest difference{' beyond chance' * bool(len(clear))} is by {words(row['factor'])}: "
     by_chance = ", which chance could explain" if row["ci_low"] <= 0 else ""
@@ -238,7 +260,7 @@ def _shares_table(model: OddsModel, shares: pd.DataFrame) -> dict[str, Any]:
     adjusted = {"estimate": "Adjusted"} if len(model.counts.levels) > 1 else {}
     caption = f"How often each group reaches {mark_text(model.mark)} in {words(model.score)}, in %"
     return table_part(shares.assign(**percent).rename(columns={"share": "reach"}), caption, {
-        "factor": "Factor", "level": "Group", "n": "Students", "reach": "Reach it", **adjusted,
+        "factor": "Factor", "level": "Group", "n": people().capitalize(), "reach": "Reach it", **adjusted,
         "ci_low": "from", "ci_high": "to"})
 
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c0017
@@ -258,7 +280,9 @@ MARK_METHODS = (
     "(Liang and Zeger, 1986) where students share schools. An adjusted share is the average chance of all students if "
     "each were in that group and the same otherwise; differences between groups are differences of adjusted shares "
     "(Arel-Bundock, Greifer and Heiss, 2024) with errors by the delta method. The intervals of differences hold for "
-    "all factors and marks at once, and allow for the number of pairs of a factor's groups.")
+    "all factors and marks at once, and allow for the number of pairs of a factor's groups."
+)
 MARK_REFERENCES = (
     "Arel-Bundock, V., Greifer, N., and Heiss, A. (2024). How to interpret statistical models using marginaleffects "
-    "for R and Python. Journal of Statistical Software 111(9), 1–32.",)
+    "for R and Python. Journal of Statistical Software 111(9), 1–32.",
+)

@@ -22,7 +22,7 @@ from .page_parts import intervals_part, table_part
 from ..rows.schema import Schema
 from ..rows.values import DataWarning
 from ..statistics.ceiling import ceiling
-from ..text import counted, enumerated, heading, points, words
+from ..text import counted, enumerated, heading, people, person, points, words
 
 # %% ../../nbs/6_reporting/prediction_part.ipynb #15ff7817
 QUICK_MODELS = ("mean", "least squares", "partial pooling")
@@ -34,20 +34,24 @@ MOST_PREDICTED = 6  # scores
 PARTS = 5  # of a comparison; it needs at least as many clusters to keep each in one part
 
 # %% ../../nbs/6_reporting/prediction_part.ipynb #cd1c3407
-def students_of(cohort: Cohort,  # the students
-                score: str,  # a score of the Cohort
-                rows: pd.DataFrame | None = None,  # checked rows; needed for a continuous score only
-                most: int = MOST_STUDENTS,  # of more students, a sample is drawn
-                seed: int = 0,  # of the sample
-                ) -> pd.DataFrame:  # a row per student: the factors, the cluster, if there is one, and the score
+def students_of(
+    cohort: Cohort,  # the students
+    score: str,  # a score of the Cohort
+    rows: pd.DataFrame | None = None,  # checked rows; needed for a continuous score only
+    most: int = MOST_STUDENTS,  # of more students, a sample is drawn
+    seed: int = 0,  # of the sample
+) -> pd.DataFrame:  # a row per student: the factors, the cluster, if there is one, and the score
     "Return the students who have all factors and the score: from the counts or, for a continuous score, from the rows."
     schema = cohort.schema
     keys = [*schema.factors, *([schema.cluster] if schema.cluster else [])]
     if cohort.scales[score].discrete:
         counts = cohort.value_counts(score, keys).rename(columns={"value": score})
         n = counts["count"].to_numpy()
-        drawn = (n if n.sum() <= most
-                 else np.random.default_rng(seed).multivariate_hypergeometric(n, most, method="marginals"))
+        drawn = (
+            n
+            if n.sum() <= most
+            else np.random.default_rng(seed).multivariate_hypergeometric(n, most, method="marginals")
+        )
         return counts.loc[counts.index.repeat(drawn), [*keys, score]].reset_index(drop=True)
     if rows is None:
         cohort.value_counts(score)  # raises ValueError: there are no counts
@@ -92,15 +96,15 @@ def too_little_to_model(students: pd.DataFrame,  # from `students_of`
                         ) -> str | None:  # None: there are enough
     "Return why no model can be tried."
     if len(students) < LEAST_STUDENTS:
-        return (f"only {counted(len(students), 'student')} {'has' if len(students) == 1 else 'have'} all "
+        return (f"only {counted(len(students), person())} {'has' if len(students) == 1 else 'have'} all "
                 "factors and the score")
     if students[score].nunique() < 2:
-        return "all these students have the same score"
+        return f"all these {people()} have the same score"
     if students[list(schema.factors)].nunique().max() < 2:
-        return "these students are alike in all factors"
+        return f"these {people()} are alike in all factors"
     if (schema.cluster and 2 * students[schema.cluster].value_counts().max() > len(students)
         and students[schema.cluster].nunique() > 1):
-        return f"more than half of these students share one {words(schema.cluster)}"
+        return f"more than half of these {people()} share one {words(schema.cluster)}"
     return None
 
 # %% ../../nbs/6_reporting/prediction_part.ipynb #c423c539
@@ -108,12 +112,22 @@ def _modelled(cohort: Cohort, score: str, students: pd.DataFrame) -> tuple[pd.Da
     "Return the comparison of quick models, and a sentence on the one chosen."
     schema = cohort.schema.only(list(students))
     few = len(students) < LEAST_PER_LEVEL * sum(len(cohort.levels(factor)) for factor in cohort.schema.factors)
-    with (warnings.catch_warnings(),
-          config_context(skip_parameter_validation=True)):  # a tenth of the time of these quick fits
+    with (
+        warnings.catch_warnings(),
+        config_context(skip_parameter_validation=True),
+    ):  # a tenth of the time of these quick fits
         warnings.simplefilter("ignore", DataWarning)  # about combinations that a part lacks, and few clusters
         known = ceiling(cohort, [score])[["ceiling", "ci_low", "ci_high"]].iloc[0]
-        comparison = compare_models(students, score, models=QUICK_MODELS + ("ridge",) * few, schema=schema, folds=PARTS,
-                                    repeats=1, known_ceiling=known, progress=False)
+        comparison = compare_models(
+            students,
+            score,
+            models=QUICK_MODELS + ("ridge",) * few,
+            schema=schema,
+            folds=PARTS,
+            repeats=1,
+            known_ceiling=known,
+            progress=False,
+        )
         return comparison, coverage_sentence(students, score, schema, comparison)
 
 # %% ../../nbs/6_reporting/prediction_part.ipynb #829f43c1
@@ -122,12 +136,12 @@ def _models_part(found: Mapping[str, pd.DataFrame], cohort: Cohort) -> dict:
     table = pd.concat([comparison.assign(score=score) for score, comparison in found.items()])
     table = table.assign(**{name: 100 * table[name] for name in ("r2", "r2_low", "r2_high")})
     cluster = cohort.schema.cluster
-    together = (f", students of one {words(cluster)} in the same part"
+    together = (f", {people()} of one {words(cluster)} in the same part"
                 if cluster and cohort.cells[cluster].nunique() >= PARTS else "")
     return table_part(
         table,
         f"Models from {counted(len(cohort.schema.factors), 'factor')}, on up to {MOST_STUDENTS:,} "
-        f"students in five parts{together}, each predicted from the "
+        f"{people()} in five parts{together}, each predicted from the "
         "other four. Partial pooling lets every combination of groups differ",
         {"score": "Score", "model": "Model", "r2": "R² %", "r2_low": "from", "r2_high": "to", "mae": "Mean error",
          "mae_low": "from ", "mae_high": "to "},
@@ -147,9 +161,9 @@ def coverage_sentence(students: pd.DataFrame,  # from `students_of`
     inside = int(fresh[score].between(predicted["low"], predicted["high"]).sum())
     low, high = binomtest(inside, len(fresh)).proportion_ci(method="wilson")
     model = (f"the model chosen of these, {chosen['model']}, misses" if chosen["model"] != "mean" else
-             "no model is distinguishably better than the mean of all students, which misses")
-    return (f"{heading(score)}: {model} a student's score by {points(chosen['mae'])} on average. Its 90% "
+             f"no model is distinguishably better than the mean of all {people()}, which misses")
+    return (f"{heading(score)}: {model} a {person()}'s score by {points(chosen['mae'])} on average. Its 90% "
             "interval reaches "
             f"{points(predictor.errors.half_width(.9))} to either side of the prediction. It held the "
             f"score of {inside / len(fresh):.0%} of {len(fresh):,} new "
-            f"students ({low:.0%} to {high:.0%}).")
+            f"{people()} ({low:.0%} to {high:.0%}).")

@@ -17,7 +17,8 @@ import pandas as pd
 
 from ..cohort.bounds import LEAST_SHOWN, check_min_n
 from ..cohort.cells import unweighted
-from ..cohort.cohort import Cohort, as_cohort
+from ..cohort.cohort import Cohort, as_cohort, schema_for
+from ..cohort.cohort_file import is_cohort_file
 from ..cohort.small_groups import reported_scores, without_small_groups
 from ..files import whole_file
 from .conclusions import Conclusions, compared_students, concluded, students_sentences
@@ -40,13 +41,13 @@ from ..rows.values import DataError
 from ..statistics.ceiling import ceiling
 from ..statistics.description import missing_values
 from ..statistics.regression import Regression
-from ..text import counted, enumerated, heading, people_word, score_words, words
+from ..text import counted, enumerated, heading, people_word, score_words, speaking_of, words
 
 # %% ../../nbs/6_reporting/report.ipynb #f8153167
 def report(source: Any,  # a file, files, an address, a frame, a Cohort or the file of one; None: the embedded sample
            out: str | Path,  # the HTML file to write
            *,
-           schema: Schema = STUDENTS,  # what the columns are
+           schema: Schema | None = None,  # what the columns are; None: the exam data's if it fits, else a draft
            title: str | None = None,  # of the page; None: one that fits the table
            min_n: int = LEAST_SHOWN,  # leave out groups with fewer students; at least 1
            mark: float | Mapping[str, float] | None = None,  # points to reach: one for all scores, or score: points
@@ -65,8 +66,8 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
         sample
     out : str | Path
         the HTML file to write
-    schema : Schema = STUDENTS
-        what the columns are
+    schema : Schema | None = None
+        what the columns are; None: the exam data's if it fits, else a draft
     title : str | None = None
         of the page; None: one that fits the table
     min_n : int = LEAST_SHOWN
@@ -94,14 +95,15 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
     """
     check_min_n(min_n)
     # Arrow's strings suit large tables; with many small ones the report takes a third longer.
-    with pd.option_context("mode.string_storage", "python"):
+    schema = schema or _schema_of(source)
+    with pd.option_context("mode.string_storage", "python"), speaking_of(schema.people):
         cohort = as_cohort(source, schema if isinstance(source, Cohort) else _without_weight(schema))
         unweighted(cohort, "report")
         marks = marks_of(mark, list(cohort.schema.scores))
         title, least = title or _title_of(cohort.schema), min_n * cohort.schema.rows_per_student
         content = report_content(cohort, title=title, source=_source_name(source), min_n=least, marks=marks,
                                  rows=uncounted_rows(source, cohort))
-    found = row_sentences(source, cohort.schema)
+        found = row_sentences(source, cohort.schema)
     content["data"] += found
     content["cautions"] += [*_weight_cautions(cohort, schema), *_repeated_cautions(cohort, min_n),
                             *(sentence for sentence in found if "an earlier row" in sentence)]
@@ -115,6 +117,17 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
         if notebook:
             write_notebook(source, cohort, Path(out).with_suffix(".ipynb"), title=title, min_n=least, marks=marks)
     return Path(out)
+
+# %% ../../nbs/6_reporting/report.ipynb #e4397331
+def _schema_of(source: Any) -> Schema:
+    "Return the Schema of a Cohort, or what a table's columns look like; for several files that of the exam data."
+    if isinstance(source, Cohort):
+        return source.schema
+    if source is None or not isinstance(source, (str, Path, pd.DataFrame)):
+        return STUDENTS
+    if isinstance(source, (str, Path)) and (is_cohort_file(source) or any(sign in str(source) for sign in "*?")):
+        return Cohort.load(source).schema if is_cohort_file(source) else STUDENTS
+    return schema_for(source)
 
 # %% ../../nbs/6_reporting/report.ipynb #12ea5a78
 def _call(source: Any, out: str | Path, schema: Schema, min_n: int, mark: float | Mapping[str, float] | None,
@@ -182,22 +195,39 @@ def _left_out_sentences(n: int, people: str) -> list[str]:
             "all would reveal a small group."] if n else []
 
 # %% ../../nbs/6_reporting/report.ipynb #625cd8f9
-def report_content(cohort: Cohort, *, title: str, source: str, min_n: int,
-                   marks: Mapping[str, float] | None = None,  # score: points to reach
-                   rows: pd.DataFrame | None = None) -> dict:  # what the template names
+def report_content(
+    cohort: Cohort,
+    *,
+    title: str,
+    source: str,
+    min_n: int,
+    marks: Mapping[str, float] | None = None,  # score: points to reach
+    rows: pd.DataFrame | None = None,
+) -> dict:  # what the template names
     "Return all words, figures and tables of the report."
     everyone, missing, scores = cohort, missing_values(cohort), reported_scores(cohort, min_n)
     if not scores:
-        raise DataError(source, [f"found no score with {counted(min_n, 'value')} or more, expected one at least: there "
-                                 "is nothing to compare"])
+        raise DataError(
+            source,
+            [
+                f"found no score with {counted(min_n, 'value')} or more, expected one at least: there "
+                "is nothing to compare"
+            ],
+        )
     cohort, people = without_small_groups(cohort, min_n) if cohort.schema.factors else cohort, cohort.schema.people
     about = scores_content(cohort, scores, min_n, rows)
-    content = {"title": title, "lead": f"{people_word(people, everyone.n)}, from {source}.", "people": people,
-               "lowest_best": cohort.schema.lowest_best,
-               "read": _read_sentence(everyone), **data_content(everyone, cohort, missing, min_n), **about,
-               "versions": _versions(),
-               "methods": [SCORES_METHODS] + [MARK_METHODS] * bool(marks),
-               "references": SCORES_REFERENCES + list(MARK_REFERENCES) * bool(marks)}
+    content = {
+        "title": title,
+        "lead": f"{people_word(people, everyone.n)}, from {source}.",
+        "people": people,
+        "lowest_best": cohort.schema.lowest_best,
+        "read": _read_sentence(everyone),
+        **data_content(everyone, cohort, missing, min_n),
+        **about,
+        "versions": _versions(),
+        "methods": [SCORES_METHODS] + [MARK_METHODS] * bool(marks),
+        "references": SCORES_REFERENCES + list(MARK_REFERENCES) * bool(marks),
+    }
     if not cohort.schema.factors:
         return content | mark_content(cohort, scores, marks or {}, min_n) | plain_content(cohort, about)
     content["methods"], content["references"] = METHODS + content["methods"], REFERENCES + content["references"]
@@ -292,16 +322,23 @@ def _figured(telling: Sequence[str], scores: Sequence[str]) -> str:
             f"differences: {enumerated([words(score) for score in telling])}. The tables have all.")
 
 # %% ../../nbs/6_reporting/report.ipynb #cc10158a
-def bounded(part: Mapping,  # from `factor_part`
-            telling: Sequence[str],  # the scores that sentences and figures are about
-            scores: Sequence[str]) -> dict:
+def bounded(
+    part: Mapping,  # from `factor_part`
+    telling: Sequence[str],  # the scores that sentences and figures are about
+    scores: Sequence[str],
+) -> dict:
     "Return the part of a factor with the sentences and figures of a few scores, and tables of bounded length."
     kept = {f"{heading(score_words(score))}s by " for score in telling}
     strips = [strip for strip in part["strips"] if any(strip["title"].startswith(start) for start in kept)]
     sentences = part["sentences"]
     if len(sentences) == len(scores):
         sentences = [sentence for sentence, score in zip(sentences, scores, strict=True) if score in telling]
-    return {**part, "strips": strips, "sentences": sentences, "tables": [shortened(table) for table in part["tables"]]}
+    return {
+        **part,
+        "strips": strips,
+        "sentences": sentences,
+        "tables": [shortened(table) for table in part["tables"]],
+    }
 
 # %% ../../nbs/6_reporting/report.ipynb #3fb6e6a9
 def _first_of(sentences: list[str],  # one per score

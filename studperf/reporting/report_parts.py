@@ -35,7 +35,8 @@ from ..statistics.gaps import gaps_beside
 from ..statistics.manova import manova
 from ..statistics.multiplicity import adjusted
 from ..statistics.regression import Regression, interactions, regress
-from ..text import counted, enumerated, heading, people_word, points, singular, words
+from ..text import (
+    counted, enumerated, heading, people, people_word, person, points, singular, words)
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #8a9e72f0
 FEW_CLUSTERS = 30  # with fewer, errors by cluster tend to be too small
@@ -66,21 +67,25 @@ def _missing_sentences(missing: pd.DataFrame) -> list[str]:
     if holes.empty:
         return ["No value is missing."]
     named = enumerated([f"{words(row.column)} ({row.missing:,}, {row.share:.1%})" for row in holes.itertuples()])
-    return [f"Values are missing in {named}. Each analysis uses the students who have all the values it needs; "
-            "if students without a value differ from the others, the results do not hold for them."]
+    return [f"Values are missing in {named}. Each analysis uses the {people()} who have all the values it needs; "
+            f"if {people()} without a value differ from the others, the results do not hold for them."]
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #b70bebc3
 def _hidden_sentences(cohort: Cohort, missing: pd.DataFrame, min_n: int) -> list[str]:
     "Return what is not shown because too few students are in it."
     sentences = []
     if cohort.suppressed:
-        sentences.append(f"{counted(cohort.suppressed, 'more student')} had already been left out of these data, in "
-                         "cells too small to show.")
+        sentences.append(
+            f"{counted(cohort.suppressed, 'more ' + person())} had already been left out of these data, in "
+            "cells too small to show."
+        )
     if small := [f"“{level}” of {words(factor)}" for factor, level in small_groups(cohort, min_n)]:
         sentences.append(f"Groups of {too_few(min_n)} are not shown: {enumerated(small)}.")
     if empty := [words(row.column) for row in missing.itertuples() if row.role == "score" and row.n < min_n]:
-        sentences.append(f"{too_few(min_n).capitalize()} {'has' if min_n == 1 else 'have'} a score in "
-                         f"{enumerated(empty)}, so the report leaves it out.")
+        sentences.append(
+            f"{too_few(min_n).capitalize()} {'has' if min_n == 1 else 'have'} a score in "
+            f"{enumerated(empty)}, so the report leaves it out."
+        )
     return sentences
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #0975db9b
@@ -98,11 +103,11 @@ def _design_sentences(cohort: Cohort, min_n: int) -> list[str]:
 def _cluster_sentence(cluster: str, count: int) -> str:
     "Return what it means that students share clusters."
     if count < 2:
-        return (f"All students belong to the same {cluster}, as far as the table says, so the results hold "
+        return (f"All {people()} belong to the same {cluster}, as far as the table says, so the results hold "
                 "for this one only.")
     few = (f" With fewer than {FEW_CLUSTERS} groups these intervals tend to be too narrow even so: read a difference "
            "just beyond chance as an open question.") if count < FEW_CLUSTERS else ""
-    return (f"The students are grouped by {cluster} ({count:,} groups), and students of one group may "
+    return (f"The {people()} are grouped by {cluster} ({count:,} groups), and {people()} of one group may "
             "resemble each other. All differences between groups allow for that in their intervals and p-values, as "
             "they are and adjusted; the intervals of the share that the factors explain, of single means and of "
             f"correlations do not.{few}")
@@ -117,7 +122,7 @@ def _balance_sentence(cohort: Cohort, factor: str, min_n: int) -> str | None:
         return None
     return (f"The groups of {words(factor)} differ widely in size, from {sizes.min():,} "
             f"(“{sizes.idxmin()}”) to {sizes.max():,} "
-            f"students (“{sizes.idxmax()}”): the means of small groups are far less exact.")
+            f"{people()} (“{sizes.idxmax()}”): the means of small groups are far less exact.")
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #471c762f
 def _limit_sentence(cohort: Cohort, score: str) -> str | None:
@@ -129,7 +134,7 @@ def _limit_sentence(cohort: Cohort, score: str) -> str | None:
     for limit, name in zip(limits, ("lowest", "highest"), strict=True):
         share = counts.get(limit, 0) / max(counts.sum(), 1)
         if share >= .05:
-            return (f"{share:.0%} of the students have the {name} possible score in {words(score)}: the test does "
+            return (f"{share:.0%} of the {people()} have the {name} possible score in {words(score)}: the test does "
                     "not show differences among them.")
     return None
 
@@ -138,14 +143,23 @@ def role_rows(cohort: Cohort) -> pd.DataFrame:  # column, role, what
     "Return the role that each column was given."
     schema = cohort.schema
     rows = [
-        (score, "score", schema.notes.get(score, "any number") if limits is None else f"{limits[0]:g} to {limits[1]:g}")
+        (
+            score,
+            "score",
+            schema.notes.get(score, "any number") if limits is None else f"{limits[0]:g} to {limits[1]:g}",
+        )
         for score, limits in schema.scores.items()
     ]
-    rows += [(factor, "ordered factor" if factor in schema.ordered else "factor", _first(cohort.levels(factor)))
-             for factor in schema.factors]
+    rows += [
+        (factor, "ordered factor" if factor in schema.ordered else "factor", _first(cohort.levels(factor)))
+        for factor in schema.factors
+    ]
     rows += [(name, "covariate", schema.notes.get(name, "")) for name in schema.covariates]
-    rows += [(name, role, schema.notes.get(name, ""))
-             for name, role in ((schema.cluster, "cluster"), (schema.weight, "weight")) if name]
+    rows += [
+        (name, role, schema.notes.get(name, ""))
+        for name, role in ((schema.cluster, "cluster"), (schema.weight, "weight"))
+        if name
+    ]
     rows += [(name, "left out", reason) for name, reason in schema.left_out.items()]
     return pd.DataFrame(rows, columns=["column", "role", "what"])
 
@@ -172,12 +186,12 @@ def row_sentences(source: Any,  # as for `report`
            for name in rows
            if name not in schema.scores and name not in schema.covariates and len(rows) > 1 and rows[name].is_unique]
     sentences = [f"Each row has a different value in {enumerated([f'“{name}”' for name in own])}: such a "
-                 "column names students, not groups."] if own else []
+                 f"column names {people()}, not groups."] if own else []
     others = rows.drop(columns=own)
     if again := int(repeated_rows(others).sum()):
         sentences.append(f"{counted(again, 'row')} {'equals' if again == 1 else 'equal'} an earlier row in every "
                          f"{'other ' * bool(own)}column; "
-                         "if a student was entered twice, remove one row.")
+                         f"if a {person()} was entered twice, remove one row.")
     return sentences
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #48d856a1
@@ -238,9 +252,22 @@ def _factor_text(row: pd.Series, own: dict[str, pd.DataFrame], means: pd.DataFra
 def _factor_tables(factor: str, own: dict[str, pd.DataFrame], means: pd.DataFrame, cluster: str | None) -> list[dict]:
     "Return the tables of a factor: its groups, the test of all, and the pairs of groups."
     rows, pairwise, title = own["rows"], own["pairs"], heading(factor)
-    tables = [table_part(means, f"{title}: scores by group",
-                         {"score": "Score", "level": "Group", "n": "Students", "mean": "Mean", "sd": "SD", "q25": "25%",
-                          "median": "Median", "q75": "75%"})]
+    tables = [
+        table_part(
+            means,
+            f"{title}: scores by group",
+            {
+                "score": "Score",
+                "level": "Group",
+                "n": people().capitalize(),
+                "mean": "Mean",
+                "sd": "SD",
+                "q25": "25%",
+                "median": "Median",
+                "q75": "75%",
+            },
+        )
+    ]
     at_once = f"{_family_text(own['gaps'])}, errors by {words(cluster)}" if cluster else _family_text(own["gaps"])
     if rows["group_a"].notna().all():
         return [*tables, table_part(rows, f"{title}: difference of the means ({at_once})", COMPARISON_HEADINGS)]
@@ -249,8 +276,12 @@ def _factor_tables(factor: str, own: dict[str, pd.DataFrame], means: pd.DataFram
     if not cluster:  # the test takes students for independent
         alone = "Welch's test; p and the interval of omega² are of this test alone, and decide nothing here"
         tables.append(table_part(rows, f"{title}: do the means differ at all? ({alone})", OVERALL_HEADINGS, digits=2))
-    return [*tables, table_part(widest_pairs(higher_first(pairwise)), f"{title}: {shown} of groups ({at_once})",
-                                COMPARISON_HEADINGS)]
+    return [
+        *tables,
+        table_part(
+            widest_pairs(higher_first(pairwise)), f"{title}: {shown} of groups ({at_once})", COMPARISON_HEADINGS
+        ),
+    ]
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #c0ncl011
 def _family_text(table: pd.DataFrame) -> str:  # from `gaps`
@@ -293,7 +324,7 @@ def answer_words(table: pd.DataFrame,  # from `gaps`, with intervals that hold f
     brackets = ("In brackets: the 95% interval, the range that most likely holds the true difference. "
                 "The intervals hold for all gaps at once.")
     if not alone:
-        brackets += " Adjusted: among students who are alike in the other factors."
+        brackets += f" Adjusted: among {people()} who are alike in the other factors."
     more = _more_sentences(len(found) - MOST_GAPS, of, raw, table["score"].nunique(), alone)
     return {"lead": _lead(len(found), of, alone), "gaps": found[:MOST_GAPS], "brackets": brackets,
             "more": " ".join(more), "ceiling": ceiling_sentence(ceilings, additive)}
@@ -320,30 +351,39 @@ def _rows_of(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
         pd.MultiIndex.from_frame(rows[["score", "factor"]]))]
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #332ccf1e
-def _lead(found: int,  # factors with gaps beyond chance
-          of: Mapping[str, pd.DataFrame],  # state: its gaps
-          alone: bool,  # is nothing adjusted?
-          ) -> str:
+def _lead(
+    found: int,  # factors with gaps beyond chance
+    of: Mapping[str, pd.DataFrame],  # state: its gaps
+    alone: bool,  # is nothing adjusted?
+) -> str:
     "Return the first sentence of the answer."
     if found:
-        alike = "" if alone else ", even among students who are alike in all other factors"
+        alike = "" if alone else f", even among {people()} who are alike in all other factors"
         return f"Average scores differ beyond chance between the groups of {counted(found, 'factor')}{alike}:"
     if alone:
         return "The data show no difference beyond chance." if "within" in of else ""
     if "as it is" in of or ("untested" in of and "within" in of and of["untested"]["raw_beyond"].any()):
-        return "Among students who are alike in the other factors, the data show no difference beyond chance."
-    return ("The data show no difference beyond chance, neither between the groups as they are nor among students who "
-            "are alike in the other factors.") if "within" in of else ""
+        return f"Among {people()} who are alike in the other factors, the data show no difference beyond chance."
+    return (
+        (
+            f"The data show no difference beyond chance, neither between groups as they are nor among {people()} who "
+            "are alike in the other factors."
+        )
+        if "within" in of
+        else ""
+    )
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #d2e7f3e8
-def _more_sentences(left: int, of: Mapping[str, pd.DataFrame], raw: pd.DataFrame, scores: int,
-                    alone: bool) -> list[str]:
+def _more_sentences(
+    left: int, of: Mapping[str, pd.DataFrame], raw: pd.DataFrame, scores: int, alone: bool
+) -> list[str]:
     "Return what the list of gaps leaves out: more factors, those beyond chance only as they are, within it, untested."
     sentences = [f"The table has {counted(left, 'more factor')}."] if left > 0 else []
     if "as it is" in of:
-        sentences.append("Only as they are, these groups differ beyond chance; among students who are alike in the "
-                         "other factors, chance could explain it. "
-                         + _as_they_are(_rows_of(raw, of["as it is"])))
+        sentences.append(
+            f"Only as they are, these groups differ beyond chance; among {people()} who are alike in the "
+            "other factors, chance could explain it. " + _as_they_are(_rows_of(raw, of["as it is"]))
+        )
     if "within" in of:
         sentences.append(_within_chance(of["within"], scores, alone))
     if "untested" in of:
@@ -375,30 +415,46 @@ def _within_chance(within: pd.DataFrame, scores: int, alone: bool) -> str:
     return f"The data show no difference beyond chance{either} for {enumerated(parts)}."
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #723278e2
-def gaps_part(table: pd.DataFrame,  # from `gaps`
-              ) -> dict:
+def gaps_part(
+    table: pd.DataFrame,  # from `gaps`
+) -> dict:
     "Return the table of all gaps, a row per score and factor, the widest first."
-    kinds = [table[table["kind"] == kind].drop(columns="kind").set_index(["score", "factor"])
-             for kind in ("raw", "adjusted")]
+    kinds = [
+        table[table["kind"] == kind].drop(columns="kind").set_index(["score", "factor"])
+        for kind in ("raw", "adjusted")
+    ]
     both = kinds[0].add_suffix("_raw").join(kinds[1].add_suffix("_adjusted")).reset_index()
-    both = both.assign(**{f"pair_{kind}": [f"{high} – {low}" if pd.notna(high) else "" for high, low in
-                                           zip(both[f"group_a_{kind}"], both[f"group_b_{kind}"], strict=True)]
-                          for kind in ("raw", "adjusted")})
+    both = both.assign(
+        **{
+            f"pair_{kind}": [
+                f"{high} – {low}" if pd.notna(high) else ""
+                for high, low in zip(both[f"group_a_{kind}"], both[f"group_b_{kind}"], strict=True)
+            ]
+            for kind in ("raw", "adjusted")
+        }
+    )
     place = {score: i for i, score in enumerate(table["score"].unique())}
-    both = both.sort_values(["score", "gap_raw"],
-                            key=lambda column: column.map(place) if column.name == "score" else -column, kind="stable")
+    both = both.sort_values(
+        ["score", "gap_raw"],
+        key=lambda column: column.map(place) if column.name == "score" else -column,
+        kind="stable",
+    )
     is_adjusted = both["gap_adjusted"].notna()
     others = bool(((both["pair_raw"] != both["pair_adjusted"]) & is_adjusted).any())
     fewer = bool(((both["n_raw"] != both["n_adjusted"]) & is_adjusted).any())
-    columns = {"score": "Score", "factor": "Factor", **_gap_columns("raw", ""),
-               **(_gap_columns("adjusted", " ", others=others, fewer=fewer) if is_adjusted.any() else {})}
+    columns = {
+        "score": "Score",
+        "factor": "Factor",
+        **_gap_columns("raw", ""),
+        **(_gap_columns("adjusted", " ", others=others, fewer=fewer) if is_adjusted.any() else {}),
+    }
     return table_part(both, _gaps_title(table, bool(is_adjusted.any())), columns)
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #c0ncl014
 def _gap_columns(kind: str, space: str, others: bool = True, fewer: bool = True) -> dict[str, str]:
     "Return the columns of raw or adjusted gaps with their headings; groups and students where they are others."
     named = {f"pair_{kind}": f"Groups{', adjusted' * bool(space)}"} if others else {}
-    counts = {f"n_{kind}": f"Students{space}"} if fewer else {}
+    counts = {f"n_{kind}": f"{people().capitalize()}{space}"} if fewer else {}
     return named | counts | {f"gap_{kind}": "Adjusted gap" if space else "Gap", f"ci_low_{kind}": f"from{space}",
                              f"ci_high_{kind}": f"to{space}", f"p_adjusted_{kind}": f"p{space}"}
 
@@ -419,23 +475,47 @@ def together_tables(regressions: dict[str, Regression], tests: pd.DataFrame, cei
         lambda every: every["weights"] == "proportional"
     ]
     return [
-        table_part(tests,
-                   "Each factor, the others held constant (type II tests, "
-                   f"{next(iter(regressions.values())).estimates.vcov} errors; p is of each test alone, and decides "
-                   "nothing here)",
-                   {"score": "Score", "term": "Factor", "statistic": "F", "df1": "df1", "df2": "df2",
-                    "p_value": "p (alone)"},
-                   digits=2),
-        table_part(means,
-                   "Adjusted means: what each group would score with the same mix of the other factors as all "
-                   "students, each with its own 95% interval",
-                   {"score": "Score", "factor": "Factor", "level": "Group", "mean": "Adjusted mean", "ci_low": "from",
-                    "ci_high": "to"}),
         table_part(
-            ceilings.assign(**{name: ceilings[name] * 100 for name in ("ceiling", "ci_low", "ci_high", "additive_r2")}),
+            tests,
+            "Each factor, the others held constant (type II tests, "
+            f"{next(iter(regressions.values())).estimates.vcov} errors; p is of each test alone, and decides "
+            "nothing here)",
+            {
+                "score": "Score",
+                "term": "Factor",
+                "statistic": "F",
+                "df1": "df1",
+                "df2": "df2",
+                "p_value": "p (alone)",
+            },
+            digits=2,
+        ),
+        table_part(
+            means,
+            "Adjusted means: what each group would score with the same mix of the other factors as all "
+            f"{people()}, each with its own 95% interval",
+            {
+                "score": "Score",
+                "factor": "Factor",
+                "level": "Group",
+                "mean": "Adjusted mean",
+                "ci_low": "from",
+                "ci_high": "to",
+            },
+        ),
+        table_part(
+            ceilings.assign(
+                **{name: ceilings[name] * 100 for name in ("ceiling", "ci_low", "ci_high", "additive_r2")}
+            ),
             "The ceiling: the share of the variation that the best model of these factors can explain, in %",
-            {"score": "Score", "ceiling": "Ceiling %", "ci_low": "from", "ci_high": "to",
-             "additive_r2": "Additive model %", "p_value": "p, additive model is incomplete"},
+            {
+                "score": "Score",
+                "ceiling": "Ceiling %",
+                "ci_low": "from",
+                "ci_high": "to",
+                "additive_r2": "Additive model %",
+                "p_value": "p, additive model is incomplete",
+            },
         ),
     ]
 
@@ -485,18 +565,21 @@ def _interaction_figures(students: Mapping[str, Cohort], found: pd.DataFrame, mi
     return figures
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #together2
-def covariates_part(students: Mapping[str, Cohort],  # score: those who are compared
-                    regressions: dict[str, Regression],
-                    table: pd.DataFrame,  # from `gaps`
-                    ) -> tuple[list[str], list[dict]]:
+def covariates_part(
+    students: Mapping[str, Cohort],  # score: those who are compared
+    regressions: dict[str, Regression],
+    table: pd.DataFrame,  # from `gaps`
+) -> tuple[list[str], list[dict]]:
     "Return how scores depend on the numeric columns, and the adjusted gaps of `gaps` with these held constant, too."
     covariates = list(next(iter(students.values())).schema.covariates)
     if not covariates or not regressions:
         return [], []
     try:
         own = {score: _who_have(students[score], covariates) for score in regressions}
-        held = {score: regress(part, score, covariates=covariates, vcov=report_errors(part, score))
-                for score, part in own.items()}
+        held = {
+            score: regress(part, score, covariates=covariates, vcov=report_errors(part, score))
+            for score, part in own.items()
+        }
         plain, _ = fitted(own)  # of the same students
     except ValueError as error:  # in a user's own table, perhaps no student has all columns
         return [f"Numeric columns could not be added to the factors. {error}"], []
@@ -504,19 +587,34 @@ def covariates_part(students: Mapping[str, Cohort],  # score: those who are comp
     slopes = pd.concat(
         [regression.coefficients.assign(score=score, n=regression.n) for score, regression in held.items()]
     )
-    tables = [table_part(slopes[slopes["term"].isin(covariates)],
-                         f"Numeric columns, all else held constant: points for one unit more of each ({vcov} errors; "
-                         "interval and p of each alone)",
-                         {"score": "Score", "term": "Column", "n": "Students", "estimate": "Points", "ci_low": "from",
-                          "ci_high": "to", "p_value": "p"},
-                         digits=2)]
-    beside = gaps_beside(table, held).assign(gap=gaps_beside(table, plain)["estimate"], n=[
-        held[score].n for score in table.loc[(table["kind"] == "adjusted") & table["score"].isin(held), "score"]])
+    tables = [
+        table_part(
+            slopes[slopes["term"].isin(covariates)],
+            f"Numeric columns, all else held constant: points for one unit more of each ({vcov} errors; "
+            "interval and p of each alone)",
+            {
+                "score": "Score",
+                "term": "Column",
+                "n": people().capitalize(),
+                "estimate": "Points",
+                "ci_low": "from",
+                "ci_high": "to",
+                "p_value": "p",
+            },
+            digits=2,
+        )
+    ]
+    beside = gaps_beside(table, held).assign(
+        gap=gaps_beside(table, plain)["estimate"],
+        n=[held[score].n for score in table.loc[(table["kind"] == "adjusted") & table["score"].isin(held), "score"]],
+    )
     beside = beside[beside["gap"].notna()]
     if beside.empty:
         return [], tables
-    return ([sentence for sentence in [covariates_sentence(beside, covariates)] if sentence],
-            [*tables, _beside_table(beside, covariates, vcov)])
+    return (
+        [sentence for sentence in [covariates_sentence(beside, covariates)] if sentence],
+        [*tables, _beside_table(beside, covariates, vcov)],
+    )
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #c0ncl016
 def _who_have(cohort: Cohort, covariates: Sequence[str]) -> Cohort:
@@ -530,9 +628,9 @@ def _beside_table(beside: pd.DataFrame, covariates: Sequence[str], vcov: str) ->
     named = enumerated([words(name) for name in covariates])
     return table_part(
         beside.assign(pair=beside["group_a"] + " – " + beside["group_b"]),
-        f"Adjusted gaps, and the same gaps of the same students with {named} held constant, too ({vcov} errors; "
+        f"Adjusted gaps, and the same gaps of the same {people()} with {named} held constant, too ({vcov} errors; "
         "intervals hold for as many gaps at once)",
-        {"score": "Score", "factor": "Factor", "pair": "Groups", "n": "Students", "gap": "Adjusted gap",
+        {"score": "Score", "factor": "Factor", "pair": "Groups", "n": people().capitalize(), "gap": "Adjusted gap",
          "estimate": "With these", "ci_low": "from", "ci_high": "to"})
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #bb52a17b
@@ -541,20 +639,33 @@ def manova_part(cohort: Cohort, scores: Sequence[str]) -> tuple[list[str], list[
     if len(scores) < 2 or not cohort.schema.factors:
         return [], []
     if cohort.schema.cluster:
-        return [f"All scores together were not tested, since that test takes the students of one "
-                f"{words(cohort.schema.cluster)} for independent."], []
+        return [
+            f"All scores together were not tested, since that test takes the {people()} of one "
+            f"{words(cohort.schema.cluster)} for independent."
+        ], []
     try:
         table = manova(cohort, scores)
     except ValueError as error:  # perhaps nobody has all of them
         return [f"The scores could not be tested together: {error}."], []
     table = table[table["criterion"] == "Pillai's trace"]
     table = table.assign(p_adjusted=adjusted(table["p_value"].to_numpy(), "holm"))
-    return [], [table_part(table,
-                           "All scores together: does each factor matter in any of them? (MANOVA, Pillai's trace; p "
-                           "adjusted for the number of these tests)",
-                           {"factor": "Factor", "n": "Students", "value": "Pillai's trace", "df1": "df1", "df2": "df2",
-                            "statistic": "F", "p_adjusted": "p (adjusted)"},
-                           digits=2)]
+    return [], [
+        table_part(
+            table,
+            "All scores together: does each factor matter in any of them? (MANOVA, Pillai's trace; p "
+            "adjusted for the number of these tests)",
+            {
+                "factor": "Factor",
+                "n": people().capitalize(),
+                "value": "Pillai's trace",
+                "df1": "df1",
+                "df2": "df2",
+                "statistic": "F",
+                "p_adjusted": "p (adjusted)",
+            },
+            digits=2,
+        )
+    ]
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #73587cbf
 METHODS = [
@@ -585,7 +696,8 @@ METHODS = [
     "families are adjusted by Holm's method (1979).",
     "Models are compared by five-fold cross-validation; the simplest model that is not "
     "distinguishably worse than the best is chosen (Nadeau and Bengio, 2003). "
-    "Intervals for a student are conformal (Vovk and others, 2005)."]
+    "Intervals for a student are conformal (Vovk and others, 2005).",
+]
 REFERENCES = [
     "Bell, R. M., and McCaffrey, D. F. (2002). Bias reduction in standard errors for linear regression with "
     "multi-stage samples. Survey Methodology 28, 169–181.",
@@ -601,24 +713,26 @@ REFERENCES = [
     "13–22.",
     "MacKinnon, J. G., and White, H. (1985). Some heteroskedasticity-consistent covariance "
     "matrix estimators. Journal of Econometrics 29, 305–325.",
-    "Nadeau, C., and Bengio, Y. (2003). Inference for the generalization error. Machine Learning "
-    "52, 239–281.",
+    "Nadeau, C., and Bengio, Y. (2003). Inference for the generalization error. Machine Learning 52, 239–281.",
     "Pillai, K. C. S. (1955). Some new test criteria in multivariate analysis. Annals of "
     "Mathematical Statistics 26, 117–121.",
     "Vovk, V., Gammerman, A., and Shafer, G. (2005). Algorithmic Learning in a Random World. Springer.",
     "Welch, B. L. (1947). The generalization of Student's problem when several different "
     "population variances are involved. Biometrika 34, 28–35.",
-    "Welch, B. L. (1951). On the comparison of several mean values: an alternative approach. "
-    "Biometrika 38, 330–336."]
+    "Welch, B. L. (1951). On the comparison of several mean values: an alternative approach. Biometrika 38, 330–336.",
+]
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #c35a0e20
-def groups_caution(people: str = "students",  # what a row is, as of a Schema
-                   ) -> str:
+def groups_caution(
+    people: str = "students",  # what a row is, as of a Schema
+) -> str:
     "Return what to beware of in all comparisons of groups."
     one = singular(people.partition(" of ")[0])
-    return (f"These numbers show how groups differ, not why. {heading(people)} were not assigned to groups at random, "
-            "and much that matters for a score is not in the table. Groups overlap widely, "
-            f"so a {one}'s group does not tell you that {one}'s score.")
+    return (
+        f"These numbers show how groups differ, not why. {heading(people)} were not assigned to groups at random, "
+        "and much that matters for a score is not in the table. Groups overlap widely, "
+        f"so a {one}'s group does not tell you that {one}'s score."
+    )
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #0b6016c1
 GROUPS_CAUTION = groups_caution()
@@ -653,6 +767,8 @@ def above_ceiling(regressions: Mapping[str, Regression], ceilings: pd.DataFrame)
     above = [score for score, regression in regressions.items() if regression.adj_r2 > highest.get(score, np.nan)]
     if not above:
         return []
-    return [f"In {enumerated([words(score) for score in above])}, what the additive model explains cannot be told "
-            "apart from the ceiling, the most that any model of these factors can explain. Both are estimates, and by "
-            "chance the first came out higher."]
+    return [
+        f"In {enumerated([words(score) for score in above])}, what the additive model explains cannot be told "
+        "apart from the ceiling, the most that any model of these factors can explain. Both are estimates, and by "
+        "chance the first came out higher."
+    ]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ..text import enumerated, named_group, p_text, points, signed, span_text, words
+from ..text import enumerated, named_group, p_text, people, points, signed, span_text, words
 
 # %% ../../nbs/6_reporting/sentences.ipynb #0cf1b312
 BEYOND_CHANCE = .05  # the adjusted p-value is below this where a difference is beyond chance
@@ -75,29 +75,38 @@ def difference_sentence(row: pd.Series,  # a row of `compare` that has two group
             f"difference ({row['effect_name']} {signed(row['effect'])}; {p_text(row['p_adjusted'])}).")
 
 # %% ../../nbs/6_reporting/sentences.ipynb #ad67207c
-def spread_sentence(row: pd.Series,  # a row of `compare` that has more than two groups
-                    means: pd.DataFrame,  # the rows of `describe` for this score and factor
-                    pairwise: pd.DataFrame,  # the rows of `pairs` for them
-                    ) -> str:
+def spread_sentence(
+    row: pd.Series,  # a row of `compare` that has more than two groups
+    means: pd.DataFrame,  # the rows of `describe` for this score and factor
+    pairwise: pd.DataFrame,  # the rows of `pairs` for them
+) -> str:
     "Return in words what a comparison of several groups says, by the intervals of its pairs."
     start, tested = f"In {words(row['score'])}, ", pairwise[pairwise["ci_low"].notna()]
     if tested.empty:
         return f"{start}the groups could not be compared ({row['method']})."
     lowest, highest = means.loc[means["mean"].idxmin()], means.loc[means["mean"].idxmax()]
-    span = (f"mean scores range from {lowest['mean']:.1f} (“{lowest['level']}”) to {highest['mean']:.1f} "
-            f"(“{highest['level']}”)")
+    span = (
+        f"mean scores range from {lowest['mean']:.1f} (“{lowest['level']}”) to {highest['mean']:.1f} "
+        f"(“{highest['level']}”)"
+    )
     clear = higher_first(tested[beyond_chance(tested)])
     if clear.empty:
-        return (f"{start}{span}; the data show no difference beyond chance between any two groups "
-                f"({p_text(tested['p_adjusted'].min())}). Two groups could still differ by as much as "
-                f"{points(tested[['ci_low', 'ci_high']].abs().max(axis=None))}.")
+        return (
+            f"{start}{span}; the data show no difference beyond chance between any two groups "
+            f"({p_text(tested['p_adjusted'].min())}). Two groups could still differ by as much as "
+            f"{points(tested[['ci_low', 'ci_high']].abs().max(axis=None))}."
+        )
     widest, size = clear.loc[clear["estimate"].idxmax()], ""
     if pd.notna(row["effect"]):
-        size = (f", a {size_word(row['effect'], row['effect_name'])} difference overall "
-                f"({row['effect_name']} {signed(row['effect'])})")
-    return (f"{start}{span}{size}. {_pairs_count(len(clear), len(pairwise))}: {named_group(widest['group_a'])} scores "
-            f"{points(widest['estimate'])} higher than {named_group(widest['group_b'])} "
-            f"({interval_text(widest)}; {p_text(widest['p_adjusted'])}).")
+        size = (
+            f", a {size_word(row['effect'], row['effect_name'])} difference overall "
+            f"({row['effect_name']} {signed(row['effect'])})"
+        )
+    return (
+        f"{start}{span}{size}. {_pairs_count(len(clear), len(pairwise))}: {named_group(widest['group_a'])} scores "
+        f"{points(widest['estimate'])} higher than {named_group(widest['group_b'])} "
+        f"({interval_text(widest)}; {p_text(widest['p_adjusted'])})."
+    )
 
 # %% ../../nbs/6_reporting/sentences.ipynb #c0ncl002
 def _pairs_count(clear: int, every: int) -> str:
@@ -165,7 +174,7 @@ def adjusted_sentence(adjusted: pd.Series,  # a row of `gaps`
     clear = bool(beyond_chance(adjusted))
     widest = f", the widest gap{' beyond chance' * clear}" if adjusted["levels"] > 2 else ""
     by_chance = "" if clear or pd.isna(adjusted["ci_low"]) else ", which chance could explain"
-    return (f"Among students who are alike in the other factors, {named_group(adjusted['group_a'])} "
+    return (f"Among {people()} who are alike in the other factors, {named_group(adjusted['group_a'])} "
             f"scores {points(adjusted['gap'])} higher in "
             f"{words(adjusted['score'])} than {named_group(adjusted['group_b'])}{widest} "
             f"({interval_text(adjusted)}){by_chance}.")
@@ -185,7 +194,7 @@ def ceiling_sentence(
                   f"({level * (i == 0)}{max(row.ci_low, 0):.0%} to {row.ci_high:.0%})"
                   for i, row in enumerate(known.itertuples())]
         sentences.append(f"Together, the factors can explain about {enumerated(shares)}. The rest is variation among "
-                         "students who are alike in all of them.")
+                         f"{people()} who are alike in all of them.")
     if len(unknown):
         reason = unknown["method"].iloc[0].removeprefix("not estimated: ")
         sentences.append("How much the factors together could explain is unknown for "
@@ -206,7 +215,7 @@ def covariates_sentence(table: pd.DataFrame,  # from `gaps_beside`
         return ""
     row = known.loc[(known["estimate"] - known["gap"]).abs().idxmax()]
     which = f"the adjusted gap that changes most (of {len(known)}) is" if len(known) > 1 else "the adjusted gap is"
-    return (f"Among students who are also alike in {enumerated([words(name) for name in covariates])}, "
+    return (f"Among {people()} who are also alike in {enumerated([words(name) for name in covariates])}, "
             f"{which} that of {words(row['factor'])} in "
             f"{words(row['score'])}: {named_group(row['group_a'])} scores {points(row['estimate'])} "
             f"{'higher' if row['estimate'] >= 0 else 'lower'} than "
