@@ -3507,5 +3507,6 @@ d = { 'settings': { 'branch': 'main',
                                'studperf.text.singular': ('0_base/text.html#singular', 'studperf/text.py'),
                                'studperf.text.span_text': ('0_base/text.html#span_text', 'studperf/text.py'),
                                'studperf.text.speaking_of': ('0_base/text.html#speaking_of', 'studperf/text.py'),
+                               'studperf.text.who': ('0_base/text.html#who', 'studperf/text.py'),
                                'studperf.text.with_n': ('0_base/text.html#with_n', 'studperf/text.py'),
                                'studperf.text.words': ('0_base/text.html#words', 'studperf/text.py')}}}

@@ -20,7 +20,7 @@ from ..statistics.gaps import complete_students, gap_pairs, hold_together, wides
 from ..statistics.multiplicity import adjusted
 from ..statistics.ranks import ranks, spread
 from ..statistics.regression import Regression, default_covariance
-from ..text import enumerated, people, words
+from ..text import enumerated, people, who, words
 
 # %% ../../nbs/6_reporting/conclusions.ipynb #f7c3ed9d
 MOST_LEFT_OUT = .5  # of the students with a score; if more lack a factor, raw gaps are of all who have the score
@@ -77,15 +77,15 @@ def students_sentences(
         elif used < had:
             alike.setdefault((used, had), []).append(words(score))
     sentences = [
-        f"All differences in {enumerated(names)} are of the {used:,} of {had:,} {people()} who have the score "
+        f"All differences in {enumerated(names)} are of the {used:,} of {had:,} {people()} {who()} have the score "
         "and all factors, as they are and adjusted."
         for (used, had), names in alike.items()
     ]
     if apart:
         sentences.append(
             f"Few {people()} have the score and all factors in {enumerated(apart)}. There the adjusted gaps are of "
-            f"these, and the gaps as they are of all {people()} who have the score and the factor; they may differ for "
-            f"that reason alone. To compare the same {people()}, leave out the factor that most {people()} lack."
+            f"these, and the gaps as they are of all {people()} {who()} have the score and the factor; both may differ "
+            f"for that reason alone. To compare the same {people()}, leave out the factor that most {people()} lack."
         )
     return sentences
 

@@ -22,7 +22,7 @@ from .figures_of_groups import group_labels
 from .page_parts import intervals_part, table_part
 from .sentences import interval_text
 from ..statistics.odds import OddsModel, mark_counts, no_odds, odds, reached_counts
-from ..text import heading, listed, named_group, people, words
+from ..text import heading, listed, named_group, people, who, words
 
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c0006
 def plot_odds(cohort: Cohort,  # the students, from `Cohort.summarize`
@@ -132,7 +132,7 @@ def _share_alt(table: pd.DataFrame, what: str, overall: float, several: bool) ->
     "Return the text alternative of `plot_odds`."
     parts = [f"{heading(factor)}: " + ", ".join(_share_words(row, several) for row in rows.itertuples()) + "."
              for factor, rows in table.groupby("factor", sort=False)]
-    return f"Share of {people()} who reach {what}, of all {overall:.1%}. {' '.join(parts)}"
+    return f"Share of {people()} {who()} reach {what}, of all {overall:.1%}. {' '.join(parts)}"
 
 # %% ../../nbs/6_reporting/mark_part.ipynb #3a4c000c
 def _share_words(row: Any, several: bool) -> str:
@@ -177,7 +177,7 @@ def odds_or_reason(
     if not factors:
         return None, f"{why}There are no two groups to compare."
     if not 0 < counts.reached.sum() < counts.n.sum() or counts.n.sum() < min_n:
-        return None, f"{why}Too few of the {people()} who have all factors reach it, or too few of them do not."
+        return None, f"{why}Too few of the {people()} {who()} have all factors reach it, or too few of them do not."
     if reason := no_odds(counts, score, mark, least=min_n):
         return None, f"{why}{reason}."
     model = odds(cohort, score, mark, factors)
@@ -244,7 +244,7 @@ def widest_sentence(model: OddsModel,
     clear = widest[widest["ci_low"] > 0]
     row = (clear if len(clear) else widest).sort_values("estimate", kind="stable").iloc[-1]
     several = len(model.counts.levels) > 1
-    start = f"Among {people()} who are alike in the other factors, " if several else ""
+    start = f"Among {people()} {who()} are alike in the other factors, " if several else ""
     if several or len(model.counts.levels[row["factor"]]) > 2:
         start += f"the widest difference{' beyond chance' * bool(len(clear))} is by {words(row['factor'])}: "
     by_chance = ", which chance could explain" if row["ci_low"] <= 0 else ""

@@ -155,7 +155,7 @@ def _source_name(source: Any) -> str:
 # %% ../../nbs/6_reporting/report.ipynb #0cd25d6c
 def _title_of(schema: Schema) -> str:
     "Return the title of a report on a table of this form."
-    people = "" if schema.people == "students" else f" of {schema.people}"
+    people = "" if schema.people in ("students", "results") else f" of {schema.people}"
     if schema.factors:
         return "How do test scores differ between groups?" if not people else f"How do the scores{people} differ?"
     return f"How are the scores{people} distributed?"

@@ -36,7 +36,7 @@ from ..statistics.manova import manova
 from ..statistics.multiplicity import adjusted
 from ..statistics.regression import Regression, interactions, regress
 from ..text import (
-    counted, enumerated, heading, people, people_word, person, points, singular, words)
+    counted, enumerated, heading, people, people_word, person, points, singular, words, who)
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #8a9e72f0
 FEW_CLUSTERS = 30  # with fewer, errors by cluster tend to be too small
@@ -67,7 +67,7 @@ def _missing_sentences(missing: pd.DataFrame) -> list[str]:
     if holes.empty:
         return ["No value is missing."]
     named = enumerated([f"{words(row.column)} ({row.missing:,}, {row.share:.1%})" for row in holes.itertuples()])
-    return [f"Values are missing in {named}. Each analysis uses the {people()} who have all the values it needs; "
+    return [f"Values are missing in {named}. Each analysis uses the {people()} {who()} have all the values it needs; "
             f"if {people()} without a value differ from the others, the results do not hold for them."]
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #b70bebc3
@@ -324,7 +324,7 @@ def answer_words(table: pd.DataFrame,  # from `gaps`, with intervals that hold f
     brackets = ("In brackets: the 95% interval, the range that most likely holds the true difference. "
                 "The intervals hold for all gaps at once.")
     if not alone:
-        brackets += f" Adjusted: among {people()} who are alike in the other factors."
+        brackets += f" Adjusted: among {people()} {who()} are alike in the other factors."
     more = _more_sentences(len(found) - MOST_GAPS, of, raw, table["score"].nunique(), alone)
     return {"lead": _lead(len(found), of, alone), "gaps": found[:MOST_GAPS], "brackets": brackets,
             "more": " ".join(more), "ceiling": ceiling_sentence(ceilings, additive)}
@@ -358,16 +358,16 @@ def _lead(
 ) -> str:
     "Return the first sentence of the answer."
     if found:
-        alike = "" if alone else f", even among {people()} who are alike in all other factors"
+        alike = "" if alone else f", even among {people()} {who()} are alike in all other factors"
         return f"Average scores differ beyond chance between the groups of {counted(found, 'factor')}{alike}:"
     if alone:
         return "The data show no difference beyond chance." if "within" in of else ""
     if "as it is" in of or ("untested" in of and "within" in of and of["untested"]["raw_beyond"].any()):
-        return f"Among {people()} who are alike in the other factors, the data show no difference beyond chance."
+        return f"Among {people()} {who()} are alike in the other factors, the data show no difference beyond chance."
     return (
         (
-            f"The data show no difference beyond chance, neither between groups as they are nor among {people()} who "
-            "are alike in the other factors."
+            f"The data show no difference beyond chance, neither between groups as they are nor among {people()} "
+            f"{who()} are alike in the other factors."
         )
         if "within" in of
         else ""
@@ -381,7 +381,7 @@ def _more_sentences(
     sentences = [f"The table has {counted(left, 'more factor')}."] if left > 0 else []
     if "as it is" in of:
         sentences.append(
-            f"Only as they are, these groups differ beyond chance; among {people()} who are alike in the "
+            f"Only as they are, these groups differ beyond chance; among {people()} {who()} are alike in the "
             "other factors, chance could explain it. " + _as_they_are(_rows_of(raw, of["as it is"]))
         )
     if "within" in of:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ..text import enumerated, named_group, p_text, people, points, signed, span_text, words
+from ..text import enumerated, named_group, p_text, people, points, signed, span_text, who, words
 
 # %% ../../nbs/6_reporting/sentences.ipynb #0cf1b312
 BEYOND_CHANCE = .05  # the adjusted p-value is below this where a difference is beyond chance
@@ -174,7 +174,7 @@ def adjusted_sentence(adjusted: pd.Series,  # a row of `gaps`
     clear = bool(beyond_chance(adjusted))
     widest = f", the widest gap{' beyond chance' * clear}" if adjusted["levels"] > 2 else ""
     by_chance = "" if clear or pd.isna(adjusted["ci_low"]) else ", which chance could explain"
-    return (f"Among {people()} who are alike in the other factors, {named_group(adjusted['group_a'])} "
+    return (f"Among {people()} {who()} are alike in the other factors, {named_group(adjusted['group_a'])} "
             f"scores {points(adjusted['gap'])} higher in "
             f"{words(adjusted['score'])} than {named_group(adjusted['group_b'])}{widest} "
             f"({interval_text(adjusted)}){by_chance}.")
@@ -194,7 +194,7 @@ def ceiling_sentence(
                   f"({level * (i == 0)}{max(row.ci_low, 0):.0%} to {row.ci_high:.0%})"
                   for i, row in enumerate(known.itertuples())]
         sentences.append(f"Together, the factors can explain about {enumerated(shares)}. The rest is variation among "
-                         f"{people()} who are alike in all of them.")
+                         f"{people()} {who()} are alike in all of them.")
     if len(unknown):
         reason = unknown["method"].iloc[0].removeprefix("not estimated: ")
         sentences.append("How much the factors together could explain is unknown for "
@@ -215,7 +215,7 @@ def covariates_sentence(table: pd.DataFrame,  # from `gaps_beside`
         return ""
     row = known.loc[(known["estimate"] - known["gap"]).abs().idxmax()]
     which = f"the adjusted gap that changes most (of {len(known)}) is" if len(known) > 1 else "the adjusted gap is"
-    return (f"Among {people()} who are also alike in {enumerated([words(name) for name in covariates])}, "
+    return (f"Among {people()} {who()} are also alike in {enumerated([words(name) for name in covariates])}, "
             f"{which} that of {words(row['factor'])} in "
             f"{words(row['score'])}: {named_group(row['group_a'])} scores {points(row['estimate'])} "
             f"{'higher' if row['estimate'] >= 0 else 'lower'} than "
