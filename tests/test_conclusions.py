@@ -69,7 +69,7 @@ def quick(monkeypatch):
     for name in ("mean_rows", "missing_rows"):
         monkeypatch.setattr(page, name, lambda *given, **options: None)
     monkeypatch.setattr(page, "intervals_part", lambda rows: rows)
-    monkeypatch.setattr("studperf.reporting.report_parts.strips_part", lambda *given, **options: None)
+    monkeypatch.setattr("studperf.reporting.report_parts.strips_part", lambda *given, **options: {"title": ""})
 
 
 def number(text):

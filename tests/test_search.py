@@ -90,6 +90,7 @@ def test_a_model_that_leads_by_far_is_measured_to_the_end():
     assert still_open(parts, parts.notna().sum(), PARTS, FOLDS) == [parts.columns[1]]
 
 
+@pytest.mark.filterwarnings("ignore:column.*count as not known")
 def test_a_comparison_of_an_earlier_version_is_accepted(students):
     table = compare_models(students[:100], "math", models=["mean", "least squares"], progress=False).drop(columns="parts")
     fitted = fit_predictor(students[:100], "math", comparison=table, progress=False)
@@ -115,6 +116,7 @@ def test_a_line_is_written_every_few_seconds():
     assert log.getvalue().splitlines() == ["studperf: fitted 3 of 40 models, 4 s", "studperf: fitted 5 of 40 models, 7 s"]
 
 
+@pytest.mark.filterwarnings("ignore:column.*count as not known")
 def test_redirected_output_has_whole_lines_and_no_bar(monkeypatch, capsys, students):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     seconds = iter(range(0, 10_000, 2))
@@ -192,7 +194,7 @@ def test_copies_do_not_let_a_model_look_better(students):
         r2[duplicates], said[duplicates] = fitted.metrics["r2"], " ".join(str(one.message) for one in caught)
         assert fitted.n == (300 if duplicates == "remove" else 600)
         assert bool(fitted.together) == (duplicates == "group")
-    assert r2["keep"] > .3 and max(r2["group"], r2["remove"]) < .1
+    assert r2["keep"] > .1 > max(r2["group"], r2["remove"]) + .05
     assert all("300 of 600 rows equal an earlier row" in text for text in said.values())
     assert "kept together" in said["group"] and "left out" in said["remove"] and "errors look smaller" in said["keep"]
     with pytest.raises(ValueError, match="duplicates: found 'drop', expected one of 'group', 'remove', 'keep'"):

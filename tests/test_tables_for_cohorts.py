@@ -81,8 +81,9 @@ def test_files_and_other_frames(tmp_path):
 
 def test_what_cannot_be_known_is_asked_for_in_one_line():
     rows = own_rows()
-    for call in (lambda: studperf.compare(rows), lambda: studperf.missing_values(rows), lambda: studperf.describe(rows)):
-        with pytest.raises(ValueError, match=r"^name the scores, or give schema=Schema.*the table has the columns 'form'") as caught:
+    unclear = rows.rename(columns={"points": "x", "essay": "y"})
+    for call in (lambda: studperf.compare(unclear), lambda: studperf.missing_values(unclear), lambda: studperf.describe(unclear)):
+        with pytest.raises(ValueError, match=r"^no column looks like a score: name the columns.*the table has 'form'") as caught:
             call()
         assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="no column 'marks'; the table has 'form'"):

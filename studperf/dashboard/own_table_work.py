@@ -61,7 +61,7 @@ MOST_SAID = 20  # problems or notes
 
 # %% ../../nbs/7_dashboard/own_table_work.ipynb #b22728ef
 def _entered_twice(raw: RawTable, schema: Schema) -> list[str]:
-    "Say that rows stand there twice, if they do."
+    "Return a sentence on rows that were entered twice, if there are any."
     columns = [name for name in schema.columns if name in raw.frame]
     count = int(repeated_rows(raw.frame[columns]).sum()) if columns else 0
     return [f"{count:,} of {len(raw.frame):,} rows repeat an earlier one in every column that is used; if a row was "

@@ -675,7 +675,7 @@ def _with_one_cluster(proposals: dict[str, Proposal], looks: Mapping[str, Look])
 
 # %% ../../nbs/1_rows/drafting.ipynb #be434b28
 def _names_within(proposals: Mapping[str, Proposal], looks: Mapping[str, Look], group: Look) -> dict[str, Proposal]:
-    "Return the columns that number the students of each group anew."
+    "Return the columns that number the students from 1 in each group."
     names = [
         name
         for name, proposal in proposals.items()

@@ -295,13 +295,18 @@ class Schema:
 
     def higher_is_better(self,
                          score: str,  # its name
-                         ) -> bool:
+                         ) -> bool:  # False: its lowest value is the best
         """Return whether a higher value of this score is the better one.
 
         Parameters
         ----------
         score : str
             its name
+
+        Returns
+        -------
+        bool
+            False: its lowest value is the best
         """
         return score not in self.lowest_best
 
