@@ -194,11 +194,7 @@ def _said_best(words: list[str] | None) -> bool | list[str] | None:
 # %% ../nbs/9_cli/cli.ipynb #d1ff1e9c
 def tell_draft(schema: Schema) -> None:
     "Print on standard error what was taken for what."
-    scores = [
-        f"{name}{'' if limits is None else f' ({limits[0]:g} to {limits[1]:g})'}"
-        f"{', the lowest is best' * (name in schema.lowest_best)}"
-        for name, limits in schema.scores.items()
-    ]
+    scores = [f"{name} ({schema_limits(schema, name)})" for name in schema.scores]
     roles = {
         "scores": scores,
         "factors": schema.factors,
@@ -213,18 +209,29 @@ def tell_draft(schema: Schema) -> None:
         "\n".join([*said, "`studperf schema FILE` shows why, and writes a file that you can correct"]), err=True
     )
 
+# %% ../nbs/9_cli/cli.ipynb #f4377934
+def schema_limits(schema: Schema, score: str) -> str:
+    "Return the limits of a score in a few words, what its marks mean, and which end is best."
+    limits, recode = schema.scores[score], schema.recode.get(score, {})
+    said = ["no limits" if limits is None else f"{limits[0]:g} to {limits[1]:g}"]
+    said += ["the lowest is best"] * (score in schema.lowest_best)
+    if marks := [f"{text} is {meant}" for text, meant in recode.items() if meant]:
+        said.append(", ".join(marks[:6]) + ", ..." * (len(marks) > 6))
+    return "; ".join(said)
+
 # %% ../nbs/9_cli/cli.ipynb #5256804c
-def tell_rows(raw: "studperf.rows.reading.RawTable", schema: Schema) -> None:
+def tell_rows(raw: "studperf.rows.reading.RawTable", schema: Schema, *, notes: bool = False) -> None:
     "Print on standard error what is odd about the rows: several sheets, rows entered twice, a row per subject."
-    from studperf.rows.repetition import repeated_rows
+    from studperf.rows.repetition import repeated_rows, rows_with_values
     from studperf.rows.reshaping import find_long
 
     used = raw.frame.drop(columns=[name for name in schema.left_out if name in raw.frame])
+    used = used[rows_with_values(used, schema)]
     again = int(repeated_rows(used).sum()) if len(used) <= 1_000_000 and used.columns.is_unique else 0
-    said = list(raw.notes)
+    said = list(raw.notes) if notes else []
     if again:
         said.append(
-            f"{again:,} rows equal an earlier one in all columns in use: if students were entered twice, "
+            f"{again:,} rows equal an earlier one in all columns in use: if any were entered twice, "
             "remove the copies (train --duplicates remove does)"
         )
     if raw.frame.columns.is_unique and (found := find_long(raw.frame)):
@@ -261,7 +268,7 @@ def schema_command(
     raw = first_rows(file, sheet=columns.sheet)
     schema = whole_draft(raw, columns)
     typer.echo(roles_text(schema, shutil.get_terminal_size((100, 24)).columns))
-    tell_rows(raw, schema)
+    tell_rows(raw, schema, notes=True)
     schema.to_toml(out)
     typer.echo(f"wrote {out}; correct it, then: studperf report {shlex.quote(file)} --schema {shlex.quote(str(out))}")
 

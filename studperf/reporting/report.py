@@ -41,7 +41,8 @@ from ..rows.values import DataError
 from ..statistics.ceiling import ceiling
 from ..statistics.description import missing_values
 from ..statistics.regression import Regression
-from ..text import counted, enumerated, heading, people_word, score_words, speaking_of, words
+from ..text import (
+    counted, enumerated, heading, people, people_word, score_words, speaking_of, words)
 
 # %% ../../nbs/6_reporting/report.ipynb #f8153167
 def report(source: Any,  # a file, files, an address, a frame, a Cohort or the file of one; None: the embedded sample
@@ -96,7 +97,7 @@ def report(source: Any,  # a file, files, an address, a frame, a Cohort or the f
     check_min_n(min_n)
     # Arrow's strings suit large tables; with many small ones the report takes a third longer.
     schema = schema or _schema_of(source)
-    with pd.option_context("mode.string_storage", "python"), speaking_of(schema.people):
+    with pd.option_context("mode.string_storage", "python"), speaking_of(schema.people, schema.lowest_best):
         cohort = as_cohort(source, schema if isinstance(source, Cohort) else _without_weight(schema))
         unweighted(cohort, "report")
         marks = marks_of(mark, list(cohort.schema.scores))
@@ -189,10 +190,16 @@ def _repeated_cautions(cohort: Cohort, min_n: int) -> list[str]:
             f"at least {min_n} students."]
 
 # %% ../../nbs/6_reporting/report.ipynb #d5a2851f
-def _left_out_sentences(n: int, people: str) -> list[str]:
-    "Return how many students are left out to protect a small group."
-    return [f"The report leaves out {people_word(people, n)}, because subtracting the groups shown from "
-            "all would reveal a small group."] if n else []
+def _left_out_sentences(some: bool) -> list[str]:
+    "Return that students are left out to protect a small group; how many would say how large it is."
+    return (
+        [
+            f"The report leaves out the {people()} of small groups, since subtracting the groups shown from all would "
+            "reveal them. All numbers are of the others."
+        ]
+        if some
+        else []
+    )
 
 # %% ../../nbs/6_reporting/report.ipynb #625cd8f9
 def report_content(
@@ -205,7 +212,7 @@ def report_content(
     rows: pd.DataFrame | None = None,
 ) -> dict:  # what the template names
     "Return all words, figures and tables of the report."
-    everyone, missing, scores = cohort, missing_values(cohort), reported_scores(cohort, min_n)
+    everyone, scores = cohort, reported_scores(cohort, min_n)
     if not scores:
         raise DataError(
             source,
@@ -215,13 +222,13 @@ def report_content(
             ],
         )
     cohort, people = without_small_groups(cohort, min_n) if cohort.schema.factors else cohort, cohort.schema.people
-    about = scores_content(cohort, scores, min_n, rows)
+    missing, about = missing_values(cohort), scores_content(cohort, scores, min_n, rows)
     content = {
         "title": title,
-        "lead": f"{people_word(people, everyone.n)}, from {source}.",
+        "lead": f"{people_word(people, cohort.n)}, from {source}.",
         "people": people,
         "lowest_best": cohort.schema.lowest_best,
-        "read": _read_sentence(everyone),
+        "read": _read_sentence(cohort),
         **data_content(everyone, cohort, missing, min_n),
         **about,
         "versions": _versions(),
@@ -250,11 +257,20 @@ def _read_sentence(cohort: Cohort) -> str:
         ("score" + "s" * (len(schema.scores) > 1), schema.scores), ("groups by", schema.factors),
         ("other numbers:", schema.covariates)) if names]
     sentences = [f"{people_word(schema.people, cohort.n)}; {'; '.join(parts)}."]
+    sentences += [f"{heading(name)}: {said}." for name in schema.scores if (said := _marks_words(schema, name))]
     if schema.left_out:
         sentences.append(f"Left out: {_few(schema.left_out)}.")
     if unsure := [name for name, sure in schema.certainty.items() if sure == "ask"]:
         sentences.append(f"Please check the role of {_few(unsure)}.")
     return " ".join(sentences)
+
+# %% ../../nbs/6_reporting/report.ipynb #01753028
+def _marks_words(schema: Schema, score: str) -> str:
+    "Return which numbers the marks of a score were read as, and that the lowest is the best; empty for plain numbers."
+    marks = sorted(((float(meant), text) for text, meant in schema.recode.get(score, {}).items() if meant))
+    shown = ", ".join(f"{text} is {value:g}" for value, text in marks[:8]) + ", ..." * (len(marks) > 8)
+    said = [f"read as numbers ({shown})"]
+    return ", ".join(said * bool(marks) + ["the lowest value is the best"] * (score in schema.lowest_best))
 
 # %% ../../nbs/6_reporting/report.ipynb #4947e27a
 def _few(names: Sequence[str],
@@ -384,24 +400,38 @@ def _joined_parts(first: dict, second: dict) -> dict:
     return first | second | {name: first[name] + second[name] for name in first.keys() & second.keys()}
 
 # %% ../../nbs/6_reporting/report.ipynb #cdd1b076
-def answer_content(found: Conclusions,
-                   scores: Sequence[str],  # those that sentences and figures are about
-                   regressions: dict[str, Regression], ceilings: pd.DataFrame, min_n: int) -> dict:
+def answer_content(
+    found: Conclusions,
+    scores: Sequence[str],  # those that sentences and figures are about
+    regressions: dict[str, Regression],
+    ceilings: pd.DataFrame,
+    min_n: int,
+) -> dict:
     "Return the answer in words, its figure and table, the means behind it, and the tables of all factors together."
     table, schema = found.gaps, next(iter(found.students.values())).schema
     own, main = table[table["score"].isin(scores)], None
     if own["gap"].notna().any():
         most = min(MOST_FACTORS, max(3, 24 // len(scores)))
         main = forest_rows(own, most=most, lowest_best=schema.lowest_best, people=schema.people)
-    means = [intervals_part(mean_rows(part, score, regression=regressions.get(score), min_n=min_n))
-             for score, part in found.students.items() if score in scores
-             and any((part.moments([score], [factor]).n >= max(min_n, 2)).any() for factor in part.schema.factors)]
+    means = [
+        intervals_part(
+            mean_rows(part, score, regression=regressions.get(score) if found.several else None, min_n=min_n)
+        )
+        for score, part in found.students.items()
+        if score in scores
+        and any((part.moments([score], [factor]).n >= max(min_n, 2)).any() for factor in part.schema.factors)
+    ]
     additive = {score: regression.adj_r2 for score, regression in regressions.items()}
     known = ceilings[ceilings["score"].isin(scores)] if regressions else ceilings[:0]
-    together = together_tables(regressions, robust_tests(regressions), ceilings) if regressions else []
-    return {"answer": answer_words(own, known, additive), "main": main,
-            "answer_figures": [intervals_part(main)] if main else [], "answer_tables": [shortened(gaps_part(table))],
-            "means": means, "together_tables": [shortened(part) for part in together]}
+    together = together_tables(regressions, robust_tests(regressions), ceilings, min_n) if regressions else []
+    return {
+        "answer": answer_words(own, known, additive),
+        "main": main,
+        "answer_figures": [intervals_part(main)] if main else [],
+        "answer_tables": [shortened(gaps_part(table))],
+        "means": means,
+        "together_tables": [shortened(part) for part in together],
+    }
 
 # %% ../../nbs/6_reporting/report.ipynb #a6b20b71
 def data_content(everyone: Cohort, cohort: Cohort, missing: pd.DataFrame, min_n: int) -> dict:
@@ -414,7 +444,7 @@ def data_content(everyone: Cohort, cohort: Cohort, missing: pd.DataFrame, min_n:
             table_part(missing, "Missing values",
                        {"column": "Column", "role": "Role", "n": "Present", "missing": "Missing", "share": "Share"})
         )
-        figures.append(intervals_part(missing_rows(everyone)))
-    sentences = data_sentences(everyone, missing, min_n)
-    return {"data": sentences + _left_out_sentences(everyone.n - cohort.n, cohort.schema.people),
+        figures.append(intervals_part(missing_rows(cohort)))
+    sentences = data_sentences(cohort, missing, min_n, everyone)
+    return {"data": sentences + _left_out_sentences(everyone.n > cohort.n),
             "data_tables": tables, "data_figures": figures}

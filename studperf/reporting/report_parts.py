@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FEW_CLUSTERS', 'UNBALANCED', 'QUICK_ROWS', 'QUICK_BYTES', 'COMPARISON_HEADINGS', 'OVERALL_HEADINGS',
-           'MOST_GAPS', 'MOST_INTERACTIONS', 'METHODS', 'REFERENCES', 'GROUPS_CAUTION']
+           'MOST_GAPS', 'MOST_INTERACTIONS', 'LEAST_ROWS_HELD', 'METHODS', 'REFERENCES', 'GROUPS_CAUTION']
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #33f987d6
 import warnings
@@ -25,9 +25,9 @@ from .page_parts import intervals_part, strips_part, table_part
 from .sentences import (
     BEYOND_CHANCE, adjusted_sentence, agreement_sentences, beyond_chance, ceiling_sentence,
     covariates_sentence, difference_sentence, factor_sentence, higher_first, spread_sentence)
-from ..rows.parsing import WORKBOOKS
+from ..rows.parsing import PARQUET_ENDS, file_end
 from ..rows.reading import as_frame, load_students, read_raw
-from ..rows.repetition import repeated_rows
+from ..rows.repetition import repeated_rows, rows_with_values
 from ..rows.schema import Schema
 from ..rows.values import DataWarning
 from ..statistics.description import describe
@@ -43,10 +43,19 @@ FEW_CLUSTERS = 30  # with fewer, errors by cluster tend to be too small
 UNBALANCED = 20  # the report warns if the largest group has so many times the students of the smallest
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #cc466128
-def data_sentences(cohort: Cohort, missing: pd.DataFrame, min_n: int) -> list[str]:
+def data_sentences(
+    cohort: Cohort,  # without small groups
+    missing: pd.DataFrame,
+    min_n: int,
+    everyone: Cohort | None = None,  # with them; None: there are none
+) -> list[str]:
     "Return what was read, what is missing, and what to beware of."
-    return [*_size_sentences(cohort), *_missing_sentences(missing), *_hidden_sentences(cohort, missing, min_n),
-            *_design_sentences(cohort, min_n)]
+    return [
+        *_size_sentences(cohort),
+        *_missing_sentences(missing),
+        *_hidden_sentences(everyone or cohort, missing, min_n),
+        *_design_sentences(cohort, min_n),
+    ]
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #15f34b54
 def _size_sentences(cohort: Cohort) -> list[str]:
@@ -97,7 +106,7 @@ def _design_sentences(cohort: Cohort, min_n: int) -> list[str]:
     if schema.cluster:
         sentences.append(_cluster_sentence(words(schema.cluster), cohort.cells[schema.cluster].nunique()))
     sentences += [sentence for factor in schema.factors if (sentence := _balance_sentence(cohort, factor, min_n))]
-    return sentences + [sentence for score in schema.scores if (sentence := _limit_sentence(cohort, score))]
+    return sentences + [sentence for score in schema.scores if (sentence := _limit_sentence(cohort, score, min_n))]
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #13573b81
 def _cluster_sentence(cluster: str, count: int) -> str:
@@ -125,7 +134,7 @@ def _balance_sentence(cohort: Cohort, factor: str, min_n: int) -> str | None:
             f"{people()} (“{sizes.idxmax()}”): the means of small groups are far less exact.")
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #471c762f
-def _limit_sentence(cohort: Cohort, score: str) -> str | None:
+def _limit_sentence(cohort: Cohort, score: str, min_n: int) -> str | None:
     "Return a warning if many students are at the end of the scale, where differences cannot show."
     limits = cohort.schema.scores[score]
     if limits is None or not cohort.scales[score].discrete:
@@ -133,7 +142,7 @@ def _limit_sentence(cohort: Cohort, score: str) -> str | None:
     counts = cohort.value_counts(score).set_index("value")["count"]
     for limit, name in zip(limits, ("lowest", "highest"), strict=True):
         share = counts.get(limit, 0) / max(counts.sum(), 1)
-        if share >= .05:
+        if share >= .05 and counts.get(limit, 0) >= min_n:
             return (f"{share:.0%} of the {people()} have the {name} possible score in {words(score)}: the test does "
                     "not show differences among them.")
     return None
@@ -187,7 +196,7 @@ def row_sentences(source: Any,  # as for `report`
            if name not in schema.scores and name not in schema.covariates and len(rows) > 1 and rows[name].is_unique]
     sentences = [f"Each row has a different value in {enumerated([f'“{name}”' for name in own])}: such a "
                  f"column names {people()}, not groups."] if own else []
-    others = rows.drop(columns=own)
+    others = rows.drop(columns=own)[rows_with_values(rows, schema)]
     if again := int(repeated_rows(others).sum()):
         sentences.append(f"{counted(again, 'row')} {'equals' if again == 1 else 'equal'} an earlier row in every "
                          f"{'other ' * bool(own)}column; "
@@ -202,8 +211,8 @@ def has_few_rows(source: Any) -> bool:
     if isinstance(source, pd.DataFrame):
         return len(source) <= QUICK_ROWS and source.columns.is_unique
     path = Path(source) if isinstance(source, (str, Path)) else None
-    return bool(path and path.suffix.lower() in (".csv", ".tsv", *WORKBOOKS) and path.is_file()
-                and path.stat().st_size <= QUICK_BYTES)
+    return bool(path and path.is_file() and file_end(path.name) not in PARQUET_ENDS
+                and path.stat().st_size * (5 if path.suffix == ".gz" else 1) <= QUICK_BYTES)
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #a7479f51
 def uncounted_rows(source: Any,  # as for `report`
@@ -407,10 +416,10 @@ def _within_chance(within: pd.DataFrame, scores: int, alone: bool) -> str:
     "Return the factors without a difference beyond chance, each with the largest that an interval allows."
     parts = []
     for factor, rows in list(within.groupby("factor", sort=False))[:MOST_GAPS]:
-        where = f" in {enumerated(rows['score'].map(words).tolist())}" if scores > 1 else ""
-        parts.append(f"{words(factor)}{where} (could still be up to {points(rows['up_to'].max())})")
+        largest = [f"{points(row.up_to)}{f' in {words(row.score)}' * (scores > 1)}" for row in rows.itertuples()]
+        parts.append(f"{words(factor)} (could still be up to {enumerated(largest)})")
     if (left := within["factor"].nunique() - MOST_GAPS) > 0:
-        parts.append(f"{counted(left, 'more factor')} in the table")
+        parts.append(f"{counted(left, 'more factor')}, in the table below")
     either = "" if alone else ", as it is or adjusted,"
     return f"The data show no difference beyond chance{either} for {enumerated(parts)}."
 
@@ -469,10 +478,11 @@ def _gaps_title(table: pd.DataFrame, is_adjusted: bool) -> str:
             f"{both}{at_once}")
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #ab318068
-def together_tables(regressions: dict[str, Regression], tests: pd.DataFrame, ceilings: pd.DataFrame) -> list[dict]:
+def together_tables(regressions: dict[str, Regression], tests: pd.DataFrame, ceilings: pd.DataFrame,
+                    min_n: int) -> list[dict]:
     "Return tests of all factors in one model, adjusted means, and the ceiling."
     means = pd.concat([regression.means.assign(score=score) for score, regression in regressions.items()]).loc[
-        lambda every: every["weights"] == "proportional"
+        lambda every: (every["weights"] == "proportional") & ~(every["n"] < min_n)
     ]
     return [
         table_part(
@@ -521,6 +531,9 @@ def together_tables(regressions: dict[str, Regression], tests: pd.DataFrame, cei
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #a710c6fb
 MOST_INTERACTIONS = 66  # pairs, of twelve factors
+
+# %% ../../nbs/6_reporting/report_parts.ipynb #f0eeb78d
+LEAST_ROWS_HELD = 30  # students of the smallest regression on numeric columns that is shown
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #37598f6a
 def interaction_parts(cohort: Cohort, scores: Sequence[str], min_n: int,
@@ -580,6 +593,9 @@ def covariates_part(
             score: regress(part, score, covariates=covariates, vcov=report_errors(part, score))
             for score, part in own.items()
         }
+        if few := [score for score, one in held.items() if one.n < max(LEAST_ROWS_HELD, 2 * len(one.coefficients))]:
+            return [f"Too few {people()} have all numeric columns to hold them constant in "
+                    f"{enumerated([words(score) for score in few])}."], []
         plain, _ = fitted(own)  # of the same students
     except ValueError as error:  # in a user's own table, perhaps no student has all columns
         return [f"Numeric columns could not be added to the factors. {error}"], []

@@ -9,6 +9,9 @@ __all__ = ['TIMES_CHANCE']
 import numpy as np
 import pandas as pd
 
+from .schema import Schema
+from .values import is_missing
+
 # %% ../../nbs/1_rows/repetition.ipynb #b4ba83aa
 TIMES_CHANCE = 10  # times as many equal rows as pairs of rows that would be equal if columns were independent
 
@@ -43,6 +46,17 @@ def repeated_rows(frame: pd.DataFrame,  # without columns that name or number th
         return np.zeros(len(frame), bool)
     almost = (_equal_pairs(whole - column) - equal for column in hashes.T)
     return again & all(equal > count for count in almost)
+
+# %% ../../nbs/1_rows/repetition.ipynb #288dc96c
+def rows_with_values(frame: pd.DataFrame,  # as read
+                     schema: Schema) -> np.ndarray:  # (n,) true where a score has a value
+    "Find the rows in which a score has a value: rows without any are equal for that reason alone."
+    there = np.zeros(len(frame), bool)
+    for name in [name for name in schema.scores if name in frame]:
+        none = [text for text, meant in schema.recode.get(name, {}).items() if not meant]
+        texts = frame[name].astype(str).str.strip()
+        there |= ~(texts.isin(none) | texts.map(is_missing) | frame[name].isna()).to_numpy(bool)
+    return there
 
 # %% ../../nbs/1_rows/repetition.ipynb #aa24352c
 def _pairs_by_chance(frame: pd.DataFrame) -> float:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .looking import Look
-from .score_columns import is_sequence
+from .looking import Look, is_sequence, share_constant
 
 # %% ../../nbs/1_rows/sharing.ipynb #867deffb
 LEAST_GROUPS = 20  # with more different values a column is no factor
@@ -45,8 +44,15 @@ def is_group(look: Look) -> bool:
     different = len(look.texts)
     if not LEAST_GROUPS < different <= look.n / 2 or look.is_date or look.named("quantity") or not look.is_whole:
         return False
-    return (look.named("group", "identifier", "person") or look.is_text_code or not look.is_numeric
-            or counts_groups(look))
+    if not look.is_numeric or look.is_text_code:
+        return look.named("group", "person") or (look.named("identifier") and look.is_text_code) or look.is_text_code
+    return counts_groups(look) or (look.named("group", "identifier", "person") and _could_be_codes(look))
+
+# %% ../../nbs/1_rows/sharing.ipynb #68a157b1
+def _could_be_codes(look: Look) -> bool:
+    "Return whether whole numbers could be the codes of schools: from 1 with few gaps, or all of them large."
+    values = look.different
+    return values[0] >= 100 or (values[0] >= 1 and values[-1] <= 1.25 * len(values)) or look.named("identifier")
 
 # %% ../../nbs/1_rows/sharing.ipynb #9cc51692
 def counts_groups(look: Look) -> bool:
@@ -78,17 +84,6 @@ PERSONAL = re.compile(
     r"sex|sx|gend|male|female|birth|geburt|dob|race|ethni|geschlecht|sexe|sexo|minor|minrty|black|white|性别|性別"
 )
 
-# %% ../../nbs/1_rows/sharing.ipynb #6595a2af
-def _share_constant(look: Look, within: Look) -> float:
-    "Return the share of the values of one column, with several rows each, within which another column does not change."
-    both = (look.codes >= 0) & (within.codes >= 0)
-    outer, inner = within.codes[both], look.codes[both]
-    size = np.bincount(outer, minlength=len(within.texts))
-    pairs = np.unique(outer.astype(np.int64) * len(look.texts) + inner) // len(look.texts)
-    kinds = np.bincount(pairs, minlength=len(within.texts))
-    several = size > 1
-    return float((kinds[several] == 1).mean()) if several.any() else np.nan
-
 # %% ../../nbs/1_rows/sharing.ipynb #b905f587
 def names_persons(look: Look, looks: Mapping[str, Look]) -> bool:
     "Return whether the values of a column are persons of whom some have several rows."
@@ -102,11 +97,13 @@ def names_persons(look: Look, looks: Mapping[str, Look]) -> bool:
         or not (look.named("person", "identifier", "group") or look.is_text_code or not look.is_numeric)
     ):
         return False
+    if look.named("group") and not look.named("person"):  # a teacher, of whom a row is a course
+        return False
     small = {
         name: other for name, other in looks.items() if other is not look and 2 <= len(other.texts) <= LEAST_GROUPS
     }
     personal = [other for name, other in small.items() if PERSONAL.search(name.casefold())]
-    shares = [share for other in personal or small.values() if not np.isnan(share := _share_constant(other, look))]
+    shares = [share for other in personal or small.values() if not np.isnan(share := share_constant(other, look))]
     if not shares:
         return look.named("person")
     return (

@@ -452,7 +452,7 @@ def _same(one: Sequence, other: Sequence) -> bool:
 # %% ../../nbs/1_rows/table_shape.ipynb #c0ab4d0c
 def _is_needed(name: str, schema: Schema | None) -> bool:
     "Return whether a Schema needs a column of this name, and does not tell it from a second one itself."
-    if schema is None or f"{name} (2)" in schema.columns:
+    if schema is None or f"{name} (2)" in (*schema.columns, *schema.left_out):
         return False
     known = {normalized(other) for column in schema.columns for other in (column, *schema.aliases.get(column, ()))}
     return normalized(name) in known
