@@ -49,3 +49,16 @@ def test_options_correct_the_draft(tmp_path):
                         (["--schema", "x.toml", "--scores", "G3"], "give one of them"), (["--scores", "music"], "no column 'music'")):
         wrong = studperf("compare", file, *words, folder=tmp_path)
         assert wrong.returncode == 2 and said in wrong.stderr and wrong.stderr.count("\n") == 1, wrong.stderr
+
+
+def test_a_long_table_is_seen_and_reshaped(tmp_path):
+    lines = ["pupil,class,sex,subject,mark"] + [f"P{i:03d},{'ab'[i % 2]},{'fm'[i % 2]},{subject},{(7 * i + place) % 21}"
+                                                for i in range(60) for place, subject in enumerate(["math", "reading", "art"])]
+    (tmp_path / "long.csv").write_text("\n".join(lines), encoding="utf-8")
+    seen = studperf("schema", "long.csv", folder=tmp_path)
+    assert seen.returncode == 0 and "studperf reshape FILE" in seen.stderr, seen.stderr
+    made = studperf("reshape", "long.csv", folder=tmp_path)
+    assert made.returncode == 0 and "wrote 60 rows" in made.stdout and "student: pupil; subject: subject; mark: mark" in made.stderr
+    assert (tmp_path / "wide.csv").read_text(encoding="utf-8").splitlines()[:2] == ["pupil,class,sex,math,reading,art", "P000,a,f,0,1,2"]
+    again = studperf("reshape", shared_file("wild", "CASchools.csv"), folder=tmp_path)
+    assert again.returncode == 2 and "name the columns" in again.stderr
