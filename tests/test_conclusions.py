@@ -141,16 +141,15 @@ def check_the_first_lines(content, shown, alone):
     # What is said to be beyond chance only as it is, or not at all.
     more = answer["more"]
     within = re.search(r"The data show no difference beyond chance[^.]*? for (.*?\))\.(?: |$)", more)
-    for factor, scores, largest in re.findall(rf"(f\d)(?: in ([\w ]+?))? \(could still be up to ({NUMBER})", within[1] if within else ""):
-        allowed = 0
-        for score in re.split(" and ", scores) if scores else {score for score, _, _ in shown}:
+    for factor, said in re.findall(r"(f\d) \(could still be up to (.*?)\)", within[1] if within else ""):
+        of = dict((score or next(iter(shown))[0], number(largest))
+                  for largest, score in re.findall(rf"({NUMBER}) points?(?: in ([a-z]+))?", said))
+        for score, largest in of.items():
             for own in ("raw", "adjusted"):
                 row = shown.get((score, factor, own))
                 if row and row[3] != "–":
                     assert not excludes_0(*row[3:5]), (score, factor, more)
-                    if own == kind:
-                        allowed = max(allowed, number(row[4]), -number(row[3]))
-        assert number(largest) >= allowed - 1e-9, more
+                    assert own != kind or largest >= max(number(row[4]), -number(row[3])) - 1e-9, more
     only = more.partition("Only as they are, these groups differ beyond chance;")[2].partition("Could not be tested")[0]
     for title, text in re.findall(r"(?:explain it|\)|known)\. (F\d): (.*?\))\.(?= |$)", only):
         for place, pair, gap, low, high, chance in said_in_a_bullet(title.lower(), text):

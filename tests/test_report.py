@@ -163,7 +163,7 @@ def test_gaps_are_told_with_numeric_columns_held_equal_too(tmp_path, cluster):
     gap, (low, high) = -fit.params["sex[T.m]"], sorted(-fit.conf_int(.05 / 2).loc["sex[T.m]"])  # two gaps at once
     assert f"that of sex in essay: the “f” group scores {gap:.1f} points higher than the “m” group (95% interval {low:.1f} to {high:.1f}), instead of" in text
     assert f"age 390 {fit.params['age']:.2f} {fit.conf_int().loc['age', 0]:.2f}" in " ".join(text.split())
-    assert ("cluster errors" if cluster else "classical errors") in text
+    assert ("cluster HC3 errors" if cluster else "classical errors") in text
 
 
 def test_a_wide_table_is_told_what_can_be_told(tmp_path):
