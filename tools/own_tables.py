@@ -15,7 +15,7 @@ import time
 import warnings
 from collections import defaultdict
 from pathlib import Path
-from subprocess import PIPE, TimeoutExpired, run
+from subprocess import TimeoutExpired, run
 
 LONGEST = 300  # seconds of a command
 RIGHT = {"scores": ("score",), "factor": ("factor", "ordered factor"), "ordered": ("ordered factor",), "quantity": ("covariate",),
@@ -26,7 +26,7 @@ def command(*words, folder):
     """Run a command in a folder; return "ok", or its last line, and the seconds that it took."""
     start = time.perf_counter()
     try:
-        ended = run([sys.executable, "-c", "from studperf.cli import main; main()", *words], cwd=folder, stdout=PIPE, stderr=PIPE, text=True,
+        ended = run([sys.executable, "-c", "from studperf.cli import main; main()", *words], cwd=folder, capture_output=True, text=True,
                     timeout=LONGEST)
     except TimeoutExpired:
         return f"longer than {LONGEST} s", LONGEST

@@ -109,7 +109,7 @@ def shown_combinations(cohort: CohortData,
     return keys[~withheld_cells(n, lines, hidden, least)].reset_index(drop=True)
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #113abcba
-MOST_CHECKED = 2_000_000  # groups times cells; of more, groups that nest are not looked for
+MOST_CHECKED = 100_000  # groups times cells; of more, groups that nest are not looked for
 
 
 def shown_together(members: np.ndarray,  # (groups, cells) true or false: whose students each group has

@@ -21,7 +21,7 @@ import scipy.stats
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from ..cohort.bounds import LEAST_AUDITED
-from ..cohort.small_groups import shown_together, withheld
+from ..cohort.small_groups import MOST_CHECKED, shown_together, withheld
 from .candidates import candidates
 from .encoding import with_levels
 from .fitted import fingerprint_of
@@ -109,6 +109,10 @@ def shown_groups(table: pd.DataFrame,  # a row per student
                 hidden += 1
             else:
                 found.append(_group_at(table, codes, names, place))
+    cells = len(table[factors].drop_duplicates()) if factors else 1
+    if len(found) * cells > MOST_CHECKED:  # groups of two factors are too many to see what follows from them
+        hidden, found = hidden + sum(len(group.factors) > 1 for group in found), [
+            group for group in found if len(group.factors) == 1]
     inside = np.array([group.inside for group in found]).reshape(len(found), len(table))
     levels = np.array([codes[name] == code for name in factors for code in np.unique(codes[name])])
     kept = shown_together(inside, np.ones(len(table)), levels.reshape(-1, len(table)), least)
