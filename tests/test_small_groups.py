@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studperf import STUDENTS, Cohort, Schema, simulate_students
+from studperf import STUDENTS, Cohort, Schema, report, simulate_students
 from studperf.cohort.bounds import LEAST_AUDITED, LEAST_SHOWN
 from studperf.cohort.merging import select_cells
 from studperf.cohort.small_groups import (
@@ -113,3 +113,12 @@ def test_verbs_give_the_class_that_they_got():
     for result in (cohort + cohort, cohort.suppress(), select_cells(cohort, cohort.has("math")), without_small_groups(cohort)):
         assert type(result) is Cohort
     assert cohort.moments(["math"]).n == cohort.moments(["math"]).n and len(cohort._asked)
+
+
+def test_a_report_adjusts_nothing_by_groups_that_are_small_among_the_complete(tmp_path):
+    """Most students lack the second factor, so among the others a group of the first has nine students: too few to show."""
+    random = np.random.default_rng(4)
+    rows = pd.DataFrame({"sex": [*"fffffffffmmmmmmmmmmm", *"fm" * 14], "club": [*"abababababababababab", *[None] * 28]})
+    rows["essay"] = np.where(rows["sex"] == "f", 14, 5) + random.integers(0, 4, 48)
+    page = report(rows, tmp_path / "report.html", schema=Schema(["sex", "club"], {"essay": (0, 20)})).read_text("utf-8")
+    assert "Adjusted mean<" not in page and "adjusted, by" not in page

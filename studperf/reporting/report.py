@@ -299,6 +299,7 @@ def groups_content(cohort: Cohort,
                    rows: pd.DataFrame | None = None) -> dict:  # checked rows, needed for continuous scores
     "Return what the template needs for a table with groups."
     regressions, together = fitted(students)
+    regressions = {score: one for score, one in regressions.items() if not (one.means["n"] < min_n).any()}
     found, scores = concluded(students, regressions), list(students)
     ceilings = ceiling(cohort, list(regressions) or None)
     telling = telling_scores(found, scores)
