@@ -86,6 +86,7 @@ def dialects():
     yield "a picture", File(b"\x89PNG\r\n\x1a\n\0\0\0", "binary data")
     yield "empty", File(b"", "the file is empty")
     yield "blank", File(b" \n\n\t\n", "the file is empty")
+    yield "signs that count as blank", File("\n\x85,\x85".encode(), "the file is empty")
     yield "separators alone", File(b",,,\n,,,\n", "the file is empty")
     yield "headings alone", File(text([]), "headings but no rows")
     yield "headings and blank rows", File(text([["", " ", "", "\t"]]), "headings but no rows")

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 from playwright.sync_api import expect
+from conftest import shared_file
 from serving import PATIENCE, Served
 from test_dashboard_accessibility import violations
 
@@ -53,7 +54,7 @@ def modules(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def portuguese():
-    return Path(os.environ["STUDPERF_SHARED"], "wild", "student-por.csv").read_bytes()
+    return shared_file("wild", "student-por.csv").read_bytes()
 
 
 # The process with limits

@@ -1,13 +1,13 @@
 """The quick search chooses as the full one does; progress is told; copies and clusters stay together; predictions stay within the scale."""
 import io
-import os
 import re
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from conftest import shared_file
 
 from studperf import DataWarning, Schema, audit, fit_predictor, load_predictor, load_students, model_card, predict_file
 from studperf.models import selection
@@ -167,9 +167,7 @@ def test_copies_are_found(students, share):
 
 def test_copies_in_real_tables():
     """In one of thirteen public tables half of the rows are copies; in the others equal rows are different students."""
-    folder = Path(os.environ.get("STUDPERF_SHARED", "")) / "wild"
-    if not (folder / "xAPI.csv").exists():
-        pytest.skip("no folder of public tables: STUDPERF_SHARED/wild")
+    folder = shared_file("wild", "xAPI.csv").parent
     found = {path.name: int(repeated_rows(pd.read_csv(path, sep=None, engine="python")).sum()) for path in sorted(folder.glob("*.csv*")) if "roles" not in path.name}
     assert found["xAPI.csv"] == 523 and sum(found.values()) == 523
 

@@ -260,9 +260,12 @@ def ragged_words(found: int, expected: int) -> str:
 
 # %% ../../nbs/1_rows/parsing.ipynb #fdec0737
 def cells_of_rows(rows: Iterable[Sequence], first: int,  # number of the first row
-                  schema: Schema | None, limits: ReadLimits, source: str) -> Cells:
-    "Find the headings and the students among the rows of a file."
+                  schema: Schema | None, limits: ReadLimits, source: str,
+                  which: str = "the file") -> Cells:  # what has the rows, for a message
+    "Find the headings and the students among the rows of a file; raise DataError where all rows are empty."
     rows, numbers = _filled_rows(rows, first, limits, source)
+    if not rows:
+        raise DataError(source, [f"{which} is empty, expected a row of headings and a row per student"])
     shape = table_shape(rows, numbers, schema)
     _check_columns(len(shape.names), limits, source)
     students = [place for place in range(shape.first, shape.end) if place not in shape.repeated]
@@ -415,10 +418,8 @@ def workbook_cells(content: bytes, schema: Schema | None = None, *, limits: Read
     "Read a sheet of a workbook; raise DataError where it holds no table."
     with _workbook_errors(content, limits, source):
         name, notes, rows, first = _sheet_rows(content, schema, limits, sheet, source)
-    if all(all(map(is_blank, row)) for row in rows):
-        which = "the first sheet" if sheet is None else f"the sheet {quoted_value(name)}"
-        raise DataError(source, [f"{which} is empty, expected a row of headings and a row per student"])
-    cells = cells_of_rows(rows, first, schema, limits, source)
+    which = "the first sheet" if sheet is None else f"the sheet {quoted_value(name)}"
+    cells = cells_of_rows(rows, first, schema, limits, source, which)
     return replace(cells, names=[name.strip() for name in cells.names], notes=[*notes, *cells.notes], sheet=name)
 
 # %% ../../nbs/1_rows/parsing.ipynb #a9c7c5aa
