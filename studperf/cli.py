@@ -26,7 +26,7 @@ import studperf
 import typer
 
 from .cohort.bounds import LEAST_SHOWN
-from .files import whole_file
+from .files import check_not_read, whole_file
 from .rows.schema import STUDENTS, Schema
 from .rows.values import DataError, DataWarning, UnclearScores
 
@@ -407,7 +407,7 @@ def compare_command(columns: Columns, file: TableOrCohort = None, out: Compariso
     tell_missing(cohort)
     table = studperf.compare(cohort, conf_level=level)
     if out:
-        write_csv(table, out, unlike=file)
+        write_csv(table, out, unlike=[file, columns.schema])
     else:
         typer.echo(table[COMPARISON_PRINTED].to_string(index=False, float_format="{:.4g}".format, na_rep="-"))
 
@@ -434,12 +434,11 @@ def tell_missing(cohort: "studperf.Cohort") -> None:
             )
 
 # %% ../nbs/9_cli/cli.ipynb #992fd4c8
-def check_output(out: Path, *inputs: str | Path | None, kinds: tuple[str, ...]) -> None:
+def check_output(out: Path, *inputs: str | Path | list | None, kinds: tuple[str, ...]) -> None:
     "Raise ValueError if a file to write is one that is read, or is named like another kind of file."
-    if any(file is not None and Path(file).resolve() == out.resolve() for file in inputs):
-        raise ValueError(f"--out {out}: is the file that is read; give another name")
     if kinds and out.suffix.lower() not in kinds:
         raise ValueError(f"--out {out}: the name must end in {' or '.join(kinds)}")
+    check_not_read(out, *inputs)
 
 # %% ../nbs/9_cli/cli.ipynb #07058cc3
 def write_csv(table, path: Path, *, unlike: str | Path | None = None) -> None:
@@ -687,6 +686,7 @@ def dashboard(model: ServedPredictor = None, data: StudentsToCompare = None, sch
     if prepare:
         if prepare.suffix.lower() != ".json":
             raise ValueError(f"--prepare {prepare}: the name must end in .json")
+        check_not_read(prepare, model, data, schema)
         write_prepared(prepare, data, predictor=model, schema=chosen)
         return typer.echo(f"wrote {prepare}")
     studperf.serve(data, predictor=model, schema=chosen, prepared=prepared, port=port, ip=host, base_url=base_url,

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..files import whole_file
 from ..prediction.formula import Formula
 from ..prediction.formula_file import formula_from_dict, formula_to_dict
 from ..prediction.shapley import Background
@@ -190,8 +191,9 @@ class Facts:
         return [name for name in self.numbers if known and all(name in others for others in known)]
 
     def save(self, path: str | Path) -> None:
-        "Write the facts as JSON."
-        Path(path).write_text(json.dumps(facts_to_dict(self), ensure_ascii=False, allow_nan=False), encoding="utf-8")
+        "Write the facts as JSON, whole or not at all."
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(facts_to_dict(self), ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
     @classmethod
     def read(cls, path: str | Path) -> "Facts":

@@ -7,7 +7,6 @@ __all__ = ['PATH_PART', 'ENTRY', 'MOST_ENTRY', 'EXCLUSIVE', 'Log']
 
 # %% ../../nbs/5_models/entries.ipynb #a9281c7b
 import json
-import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ import numpy as np
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from ..files import force_to_disk, whole_file
 from ..prediction.formula_file import PredictorFileError, record_hash
 from ..rows.values import DataWarning
 
@@ -52,26 +52,10 @@ def create(storage: AbstractFileSystem,
 # %% ../../nbs/5_models/entries.ipynb #1039ea1b
 def _create_file(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{token_hex(8)}.part")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)  # a rename would replace an existing file
-    finally:
-        temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # elsewhere folders cannot be forced to the disk
-        for folder in path.parents[:4]:  # each may be new: files/ID, files, the predictor's name, the registry
-            _force_to_disk(folder)
-
-# %% ../../nbs/5_models/entries.ipynb #a95455ff
-def _force_to_disk(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+    with whole_file(path, new=True) as temporary:
+        temporary.write_bytes(content)
+    for folder in path.parents[1:4]:  # each may be new: files, the predictor's name, the registry
+        force_to_disk(folder)
 
 # %% ../../nbs/5_models/entries.ipynb #d8db7ef1
 ENTRY = re.compile(r"(\d{6,})\.json")

@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from ..cohort.duckdb_files import FileForm, NotForDuckDB, duckdb_session, literal, partial_form, quoted
 from ..cohort.summarizing import SMALL_FILE
-from ..files import whole_file
+from ..files import check_not_read, whole_file
 from .formula_file import first_line, formula_from_record, read_description, refuse
 from .sql import clipped_sql, double_sql, formula_sql
 from .tables import PREDICTED, FormulaPredictor, PredictionMethods
@@ -371,7 +371,7 @@ def copy_predicted(file: InputFile, content: FileContent, predictor: PredictionM
     values = [clipped_sql(value, formula.limits) for value in (raw, f"({raw} - {margin})", f"({raw} + {margin})")]
     added = ", ".join(f"{sql} AS {quoted(name)}"
                       for sql, name in zip(values, predicted_names(file.form.headings), strict=True))
-    options = {".parquet": "FORMAT parquet, COMPRESSION zstd", ".csv": "FORMAT csv, HEADER"}[kind]
+    options = {".parquet": "FORMAT parquet, COMPRESSION zstd", ".csv": "FORMAT csv, HEADER"}[kind] + ", USE_TMP_FILE false"
     if kind == ".csv":
         file.ask("SET threads = 1")  # of several, what is written out of turn waits in memory
     predicted = formula_sql(formula, file.inputs, content.levels)
@@ -494,8 +494,7 @@ def predict_file(predictor: PredictionMethods,  # from `fit_predictor` or `load_
     source, kind = str(source), Path(out).suffix.lower()
     if kind not in KINDS:
         raise ValueError(f"{out}: the name must end in {' or '.join(KINDS)}")
-    if Path(source).resolve() == Path(out).resolve():
-        raise ValueError(f"{out}: is the file that is read; give another name")
+    check_not_read(out, source)
     predictor.errors.half_width(level)  # refuse a wrong level before anything is read
     with whole_file(out) as temporary:
         if _is_for_loader(source):
@@ -505,7 +504,7 @@ def predict_file(predictor: PredictionMethods,  # from `fit_predictor` or `load_
         except duckdb.OutOfMemoryException as error:
             raise MemoryError(f"{source}: a memory limit of {memory_limit} is too small; raise memory_limit") from error
         except (NotForDuckDB, duckdb.Error, pa.ArrowException, EOFError):
-            temporary.unlink(missing_ok=True)  # some batches may be in it
+            temporary.write_bytes(b"")  # some batches may be in it
             return write_tables(predicted_in_memory(source, predictor, level), temporary, kind)
 
 # %% ../../nbs/4_prediction/files.ipynb #2ad5d4c4
