@@ -29,6 +29,7 @@ from ..rows.meaning import decimal_of, recoded_numbers
 from ..rows.parsing import TextHead, decode, is_wrapped, looks_plain, records, text_head
 from ..rows.schema import Schema, match_columns
 from ..rows.values import NO_VALUE_TEXTS, DataError
+from ..spreadsheet import restored, restored_sql
 
 # %% ../../nbs/2_cohort/duckdb_files.ipynb #6c5bf040
 WHITESPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())  # Python strips these
@@ -145,7 +146,11 @@ class FileForm:
     def rows(self, paths: Sequence[str]) -> str:
         "Return the SQL of the files' rows, which follows FROM."
         files = ", ".join(literal(glob.escape(path)) for path in paths)
-        return f"{self.reader}([{files}], {self.options}){self.condition}"
+        rows = f"{self.reader}([{files}], {self.options}){self.condition}"
+        if self.reader != "read_csv":
+            return rows
+        columns = ", ".join(f"{restored_sql(quoted(name))} AS {quoted(name)}" for name, _ in self.kinds)
+        return f"(SELECT {columns} FROM {rows})"
 
     def select(self, paths: Sequence[str], schema: Schema) -> str:
         "Return the query for the Schema's columns."
@@ -248,7 +253,7 @@ def _head(path: str, size: int = 1 << 16) -> str:
     )
     if encoding != "utf-8":
         raise NotForDuckDB
-    return text
+    return restored(text)
 
 # %% ../../nbs/2_cohort/duckdb_files.ipynb #aa6aa5a4
 def _tail(path: str, size: int = 1 << 14) -> str:

@@ -10,7 +10,6 @@ __all__ = ['MOST_CLASS_LIST_BYTES', 'MOST_ROWS', 'MOST_COLUMNS', 'MOST_UNPACKED'
 import csv
 import io
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from ..rows.meaning import (
 from ..rows.parsing import ReadLimits, read_file
 from ..rows.schema import Schema, match_columns
 from ..rows.values import DataError, level_text
+from ..spreadsheet import harmless_cells
 
 # %% ../../nbs/7_dashboard/class_list.ipynb #508fd77c
 MOST_CLASS_LIST_BYTES, MOST_ROWS, MOST_COLUMNS = 5_000_000, 10_000, 200
@@ -197,15 +197,18 @@ def _values_read(values: Sequence, counts: Sequence[int], name: str, column: str
     return levels, misfits, [spelling_note(column, other)] if other else []
 
 # %% ../../nbs/7_dashboard/class_list.ipynb #652f8d01
-def csv_of(found: ClassPredictions) -> str:
+def csv_of(found: ClassPredictions,
+           *, raw_cells: bool = False,  # True: cells as they are, also those that a spreadsheet would run
+           ) -> str:
     "Return the class list with its predictions, as CSV."
     written = io.StringIO()
     rows = csv.writer(written, lineterminator="\r\n")
     added = [f"{found.target} {name}" for name in ("expected", "low", "high", "chance of the mark")]
-    rows.writerow(map(harmless, (*found.table.columns, *added)))
+    safe = list if raw_cells else harmless_cells
+    rows.writerow(safe((*found.table.columns, *added)))
     for row, prediction in zip(found.table.rows, found.predictions, strict=True):
         numbers = ["", "", "", ""] if prediction is None else [f"{value:.2f}" for value in prediction]
-        rows.writerow([*(harmless(cell_text(cell)) for cell in row), *numbers])
+        rows.writerow([*safe(map(cell_text, row)), *numbers])
     return written.getvalue()
 
 # %% ../../nbs/7_dashboard/class_list.ipynb #987bdeea
@@ -213,22 +216,16 @@ def cell_text(cell: object) -> str:
     "Return a cell as text, without spaces around it."
     return f"{cell:.15g}" if isinstance(cell, float) else str(cell).strip()
 
-# %% ../../nbs/7_dashboard/class_list.ipynb #fa2d904d
-def harmless(cell: str) -> str:
-    "Return the cell with an apostrophe in front if a spreadsheet would run it as a formula."
-    is_number = re.fullmatch(r"[+-]?\d+([.,]\d+)?", cell, re.ASCII)
-    return "'" + cell if cell[:1] in tuple("=+-@\t\r\n|%") and cell and not is_number else cell
-
 # %% ../../nbs/7_dashboard/class_list.ipynb #7f4cfdcf
 def template_of(facts: Facts, target: str) -> str:
     "Return a class list with two rows that show what to fill in, as CSV."
     written = io.StringIO()
     rows, others = csv.writer(written, lineterminator="\r\n"), facts.others(target)
-    rows.writerow(map(harmless, ("student", *facts.factors, *others)))
+    rows.writerow(harmless_cells(("student", *facts.factors, *others)))
     for number in (0, 1):
-        rows.writerow(map(harmless,
-                          (f"student {number + 1}", *(list(levels)[-number] for levels in facts.factors.values()),
-                           *(f"{facts.numbers[name].usual:g}" for name in others))))
+        levels = (list(levels)[-number] for levels in facts.factors.values())
+        rows.writerow(harmless_cells((f"student {number + 1}", *levels,
+                                      *(f"{facts.numbers[name].usual:g}" for name in others))))
     return written.getvalue()
 
 # %% ../../nbs/7_dashboard/class_list.ipynb #ef914551

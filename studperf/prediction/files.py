@@ -35,6 +35,7 @@ from ..rows.meaning import decimal_of
 from ..rows.reading import read_raw
 from ..rows.schema import Schema, schema_from_dict
 from ..rows.values import DataError, DataWarning, level_text
+from ..spreadsheet import harmless_cells, harmless_sql, harmless_table
 
 # %% ../../nbs/4_prediction/files.ipynb #56cb205f
 @dataclass(frozen=True)
@@ -358,29 +359,44 @@ def predicted_names(headings: Sequence[str],  # of the file
         names.append(name)
     return names
 
+# %% ../../nbs/4_prediction/files.ipynb #5a82de67
+# DuckDB's types of columns that hold no texts
+NO_TEXT = re.compile(r"U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|DATE|TIME.*")
+
+# %% ../../nbs/4_prediction/files.ipynb #c51227b8
+def _own_columns(file: InputFile, raw_cells: bool) -> str:
+    "Return the SQL of the file's own columns under their headings, as no spreadsheet runs them."
+    columns = []
+    for (name, type_), heading in zip(file.form.kinds, file.form.headings, strict=True):
+        as_it_is = raw_cells or NO_TEXT.fullmatch(type_)
+        columns.append(f"{quoted(name)} AS {quoted(heading)}" if as_it_is else
+                       f"{harmless_sql(f'CAST({quoted(name)} AS VARCHAR)')} AS "
+                       + quoted(harmless_cells([heading])[0]))
+    return ", ".join(columns)
+
 # %% ../../nbs/4_prediction/files.ipynb #20cdf764
 def copy_predicted(file: InputFile, content: FileContent, predictor: PredictionMethods, out: Path, kind: str,
-                   level: float) -> int:
+                   level: float, raw_cells: bool = False) -> int:
     "Let DuckDB write all rows with their predictions; return the number of rows."
     formula, margin = predictor.formula, double_sql(predictor.errors.half_width(level))
-    own = ", ".join(f"{quoted(name)} AS {quoted(heading)}"
-                    for (name, _), heading in zip(file.form.kinds, file.form.headings, strict=True))
+    own = _own_columns(file, raw_cells or kind == ".parquet")
     raw = "raw"
     while raw in {name.casefold() for name, _ in file.form.kinds}:
         raw += "_"
     values = [clipped_sql(value, formula.limits) for value in (raw, f"({raw} - {margin})", f"({raw} + {margin})")]
     added = ", ".join(f"{sql} AS {quoted(name)}"
                       for sql, name in zip(values, predicted_names(file.form.headings), strict=True))
-    options = {".parquet": "FORMAT parquet, COMPRESSION zstd", ".csv": "FORMAT csv, HEADER"}[kind] + ", USE_TMP_FILE false"
+    options = {".parquet": "FORMAT parquet, COMPRESSION zstd", ".csv": "FORMAT csv, HEADER"}[kind]
     if kind == ".csv":
         file.ask("SET threads = 1")  # of several, what is written out of turn waits in memory
     predicted = formula_sql(formula, file.inputs, content.levels)
     return file.ask(f"COPY (SELECT {own}, {added} FROM (SELECT *, {predicted} AS {raw} FROM {file.rows})) "
-                    f"TO {literal(str(out))} ({options})")[0][0]
+                    f"TO {literal(str(out))} ({options}, USE_TMP_FILE false)")[0][0]
 
 # %% ../../nbs/4_prediction/files.ipynb #b4badf4f
 def write_tables(tables: Iterator[pa.Table],  # of the same columns; at least one
                  path: Path, kind: str,  # ".parquet" or ".csv"
+                 *, raw_cells: bool = False,  # True: CSV cells as they are, also those that a spreadsheet would run
                  ) -> int:  # rows
     "Write tables one after the other into one file; return the number of rows."
     first, count = next(tables), 0
@@ -390,7 +406,8 @@ def write_tables(tables: Iterator[pa.Table],  # of the same columns; at least on
             if writer:
                 writer.write_table(table)
             else:
-                table.to_pandas(types_mapper=pd.ArrowDtype).to_csv(path, mode="a", header=count == 0, index=False)
+                rows = harmless_table(table.to_pandas(types_mapper=pd.ArrowDtype), raw_cells=raw_cells)
+                rows.to_csv(path, mode="a", header=count == 0, index=False)
             count += len(table)
     return count
 
@@ -460,6 +477,7 @@ def predict_file(predictor: PredictionMethods,  # from `fit_predictor` or `load_
                  level: float = .9,  # share of new students whose score the interval should hold
                  memory_limit: str = "500MB",  # of DuckDB; what does not fit goes to temporary files
                  progress: bool = True,  # show a bar if it takes longer than two seconds
+                 raw_cells: bool = False,  # True: CSV cells as they are, also those that a spreadsheet would run
                  ) -> int:  # rows written
     """Predict the score of every row of a file; the output is written whole or not at all.
 
@@ -480,6 +498,8 @@ def predict_file(predictor: PredictionMethods,  # from `fit_predictor` or `load_
         of DuckDB; what does not fit goes to temporary files
     progress : bool = True
         show a bar if it takes longer than two seconds
+    raw_cells : bool = False
+        True: CSV cells as they are, also those that a spreadsheet would run
 
     Returns
     -------
@@ -498,14 +518,14 @@ def predict_file(predictor: PredictionMethods,  # from `fit_predictor` or `load_
     predictor.errors.half_width(level)  # refuse a wrong level before anything is read
     with whole_file(out) as temporary:
         if _is_for_loader(source):
-            return write_tables(predicted_in_memory(source, predictor, level), temporary, kind)
+            return write_tables(predicted_in_memory(source, predictor, level), temporary, kind, raw_cells=raw_cells)
         try:
-            return _predict_by_duckdb(predictor, source, temporary, kind, level, memory_limit, progress)
+            return _predict_by_duckdb(predictor, source, temporary, kind, level, memory_limit, progress, raw_cells)
         except duckdb.OutOfMemoryException as error:
             raise MemoryError(f"{source}: a memory limit of {memory_limit} is too small; raise memory_limit") from error
         except (NotForDuckDB, duckdb.Error, pa.ArrowException, EOFError):
             temporary.write_bytes(b"")  # some batches may be in it
-            return write_tables(predicted_in_memory(source, predictor, level), temporary, kind)
+            return write_tables(predicted_in_memory(source, predictor, level), temporary, kind, raw_cells=raw_cells)
 
 # %% ../../nbs/4_prediction/files.ipynb #2ad5d4c4
 def _is_for_loader(source: str) -> bool:
@@ -515,7 +535,7 @@ def _is_for_loader(source: str) -> bool:
 
 # %% ../../nbs/4_prediction/files.ipynb #db925ffe
 def _predict_by_duckdb(predictor: PredictionMethods, source: str, out: Path, kind: str, level: float, memory_limit: str,
-                       progress: bool) -> int:
+                       progress: bool, raw_cells: bool) -> int:
     schema = predictor.schema.only(predictor.inputs)
     with opened_file(source, schema, memory_limit) as file:
         content = content_of(file)
@@ -523,9 +543,10 @@ def _predict_by_duckdb(predictor: PredictionMethods, source: str, out: Path, kin
             refuse_faults(file, content)
         names = [heading.casefold() for heading in file.form.headings]
         if content is None or predictor.formula is None or "" in names or len(set(names)) < len(names):
-            return write_tables(_with_bar(predicted_batches(file, predictor, level), progress), out, kind)
+            return write_tables(_with_bar(predicted_batches(file, predictor, level), progress), out, kind,
+                                raw_cells=raw_cells)
         notes_of(file, content, predictor).warn(source)
-        return copy_predicted(file, content, predictor, out, kind, level)
+        return copy_predicted(file, content, predictor, out, kind, level, raw_cells)
 
 # %% ../../nbs/4_prediction/files.ipynb #05b91cb7
 def _with_bar(tables: Iterator[pa.Table], progress: bool) -> Iterator[pa.Table]:

@@ -25,6 +25,7 @@ from .table_shape import (
 from .values import DataError
 from .workbooks import (
     Sheet, check_packed, names_of_sheets, open_workbook, rows_of_sheet, sheet_named, sheets_note, sheets_of)
+from ..spreadsheet import restored
 from ..text import quoted_names, quoted_value
 
 # %% ../../nbs/1_rows/parsing.ipynb #dc968ad6
@@ -176,6 +177,7 @@ def checked_text(content: bytes, source: str) -> tuple[str, list[str]]:  # the t
     if not text.strip("\ufeff \t\r\n,;|\"\u00a0"):
         raise DataError(source, ["the file is empty, expected a line of headings and a row per student"])
     notes = [ENCODING_NOTE] * (encoding == "windows-1252")
+    text = restored(text)  # of apostrophes that keep a spreadsheet from running a cell
     return (unwrapped(text), [*notes, WRAPPED_NOTE]) if is_wrapped(text) else (text, notes)
 
 # %% ../../nbs/1_rows/parsing.ipynb #a43b1cbb
