@@ -60,7 +60,7 @@ Marks = Annotated[
 ]
 RawCells = Annotated[
     bool,
-    typer.Option("--raw-cells", help="Write CSV cells as they are, even those that a spreadsheet would run as formulas."),
+    typer.Option("--raw-cells", help="Write CSV cells as they are, even those that a spreadsheet would run."),
 ]
 
 # %% ../nbs/9_cli/cli.ipynb #8e373494
@@ -317,6 +317,7 @@ def reshape(file: str = typer.Argument(metavar="FILE", help="The table."), out: 
             student: StudentColumn = None, subject: SubjectColumn = None, mark: MarkColumn = None,
             mean: MeanOfMarks = False, latest: LatestMark = None, raw_cells: RawCells = False) -> None:
     "Turn a table with a row per student and subject into one with a row per student."
+    check_output(out, file, kinds=(".csv",))
     from studperf.rows.reading import read_raw
     from studperf.rows.reshaping import find_long, wide
 
@@ -327,8 +328,7 @@ def reshape(file: str = typer.Argument(metavar="FILE", help="The table."), out: 
                              "a row per student and subject")
         found = [given or guessed for given, guessed in zip(found, long, strict=True)]
     typer.echo("student: {}; subject: {}; mark: {}".format(*found), err=True)
-    write_csv(wide(raw.frame, *found, mean=mean, latest=latest, rows=raw.rows), out, unlike=file,
-              raw_cells=raw_cells)
+    write_csv(wide(raw.frame, *found, mean=mean, latest=latest, rows=raw.rows), out, raw_cells=raw_cells)
 
 # %% ../nbs/9_cli/cli.ipynb #c03b0fd6
 def chosen_marks(words: list[str] | None) -> float | dict[str, float] | None:
@@ -407,13 +407,15 @@ COMPARISON_PRINTED = ["score", "factor", "group_a", "group_b", "estimate", "ci_l
 def compare_command(columns: Columns, file: TableOrCohort = None, out: ComparisonOut = None,
                     level: ConfidenceLevel = 0.95, raw_cells: RawCells = False) -> None:
     "Compare the scores by factor, with effect sizes and intervals."
+    if out:
+        check_output(out, file, columns.schema, kinds=(".csv",))
     from studperf.cohort.cohort import as_cohort
 
     cohort = as_cohort(file, without_weight(chosen_schema(file, columns)))
     tell_missing(cohort)
     table = studperf.compare(cohort, conf_level=level)
     if out:
-        write_csv(table, out, unlike=[file, columns.schema], raw_cells=raw_cells)
+        write_csv(table, out, raw_cells=raw_cells)
     else:
         typer.echo(table[COMPARISON_PRINTED].to_string(index=False, float_format="{:.4g}".format, na_rep="-"))
 
@@ -447,9 +449,8 @@ def check_output(out: Path, *inputs: str | Path | list | None, kinds: tuple[str,
     check_not_read(out, *inputs)
 
 # %% ../nbs/9_cli/cli.ipynb #07058cc3
-def write_csv(table, path: Path, *, unlike: str | Path | list | None = None, raw_cells: bool = False) -> None:
+def write_csv(table, path: Path, *, raw_cells: bool = False) -> None:
     "Write a frame as CSV, whole or not at all, and print its name."
-    check_output(path, unlike, kinds=(".csv",))
     with whole_file(path) as temporary:
         harmless_table(table, raw_cells=raw_cells).to_csv(temporary, index=False)
     typer.echo(f"wrote {len(table):,} rows to {path}")
