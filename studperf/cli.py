@@ -29,13 +29,19 @@ from .cohort.bounds import LEAST_SHOWN
 from .files import check_not_read, whole_file
 from .rows.schema import STUDENTS, Schema
 from .rows.values import DataError, DataWarning, UnclearScores
-from .spreadsheet import harmless_table
+from .spreadsheet import write_rows
+from .text import printable
 
 # %% ../nbs/9_cli/cli.ipynb #7cb506b4
 app = typer.Typer(name="studperf", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
                   pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
                   help="How students' test scores differ by group, how certain that is, and what score to expect.")
 
+
+# %% ../nbs/9_cli/cli.ipynb #8b523970
+def tell(text: str, err: bool = False) -> None:
+    "Print lines; what a name in a table makes a terminal do is shown instead of done."
+    typer.echo("\n".join(map(printable, text.split("\n"))), err=err)
 
 # %% ../nbs/9_cli/cli.ipynb #5c1a0e31
 Table = Annotated[
@@ -209,9 +215,9 @@ def tell_draft(schema: Schema) -> None:
         "weight": [schema.weight] if schema.weight else (),
         "left out": schema.left_out,
     }
-    said = [f"{role}: {', '.join(names)}" for role, names in roles.items() if names]
+    said = [f"{role}: {', '.join(map(printable, names))}" for role, names in roles.items() if names]
     said += [f"rows are {schema.people}"] * (schema.people != "students")
-    typer.echo(
+    tell(
         "\n".join([*said, "`studperf schema FILE` shows why, and writes a file that you can correct"]), err=True
     )
 
@@ -246,7 +252,7 @@ def tell_rows(raw: "studperf.rows.reading.RawTable", schema: Schema, *, notes: b
             f"{found.mark!r}; for a row per student: studperf reshape FILE"
         )
     for words in said:
-        typer.echo(f"note: {words}", err=True)
+        tell(f"note: {words}", err=True)
 
 # %% ../nbs/9_cli/cli.ipynb #87faf6e2
 SchemaOut = Annotated[Path, typer.Option("--out", "-o", help="The TOML file to write.")]
@@ -273,10 +279,10 @@ def schema_command(
 
     raw = first_rows(file, sheet=columns.sheet)
     schema = whole_draft(raw, columns)
-    typer.echo(roles_text(schema, shutil.get_terminal_size((100, 24)).columns))
+    tell(roles_text(schema, shutil.get_terminal_size((100, 24)).columns))
     tell_rows(raw, schema, notes=True)
     schema.to_toml(out)
-    typer.echo(f"wrote {out}; correct it, then: studperf report {shlex.quote(file)} --schema {shlex.quote(str(out))}")
+    tell(f"wrote {out}; correct it, then: studperf report {shlex.quote(file)} --schema {shlex.quote(str(out))}")
 
 # %% ../nbs/9_cli/cli.ipynb #d2a1776f
 def whole_draft(raw: "studperf.rows.reading.RawTable", columns: Columns) -> Schema:
@@ -293,11 +299,12 @@ def whole_draft(raw: "studperf.rows.reading.RawTable", columns: Columns) -> Sche
 def roles_text(schema: Schema, width: int = 100) -> str:
     "Return the roles as a table of text."
     table = schema.roles
-    first = min(max(map(len, ["column", *table["column"]])), 28)
+    names = list(map(printable, table["column"]))
+    first = min(max(map(len, ["column", *names])), 28)
     lines = [f"{'column':{first}}  {'role':14}  {'certainty':9}  why"]
-    for row in table.itertuples():
+    for name, row in zip(names, table.itertuples(), strict=True):
         why = row.note or row.what
-        start = f"{row.column:{first}}  {row.role:14}  {row.certainty:9}  "
+        start = f"{name:{first}}  {row.role:14}  {row.certainty:9}  "
         wrapped = textwrap.wrap(why, max(width - len(start), 30)) or [""]
         lines += [start + wrapped[0], *(" " * (first + 29) + line for line in wrapped[1:])]
     return "\n".join(lines)
@@ -327,7 +334,7 @@ def reshape(file: str = typer.Argument(metavar="FILE", help="The table."), out: 
             raise ValueError("name the columns, --student, --subject and --mark: the table does not look like one with "
                              "a row per student and subject")
         found = [given or guessed for given, guessed in zip(found, long, strict=True)]
-    typer.echo("student: {}; subject: {}; mark: {}".format(*found), err=True)
+    tell("student: {}; subject: {}; mark: {}".format(*found), err=True)
     write_csv(wide(raw.frame, *found, mean=mean, latest=latest, rows=raw.rows), out, raw_cells=raw_cells)
 
 # %% ../nbs/9_cli/cli.ipynb #c03b0fd6
@@ -392,7 +399,7 @@ def report_command(
         summary=summary,
         call=shlex.join(call),
     )
-    typer.echo(f"wrote {', '.join(map(str, [written, *others]))}")
+    tell(f"wrote {', '.join(map(str, [written, *others]))}")
 
 # %% ../nbs/9_cli/cli.ipynb #5c1a0e33
 ComparisonOut = Annotated[Path | None, typer.Option(
@@ -417,14 +424,14 @@ def compare_command(columns: Columns, file: TableOrCohort = None, out: Compariso
     if out:
         write_csv(table, out, raw_cells=raw_cells)
     else:
-        typer.echo(table[COMPARISON_PRINTED].to_string(index=False, float_format="{:.4g}".format, na_rep="-"))
+        tell(table[COMPARISON_PRINTED].to_string(index=False, float_format="{:.4g}".format, na_rep="-"))
 
 # %% ../nbs/9_cli/cli.ipynb #9453649e
 def without_weight(schema: Schema) -> Schema:
     "Return a Schema without its survey weight, and say so on standard error."
     if schema.weight is None:
         return schema
-    typer.echo(
+    tell(
         f"the survey weight {schema.weight!r} is not used: the results describe the rows, not the population",
         err=True,
     )
@@ -435,7 +442,7 @@ def tell_missing(cohort: "studperf.Cohort") -> None:
     "Print on standard error how many values are missing."
     for row in studperf.missing_values(cohort).itertuples():
         if row.missing:
-            typer.echo(
+            tell(
                 f"column {row.column!r}: {row.missing:,} of {cohort.n:,} values are missing ({row.share:.1%}); "
                 "they stay missing",
                 err=True,
@@ -452,8 +459,8 @@ def check_output(out: Path, *inputs: str | Path | list | None, kinds: tuple[str,
 def write_csv(table, path: Path, *, raw_cells: bool = False) -> None:
     "Write a frame as CSV, whole or not at all, and print its name."
     with whole_file(path) as temporary:
-        harmless_table(table, raw_cells=raw_cells).to_csv(temporary, index=False)
-    typer.echo(f"wrote {len(table):,} rows to {path}")
+        write_rows(table, temporary, raw_cells=raw_cells)
+    tell(f"wrote {len(table):,} rows to {path}")
 
 # %% ../nbs/9_cli/cli.ipynb #5c1a0e34
 RowFiles = Annotated[list[str], typer.Argument(
@@ -491,11 +498,11 @@ def summarize(
     tell_missing(everyone)
     cohort = everyone.suppress(min_n=min_n)
     cohort.save(out)
-    typer.echo(
+    tell(
         f"wrote {cohort} to {out}; {cohort.suppressed:,} students in cells of fewer than {min_n} were left out"
     )
     if cohort.suppressed > everyone.n / 20:
-        typer.echo(
+        tell(
             "the means and differences of the remaining students may differ: use fewer factors, "
             "or a smaller --min-n if nothing has to be hidden",
             err=True,
@@ -521,7 +528,7 @@ def simulate(
     chunks = (studperf.simulate_students(min(n - first, CHUNK), seed=random) for first in range(0, last, CHUNK))
     with whole_file(out) as temporary:
         write_chunks(chunks, temporary, parquet=out.suffix.lower() == ".parquet")
-    typer.echo(f"wrote {n:,} rows to {out}")
+    tell(f"wrote {n:,} rows to {out}")
 
 # %% ../nbs/9_cli/cli.ipynb #7b12fd70
 def write_chunks(chunks, path: Path, *, parquet: bool) -> None:
@@ -531,7 +538,7 @@ def write_chunks(chunks, path: Path, *, parquet: bool) -> None:
 
     if not parquet:
         for number, rows in enumerate(chunks):
-            rows.to_csv(path, index=False, mode="a", header=number == 0)
+            write_rows(rows, path, first=number == 0)
         return
     tables = (pa.Table.from_pandas(rows.astype(dict.fromkeys(STUDENTS.scores, "int8")), preserve_index=False)
               for rows in chunks)
@@ -582,13 +589,13 @@ def train(columns: Columns, file: Table = None, target: TargetScore = None, inpu
     predictor = studperf.fit_predictor(rows, target, inputs=names, model=model, schema=chosen, search=search,
                                        duplicates=duplicates)
     metrics = ", ".join(f"{measure} {value:.3f}" for measure, value in predictor.metrics.items())
-    typer.echo(f"{predictor.model} on {predictor.n:,} {chosen.people}; cross-validated {metrics}")
+    tell(f"{predictor.model} on {predictor.n:,} {chosen.people}; cross-validated {metrics}")
     card = studperf.model_card(predictor, told_audit(predictor, rows, chosen), form="html")
     if out:
         save_with_card(predictor, card, out)
     if registry:
         number = studperf.Registry(registry).publish(name or target, predictor, note=note, files={"card.html": card})
-        typer.echo(f"published {registry}#{name or target}@{number}, now in force")
+        tell(f"published {registry}#{name or target}@{number}, now in force")
 
 # %% ../nbs/9_cli/cli.ipynb #3baa3fe5
 def usual_target(schema: Schema) -> str:
@@ -604,7 +611,7 @@ def save_with_card(predictor: "studperf.ScorePredictor", card: str, out: Path) -
     predictor.save(out)
     with whole_file(out.with_suffix(".html")) as temporary:
         temporary.write_text(card, encoding="utf-8")
-    typer.echo(f"wrote {out} and its model card {out.with_suffix('.html')}")
+    tell(f"wrote {out} and its model card {out.with_suffix('.html')}")
 
 # %% ../nbs/9_cli/cli.ipynb #42af0d6b
 def told_audit(predictor: "studperf.models.predictor.ScorePredictor", rows,
@@ -617,12 +624,12 @@ def told_audit(predictor: "studperf.models.predictor.ScorePredictor", rows,
             warnings.simplefilter("ignore", DataWarning)  # the fit warned of rows left out
             audit = studperf.audit(predictor, rows, schema=schema)
     except DataError as error:
-        typer.echo(f"not audited: {error.problems[0]}", err=True)
+        tell(f"not audited: {error.problems[0]}", err=True)
         return None
     own = audit.groups[audit.groups["inputs"] == "all"]
     found = own[own["flagged"]]
     named = [f"{row.measure} of {group_name(row)}" for row in found[:5].itertuples()]
-    typer.echo(f"audited: {len(found)} of {own['p_value'].notna().sum()} tests by group beyond chance"
+    tell(f"audited: {len(found)} of {own['p_value'].notna().sum()} tests by group beyond chance"
                + (f" ({'; '.join(named)}{'; ...' if len(found) > 5 else ''})" if named else ""))
     return audit
 
@@ -649,7 +656,7 @@ def predict(predictor: PredictorName, file: StudentsFile, out: PredictionsOut = 
         loaded = load_named(predictor)
     count = studperf.predict_file(loaded, file, out, level=level, memory_limit=memory_limit,
                                   progress=sys.stderr.isatty(), raw_cells=raw_cells)
-    typer.echo(f"wrote {count:,} rows to {out}")
+    tell(f"wrote {count:,} rows to {out}")
 
 # %% ../nbs/9_cli/cli.ipynb #5c1a0e38
 ServedPredictor = Annotated[str | None, typer.Option(
@@ -695,13 +702,13 @@ def dashboard(model: ServedPredictor = None, data: StudentsToCompare = None, sch
             raise ValueError(f"--prepare {prepare}: the name must end in .json")
         check_not_read(prepare, model, data, schema)
         write_prepared(prepare, data, predictor=model, schema=chosen)
-        return typer.echo(f"wrote {prepare}")
+        return tell(f"wrote {prepare}")
     studperf.serve(data, predictor=model, schema=chosen, prepared=prepared, port=port, ip=host, base_url=base_url,
                    limits=Limits(pages=most_pages, idle=60 * idle_minutes), password=password, log_level=log_level)
 
 # %% ../nbs/9_cli/cli.ipynb #97d237b6
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    typer.echo(f"warning: {message}", err=True)
+    tell(f"warning: {message}", err=True)
 
 # %% ../nbs/9_cli/cli.ipynb #12152b6d
 def _remedy(error: DataError, arguments: list[str]) -> str:
@@ -727,26 +734,26 @@ def main(
     try:
         app(arguments, prog_name="studperf")  # says itself what is wrong with an option, and ends with 2
     except UnclearScores as error:
-        typer.echo(
+        tell(
             f"error: {error}; for example: {_example(sys.argv[1:] if arguments is None else arguments, error)}",
             err=True,
         )
         sys.exit(2)
     except DataError as error:  # all problems first, then the one line
-        typer.echo("\n".join(str(error).splitlines()[1:]), err=True)
-        typer.echo(
+        tell("\n".join(str(error).splitlines()[1:]), err=True)
+        tell(
             f"error: {str(error).splitlines()[0]}; {_remedy(error, sys.argv[1:] if arguments is None else arguments)}",
             err=True,
         )
         sys.exit(2)
     except MemoryError as error:
-        typer.echo(f"error: {error or 'not enough memory; read fewer rows, or summarize the file'}", err=True)
+        tell(f"error: {error or 'not enough memory; read fewer rows, or summarize the file'}", err=True)
         sys.exit(2)
     except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
+        tell(f"error: {error}", err=True)
         sys.exit(2)
     except ModuleNotFoundError as error:
         if (explained := studperf.with_remedy(error)) is error:  # a bug, not an extra that is not installed
             raise
-        typer.echo(f"error: {explained}", err=True)
+        tell(f"error: {explained}", err=True)
         sys.exit(2)

@@ -6,8 +6,11 @@
 __all__ = []
 
 # %% ../nbs/0_base/spreadsheet.ipynb #3c5f5fa4
+import csv
 import re
 from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 # %% ../nbs/0_base/spreadsheet.ipynb #cc89ea34
@@ -16,10 +19,10 @@ UNSEEN = "\u00a0\u00ad\u200b-\u200f\u2028-\u202f\u2060-\u2064\u3000\ufeff"  # sp
 PASSED = rf"[\x00-\x08\x0b\x0c\x0e-\x20\"'{UNSEEN}]*"
 BEGINS = rf"{PASSED}[=+\-@＝＋－＠﹢﹣﹦﹫]"
 FORMULA = rf"(^|[{SPLITS}])({BEGINS})"
-WRITTEN = rf"(^|[{SPLITS}])(\"?)'({BEGINS})"
+WRITTEN = rf"(^|[{SPLITS}])'({BEGINS})"
 NUMBER = r"\s*[+-]?([0-9][0-9.,]*|[.,][0-9]+)([eE][+-]?[0-9]+)?(\s*%)?\s*|[+-]{1,3}"
-# The same as WRITTEN, but found from the apostrophe on, which is quick in a long text.
-WRITTEN_HERE = rf"'(?:(?<![^{SPLITS}]')|(?<=[{SPLITS}]\"')|(?<=^\"'))(?={BEGINS})"
+# The same in the text of a file, where cells may be in quotes; found from the apostrophe on, which is quick.
+WRITTEN_IN_TEXT = rf"'(?:(?<![^{SPLITS}]')|(?<=[{SPLITS}]\"')|(?<=^\"'))(?={BEGINS})"
 
 # %% ../nbs/0_base/spreadsheet.ipynb #8183117c
 def harmless(text: str) -> str:
@@ -30,7 +33,7 @@ def harmless(text: str) -> str:
 def restored(text: str,  # of a cell, or of a whole CSV file
              ) -> str:
     "Return a text without the apostrophes that `harmless` wrote."
-    return re.sub(WRITTEN_HERE, "", text)
+    return re.sub(WRITTEN_IN_TEXT, "", text)
 
 # %% ../nbs/0_base/spreadsheet.ipynb #e5608866
 def harmless_table(frame: Any,  # of pandas
@@ -41,9 +44,9 @@ def harmless_table(frame: Any,  # of pandas
         return frame
     safe = frame.set_axis(harmless_cells(frame.columns), axis=1)
     for place in range(safe.shape[1]):
-        column = safe.iloc[:, place]
-        if column.dtype.kind in "biufcmM":
+        if _is_numeric(safe, place):
             continue
+        column = safe.iloc[:, place]
         changed = {value: harmless(value) for value in set(filter(_is_text, column))}
         if any(value != text for value, text in changed.items()):
             safe.isetitem(place, column.astype(object).map(lambda value, changed=changed: changed.get(value, value)))
@@ -53,10 +56,27 @@ def harmless_table(frame: Any,  # of pandas
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
+# %% ../nbs/0_base/spreadsheet.ipynb #6ecadd8a
+def _is_numeric(frame: Any, place: int) -> bool:
+    return frame.dtypes.iloc[place].kind in "biufcmM"
+
 # %% ../nbs/0_base/spreadsheet.ipynb #1e2be16b
 def harmless_cells(cells: Iterable) -> list:
     "Return cells with each text as `harmless` writes it."
     return [harmless(cell) if isinstance(cell, str) else cell for cell in cells]
+
+# %% ../nbs/0_base/spreadsheet.ipynb #3d596441
+def write_rows(frame: Any,  # of pandas
+               path: str | Path, *,
+               first: bool = True,  # False: add the rows to those that are there
+               raw_cells: bool = False,  # True: cells as they are
+               ) -> None:
+    "Write rows as CSV that no spreadsheet runs."
+    safe = harmless_table(frame, raw_cells=raw_cells)
+    columns = (safe.iloc[:, place] for place in range(safe.shape[1]) if not _is_numeric(safe, place))
+    returns = any("\r" in text for text in set(filter(_is_text, chain(safe.columns, *columns))))
+    safe.to_csv(path, index=False, mode="w" if first else "a", header=first,
+                quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL)
 
 # %% ../nbs/0_base/spreadsheet.ipynb #48584f99
 def harmless_sql(column: str,  # SQL of a text
@@ -71,7 +91,7 @@ def restored_sql(column: str,  # SQL of a text
                  ) -> str:
     "Return the SQL of what `restored` returns."
     return (f"CASE WHEN contains({column}, '''') THEN regexp_replace({column}, {_pattern(WRITTEN)}, "
-            f"'\\1\\2\\3', 'g') ELSE {column} END")
+            f"'\\1\\2', 'g') ELSE {column} END")
 
 # %% ../nbs/0_base/spreadsheet.ipynb #9bbe79d2
 def _pattern(pattern: str) -> str:

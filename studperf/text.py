@@ -7,9 +7,12 @@ __all__ = ['MOST_CHARACTERS', 'PEOPLE', 'LOWEST_BEST', 'PERSONS', 'speaking_of',
 
 # %% ../nbs/0_base/text.ipynb #3f7772b8
 import math
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from html import escape
 from textwrap import wrap
 
 # %% ../nbs/0_base/text.ipynb #8dd6b6ef
@@ -50,6 +53,22 @@ def quoted_value(value: object) -> str:
 def quoted_names(names: Iterable[str]) -> str:
     "Return names in quotes, with commas between them; long ones are cut."
     return ", ".join(map(quoted_value, names))
+
+# %% ../nbs/0_base/text.ipynb #d606d285
+OBEYED = ("Cc", "Cs", "Zl", "Zp")  # Unicode's controls, halves of pairs, separators of lines and paragraphs
+DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+# %% ../nbs/0_base/text.ipynb #ea0c5d92
+def printable(text: str) -> str:
+    "Return a text in which characters that a terminal obeys are shown instead; line breaks too."
+    return "".join(repr(sign)[1:-1] if unicodedata.category(sign) in OBEYED or sign in DIRECTIONS else sign
+                   for sign in text)
+
+# %% ../nbs/0_base/text.ipynb #2b6119dd
+def as_markdown(text: object) -> str:
+    "Return a text in one line that Markdown shows unchanged; an address in it is no link."
+    shown = escape(printable(" ".join(str(text).split())).replace("\\", "\\\\"), quote=False)
+    return re.sub(r"([`*_\[\]|~$#!@]|:(?=//)|(?<=www)\.)", r"\\\1", shown)
 
 # %% ../nbs/0_base/text.ipynb #5ed0b309
 def broken(text: str,

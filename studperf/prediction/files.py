@@ -35,7 +35,7 @@ from ..rows.meaning import decimal_of
 from ..rows.reading import read_raw
 from ..rows.schema import Schema, schema_from_dict
 from ..rows.values import DataError, DataWarning, level_text
-from ..spreadsheet import harmless_cells, harmless_sql, harmless_table
+from ..spreadsheet import harmless_cells, harmless_sql, write_rows
 
 # %% ../../nbs/4_prediction/files.ipynb #56cb205f
 @dataclass(frozen=True)
@@ -406,8 +406,7 @@ def write_tables(tables: Iterator[pa.Table],  # of the same columns; at least on
             if writer:
                 writer.write_table(table)
             else:
-                rows = harmless_table(table.to_pandas(types_mapper=pd.ArrowDtype), raw_cells=raw_cells)
-                rows.to_csv(path, mode="a", header=count == 0, index=False)
+                write_rows(table.to_pandas(types_mapper=pd.ArrowDtype), path, first=count == 0, raw_cells=raw_cells)
             count += len(table)
     return count
 

@@ -7,9 +7,7 @@ __all__ = ['NOT_STATED', 'STATED', 'OUT_OF_SCOPE', 'FLAG_WORDS', 'MEASURES_READ'
 
 # %% ../../nbs/6_reporting/model_card.ipynb #3bc47e26
 import math
-import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from importlib.metadata import version
 from typing import Any
 
@@ -24,7 +22,7 @@ from ..models.fitted import QUANTILE_SHARES
 from ..models.predictor import ScorePredictor
 from .figures_of_models import audit_rows
 from .page_parts import filled, intervals_part
-from ..text import heading, listed, words
+from ..text import as_markdown, heading, listed, words
 
 # %% ../../nbs/6_reporting/model_card.ipynb #100f1848
 NOT_STATED = "not stated"
@@ -463,7 +461,7 @@ def model_card(
 # %% ../../nbs/6_reporting/model_card.ipynb #cf00de1b
 def _markdown(title: str, sections: Sequence[dict]) -> str:
     "Return the card as Markdown."
-    blocks = [f"# {_escaped_markdown(title)}"]
+    blocks = [f"# {as_markdown(title)}"]
     for section in sections:
         blocks.append(f"## {section['title']}")
         blocks += [_markdown_part(part) for part in section["parts"]]
@@ -473,23 +471,18 @@ def _markdown(title: str, sections: Sequence[dict]) -> str:
 def _markdown_part(part: dict) -> str:
     "Return a part of the card as Markdown; figures are in the page alone, since few readers of Markdown show them."
     if part["kind"] == "heading":
-        return f"### {_escaped_markdown(part['text'])}"
+        return f"### {as_markdown(part['text'])}"
     if part["kind"] == "facts":
-        return "\n".join(f"- **{_escaped_markdown(name)}**: {_escaped_markdown(text)}" for name, text in part["facts"])
+        return "\n".join(f"- **{as_markdown(name)}**: {as_markdown(text)}" for name, text in part["facts"])
     if part["kind"] in ("texts", "list"):
         start, between = ("- ", "\n") if part["kind"] == "list" else ("", "\n\n")
-        return between.join(start + _escaped_markdown(text) for text in part["texts"])
+        return between.join(start + as_markdown(text) for text in part["texts"])
     return _markdown_table(part["table"]) if part["kind"] == "table" else ""
 
 # %% ../../nbs/6_reporting/model_card.ipynb #e1e8a2fc
 def _markdown_table(table: dict) -> str:
     "Return a table as Markdown."
-    head, *rows = ["| " + " | ".join(map(_escaped_markdown, line)) + " |"
+    head, *rows = ["| " + " | ".join(map(as_markdown, line)) + " |"
                    for line in [table["headings"], *table["rows"]]]
     rule = "|" + "|".join("---" if place in table["texts"] else "---:" for place in range(len(table["headings"]))) + "|"
-    return "\n".join([_escaped_markdown(table["caption"]) + ":", "", head, rule, *rows])
-
-# %% ../../nbs/6_reporting/model_card.ipynb #145353ed
-def _escaped_markdown(text: str) -> str:
-    "Return a text in one line that Markdown shows unchanged."
-    return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", escape(" ".join(str(text).split()), quote=False))
+    return "\n".join([as_markdown(table["caption"]) + ":", "", head, rule, *rows])

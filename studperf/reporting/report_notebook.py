@@ -27,7 +27,7 @@ from .scores_part import MOST_FIGURED, scores_caution
 from ..rows.schema import STUDENTS, schema_from_dict, schema_to_dict
 from ..rows.values import DataWarning
 from ..statistics.description import describe
-from ..text import heading
+from ..text import as_markdown, heading
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #d860d9aa
 def notebook_cells(cohort: Cohort,  # of the report's source
@@ -69,13 +69,14 @@ def _data_cells(cohort: Cohort, read: str, scores: list[str], title: str, min_n:
     people, groups = cohort.schema.people, bool(cohort.schema.factors)
     caution = groups_caution(people) if groups else scores_caution(people, related=True)
     return [
-        ("markdown", f"# {title}\n\nThe report's numbers, step by step. Change a cell and run it again. {caution}"),
+        ("markdown", f"# {as_markdown(title)}\n\nThe report's numbers, step by step. Change a cell and run it again. "
+                     + as_markdown(caution)),
         ("code", IMPORTS),
         ("markdown", "## The data\n\nThe Schema says what the columns are. Correct it if a column has the wrong role."),
         ("code", f"schema = {schema}\ncohort = {read}\ncohort"),
         ("code", "missing_values(cohort)"),
-        *([("markdown",
-            f"Groups of {too_few(min_n, people)} are not shown, and no one can find them by subtraction.")] * groups),
+        *([("markdown", as_markdown(f"Groups of {too_few(min_n, people)} are not shown, and no one can find them by "
+                                    "subtraction."))] * groups),
         ("code", f"cohort = without_small_groups(cohort, {min_n})\n" * groups + f"describe(cohort, {scores!r})"),
     ]
 
@@ -109,7 +110,8 @@ def _answer_cells(scores: list[str], modelled: list[str], min_n: int) -> list[tu
 # %% ../../nbs/6_reporting/report_notebook.ipynb #5194419b
 def _factor_cells(students: Mapping[str, Cohort], factor: str, min_n: int) -> list[tuple[str, str]]:
     "Return the cells of one factor: its comparisons and the distributions of its groups."
-    return [("markdown", f"## {heading(factor)}"), ("code", f"found.pairs[found.pairs['factor'] == {factor!r}]"), *(
+    return [("markdown", f"## {as_markdown(heading(factor))}"),
+            ("code", f"found.pairs[found.pairs['factor'] == {factor!r}]"), *(
         ("code", f"plot_distribution(students[{score!r}], {score!r}, {factor!r}, min_n={min_n});")
         for score, part in students.items()
         if part.scales[score].discrete and (describe(part, score, [factor])["n"].iloc[1:] >= min_n).any())]
@@ -122,7 +124,7 @@ def _mark_cells(students: Mapping[str, Cohort], marks: Mapping[str, float], min_
         cohort = students[score]
         model, reason = odds_or_reason(cohort, score, mark, min_n)
         if model is None:
-            cells.append(("markdown", f"{heading(score)}: {reason}"))
+            cells.append(("markdown", as_markdown(f"{heading(score)}: {reason}")))
             continue
         every = list(model.counts.levels) == list(cohort.schema.factors)
         call = f"odds(students[{score!r}], {score!r}, {mark!r}{'' if every else f', {list(model.counts.levels)!r}'})"
