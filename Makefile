@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help dashboard report lab test check lint prepare docs bench constraints clean
+.PHONY: help dashboard report lab test check lint prepare docs bench audit sbom constraints clean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -69,11 +69,20 @@ bench: .venv/.installed-dev .venv-bench/.installed .venv-pycaret/.installed .ven
 	@.venv-bench/bin/python benchmarks/report_speed.py $(BENCH)
 	@$(BIN)/python benchmarks/dashboard.py
 
+# pip-audit says yes where it found no database at all; --strict makes that an error.
+audit: .venv-audit/.installed  ## ask the database of PyPI for known weaknesses of constraints.txt, and zizmor for those of the workflows (a minute, needs a connection)
+	@.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement constraints.txt
+	@.venv-audit/bin/zizmor --persona pedantic --no-progress .github
+
+sbom: .venv/.installed .venv-audit/.installed  ## list what is installed with studperf as a software bill of materials, studperf.cdx.json (CycloneDX)
+	@.venv-audit/bin/cyclonedx-py environment --output-reproducible --output-format JSON --output-file studperf.cdx.json .venv/bin/python
+	@echo "Written: studperf.cdx.json"
+
 constraints:  ## update constraints.txt to the newest versions (some minutes), then: make prepare test ALL=1
 	@PYTHON=$(PYTHON) tools/update_constraints.sh
 
 clean:  ## remove what the tools made, except .venv and .venv-*
-	@rm -rf _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis tests/artefacts nbs/nbdev.yml report.html benchmarks/data
+	@rm -rf _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis tests/artefacts nbs/nbdev.yml report.html studperf.cdx.json benchmarks/data
 	@find . -name '.venv*' -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -print | while read -r folder; do rm -rf "$$folder"; done
 
 .venv/bin/python .venv-bench/bin/python:
@@ -97,6 +106,12 @@ clean:  ## remove what the tools made, except .venv and .venv-*
 .venv-bench/.installed: settings.ini setup.py pyproject.toml constraints.txt | .venv-bench/bin/python
 	@echo "Installing studperf and the peers into .venv-bench (some minutes the first time) ..."
 	@.venv-bench/bin/python -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt --editable '.[bench,boost,cluster]'
+	@touch $@
+
+.venv-audit/.installed: tools/audit_requirements.txt
+	@echo "Installing pip-audit, zizmor and cyclonedx-py into .venv-audit ..."
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip --disable-pip-version-check --no-input install --quiet --requirement $<
 	@touch $@
 
 # pycaret 3.3 needs Python 3.11 or older, and asks for one module without saying so (six).

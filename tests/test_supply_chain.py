@@ -1,0 +1,66 @@
+"""What the project is made of is pinned, audited and listed, and what it promises about security is written down."""
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+WORKFLOWS = REPO / ".github"
+
+
+def zizmor(folder):
+    command = shutil.which("zizmor", path=str(Path(sys.executable).parent))
+    return subprocess.run([command, "--offline", "--persona", "pedantic", "--no-progress", folder], capture_output=True, text=True)
+
+
+def test_the_workflows_have_no_known_weakness():
+    done = zizmor(WORKFLOWS)
+    assert not done.returncode, done.stdout
+
+
+def test_a_weakness_would_be_found(tmp_path):
+    """The audit does audit: the same files with one pin, and one setting, less."""
+    text = (WORKFLOWS / "workflows" / "test.yml").read_text()
+    for old, new, found in (("          persist-credentials: false\n", "", "artipacked"), ("actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683  # v4.2.2", "actions/checkout@v4", "unpinned-uses")):
+        assert old in text
+        (tmp_path / "test.yml").write_text(text.replace(old, new, 1).replace("        with:\n      -", "      -"))
+        done = zizmor(tmp_path / "test.yml")
+        assert done.returncode and found in done.stdout, done.stdout + done.stderr
+
+
+def test_ci_audits_and_the_release_lists_what_is_inside():
+    makefile, test, release = (REPO / "Makefile").read_text(), *((WORKFLOWS / "workflows" / f"{name}.yml").read_text() for name in ("test", "release"))
+    assert "run: make audit" in test and "run: make sbom" in release and "studperf.cdx.json" in release.partition("gh release create")[2]
+    assert re.search(r"pip-audit --strict .*constraints\.txt", makefile) and "zizmor" in makefile and "cyclonedx-py" in makefile
+
+
+def test_every_tool_of_the_audit_is_pinned():
+    lines = [line for line in (REPO / "tools" / "audit_requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.]*", line) for line in lines)
+    assert {"pip_audit", "zizmor", "cyclonedx-bom"} <= {line.partition("==")[0] for line in lines}
+    one, = (line for line in lines if line.startswith("zizmor"))
+    assert one in (REPO / "constraints.txt").read_text().splitlines()  # CI and the tests use one version
+
+
+def test_every_pin_is_a_version():
+    pins = [line for line in (REPO / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.+]*( ;.*)?", pin) for pin in pins), [pin for pin in pins if "==" not in pin]
+
+
+@pytest.mark.parametrize("name", ["SECURITY.md", "nbs/understand/threat_model.ipynb"])
+def test_each_test_that_is_named_as_proof_is_there(name):
+    text = (REPO / name).read_text(encoding="utf-8")
+    known = {path.stem: path.read_text(encoding="utf-8") for path in (REPO / "tests").glob("test_*.py")}
+    files = set(re.findall(r"tests/(test_\w+)\.py", text))
+    assert files and files <= set(known), files - set(known)
+    tests = set(re.findall(r"`(test_\w+)`", text)) - set(known)
+    assert all(any(f"def {test}(" in content for content in known.values()) for test in tests), tests
+
+
+def test_security_is_where_people_look():
+    assert "SECURITY.md" in (REPO / "CONTRIBUTING.md").read_text(encoding="utf-8") and "SECURITY.md" in (REPO / "README.md").read_text(encoding="utf-8")
+    text = (REPO / "SECURITY.md").read_text(encoding="utf-8")
+    assert {"## Report a weakness", "## Supported versions", "## What is promised", "## What is not promised"} <= set(text.splitlines())
