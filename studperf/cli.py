@@ -402,9 +402,12 @@ def compare_command(columns: Columns, file: TableOrCohort = None, out: Compariso
                     level: ConfidenceLevel = 0.95) -> None:
     "Compare the scores by factor, with effect sizes and intervals."
     from studperf.cohort.cohort import as_cohort
+    from studperf.cohort.noisy_cohort import as_noisy
 
-    cohort = as_cohort(file, without_weight(chosen_schema(file, columns)))
-    tell_missing(cohort)
+    cohort = as_noisy(file)
+    if cohort is None:
+        cohort = as_cohort(file, without_weight(chosen_schema(file, columns)))
+        tell_missing(cohort)
     table = studperf.compare(cohort, conf_level=level)
     if out:
         write_csv(table, out, unlike=file)
@@ -453,6 +456,8 @@ def write_csv(table, path: Path, *, unlike: str | Path | None = None) -> None:
 RowFiles = Annotated[list[str], typer.Argument(
     metavar="FILE...", help="CSV or Parquet files, or globs in quotes; a table or query of --database.")]
 CohortOut = Annotated[Path, typer.Option("--out", "-o", help="The Cohort file (Parquet) to write.")]
+Epsilon = Annotated[float | None, typer.Option(
+    help="Add noise of this privacy loss to the counts and sums of every cell, so that anybody may have them: 1 or less.")]
 LeastKept = Annotated[int, typer.Option(help="Leave out cells of fewer students; 1 keeps all.")]
 DatabaseAddress = Annotated[str | None, typer.Option(
     metavar="ADDRESS", help="A database that holds the rows, such as postgresql+psycopg://user@host/name.")]
@@ -467,6 +472,7 @@ def summarize(
     files: RowFiles,
     out: CohortOut = Path("cohort.parquet"),
     min_n: LeastKept = LEAST_SHOWN,
+    epsilon: Epsilon = None,
     database: DatabaseAddress = None,
     counts: KeepCounts = True,
     memory_limit: MemoryLimit = "1GB",
@@ -483,6 +489,10 @@ def summarize(
         memory_limit=memory_limit,
     )
     tell_missing(everyone)
+    if epsilon is not None:
+        noisy = everyone.privatize(epsilon=epsilon)
+        noisy.save(out)
+        return typer.echo(f"wrote {noisy} to {out}")
     cohort = everyone.suppress(min_n=min_n)
     cohort.save(out)
     typer.echo(

@@ -141,7 +141,7 @@ def as_cohort(
 
     Raises ValueError if a Cohort comes with another Schema, or if rows have no Schema and none can be drafted."""
     if as_noisy(source):
-        raise ValueError(f"this has no form for a Cohort with noise: {NO_FORM}")
+        raise ValueError(NO_FORM)
     if isinstance(source, Cohort):
         if schema not in (None, STUDENTS, source.schema):  # STUDENTS is what callers pass on who were given none
             raise ValueError(

@@ -13,12 +13,12 @@ from math import inf, nextafter
 import numpy as np
 import pandas as pd
 
-# %% ../../nbs/2_cohort/noise.ipynb #5a0bde63
+# %% ../../nbs/2_cohort/noise.ipynb #718d4709
 GRID = 2**16  # steps of a sum that one student can change it by
-SHARES = {"n": .25, "total": .5, "squares": .25}  # of the privacy loss of a score, by what is released
+SHARES = {"n": .25, "total": .5, "squares": .25}  # of the privacy loss of a score by a factor, by what is released
 STEPS = {"n": 1, "total": GRID, "squares": GRID}  # that one row can change each by
 
-# %% ../../nbs/2_cohort/noise.ipynb #b1fad2ef
+# %% ../../nbs/2_cohort/noise.ipynb #a0837737
 @dataclass(frozen=True)
 class Privacy:
     """The privacy loss of a Cohort with noise, and how the noise was drawn.
@@ -27,15 +27,15 @@ class Privacy:
     ----------
     releases : tuple[float, ...]
         epsilon of each Cohort with noise that was added to this one
-    scores : int
-        that share each epsilon
+    shares : int
+        equal parts of each epsilon: one for each score by each factor
     rows_per_student : int = 1
         most rows of one student; the noise hides them all
     seeded : bool = False
         drawn from a seed, which who knows it can subtract: for tests and examples
     """
     releases: tuple[float, ...]  # epsilon of each Cohort with noise that was added to this one
-    scores: int  # that share each epsilon
+    shares: int  # equal parts of each epsilon: one for each score by each factor
     rows_per_student: int = 1  # most rows of one student; the noise hides them all
     seeded: bool = False  # drawn from a seed, which who knows it can subtract: for tests and examples
 
@@ -73,7 +73,7 @@ class Privacy:
         float
             in steps
         """
-        most = STEPS[what] * self.rows_per_student * self.scores
+        most = STEPS[what] * self.rows_per_student * self.shares
         return most / (epsilon * SHARES[what]) * (1 + 2.0**-40)  # rounding must not lessen it
 
     def variances(self,
@@ -135,7 +135,7 @@ def seeded_noise(size: int, scale: float,  # as above
     first, second = random.geometric(-np.expm1(-1 / scale), (2, size))
     return first - second
 
-# %% ../../nbs/2_cohort/noise.ipynb #915131f1
+# %% ../../nbs/2_cohort/noise.ipynb #e767c6ec
 def with_noise(results: dict[str, Sequence[int]],  # "n", "total" and "squares" of one score, by cell, in steps
                privacy: Privacy,  # of a single release
                random: np.random.Generator | None = None,  # None: OpenDP's
@@ -143,7 +143,7 @@ def with_noise(results: dict[str, Sequence[int]],  # "n", "total" and "squares" 
     "Add noise to the results of one score."
     noisy = {}
     for what, values in results.items():
-        scale, share = privacy.scale(what, privacy.epsilon), privacy.epsilon * SHARES[what] / privacy.scores
+        scale, share = privacy.scale(what, privacy.epsilon), privacy.epsilon * SHARES[what] / privacy.shares
         noise = (seeded_noise(len(values), scale, random) if random
                  else laplace_noise(len(values), scale, STEPS[what] * privacy.rows_per_student, share))
         noisy[what] = np.array([int(value) for value in values], "int64") + noise

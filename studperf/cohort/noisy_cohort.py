@@ -31,7 +31,7 @@ from ..rows.schema import Schema, schema_from_dict, schema_to_dict
 from ..rows.values import DataError, check_conf_level
 from ..text import listed
 
-# %% ../../nbs/2_cohort/noisy_cohort.ipynb #6fcc41ab
+# %% ../../nbs/2_cohort/noisy_cohort.ipynb #e3d753fe
 @dataclass(frozen=True, eq=False, repr=False)
 class NoisyCohort:
     """Counts and sums by cell with noise of a stated privacy loss, which anybody may have.
@@ -41,13 +41,17 @@ class NoisyCohort:
     schema : Schema
         declared factors and scores
     cells : pd.DataFrame
-        a row per score and cell: the factors' levels, score, n, total, squares, in whole steps
+        a row per score and cell: the factors' levels, table, score, n, total, squares, in whole
+        steps
     privacy : Privacy
         the privacy loss, and how the noise was drawn
+    crossed : bool = False
+        True: cells are combinations of all factors; False: levels of one factor at a time
     """
     schema: Schema  # declared factors and scores
-    cells: pd.DataFrame  # a row per score and cell: the factors' levels, score, n, total, squares, in whole steps
+    cells: pd.DataFrame  # a row per score and cell: the factors' levels, table, score, n, total, squares, in whole steps
     privacy: Privacy  # the privacy loss, and how the noise was drawn
+    crossed: bool = False  # True: cells are combinations of all factors; False: levels of one factor at a time
 
     @property
     def epsilon(self) -> float:
@@ -62,11 +66,11 @@ class NoisyCohort:
         return self if other == 0 else NotImplemented
 
     def __eq__(self, other: object) -> bool:
-        return (isinstance(other, NoisyCohort) and (self.schema, self.privacy) == (other.schema, other.privacy)
-                and self.cells.equals(other.cells))
+        return (isinstance(other, NoisyCohort) and self.cells.equals(other.cells)
+                and (self.schema, self.privacy, self.crossed) == (other.schema, other.privacy, other.crossed))
 
     def __repr__(self) -> str:
-        by = f" by {', '.join(self.schema.factors)}" if self.schema.factors else ""
+        by = f" by {(' x ' if self.crossed else ', ').join(self.schema.factors)}" if self.schema.factors else ""
         return f"NoisyCohort of {', '.join(self.schema.scores)}{by}: {privacy_words(self)}"
 
     def _repr_html_(self) -> str:
@@ -75,7 +79,7 @@ class NoisyCohort:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        raise AttributeError(f"a NoisyCohort has no {name!r}; {NO_FORM}")
+        raise AttributeError(f"a NoisyCohort has no {name!r}: {NO_FORM}")
 
     def means(self,
               score: str | None = None,  # default: the first one
@@ -125,8 +129,9 @@ class NoisyCohort:
         """
         save_noisy(self, path)
 
-# %% ../../nbs/2_cohort/noisy_cohort.ipynb #ec5262a9
-NO_FORM = "with noise there are means, describe, compare, pairs and gaps, whose intervals allow for it, and nothing else"
+# %% ../../nbs/2_cohort/noisy_cohort.ipynb #6b210a20
+NO_FORM = ("use its means, or describe, compare, pairs or gaps: a Cohort with noise goes into these alone, whose intervals "
+           "allow for the noise")
 
 
 def privacy_words(cohort: NoisyCohort) -> str:
@@ -191,36 +196,47 @@ def declared_schema(cohort: CohortData,
                   lowest_best=[name for name in schema.lowest_best if name in scores],
                   rows_per_student=schema.rows_per_student)
 
-# %% ../../nbs/2_cohort/noisy_cohort.ipynb #30c45b99
+# %% ../../nbs/2_cohort/noisy_cohort.ipynb #8517d164
+def tables_of(schema: Schema, crossed: bool) -> list[tuple[str, ...]]:  # the factors of each
+    "Return which factors make the cells: each alone, or all together; of no factor, one cell of all students."
+    return [tuple(schema.factors)] if crossed or not schema.factors else [(name,) for name in schema.factors]
+
+# %% ../../nbs/2_cohort/noisy_cohort.ipynb #2569d272
 MOST_CELLS = 1_000_000  # of a score
 
 
-def every_cell(schema: Schema) -> pd.DataFrame:  # a column per factor, a row per combination, missing levels last
+def every_cell(schema: Schema,
+               table: Sequence[str],  # factors
+               ) -> pd.DataFrame:  # a column per factor of the Schema, and the table's name; missing levels last
     "Return all combinations of declared levels and missing ones. Raises ValueError for too many."
-    sizes = [len(levels) + 1 for levels in schema.factors.values()]
+    sizes = [len(schema.factors[name]) + 1 for name in table]
     if prod(sizes) > MOST_CELLS:
-        raise ValueError(f"privatize: {' x '.join(map(str, sizes))} cells, expected {MOST_CELLS:,} or fewer; name fewer factors")
-    codes = np.indices(sizes).reshape(len(sizes), -1)
-    cells = {name: pd.Categorical.from_codes(np.where(places == len(levels), -1, places), list(levels))
-             for (name, levels), places in zip(schema.factors.items(), codes, strict=True)}
-    return pd.DataFrame(cells, index=range(prod(sizes)))
+        raise ValueError(f"privatize: {' x '.join(map(str, sizes))} cells, expected {MOST_CELLS:,} or fewer; "
+                         "leave out crossed, or name fewer factors")
+    codes = dict(zip(table, np.indices(sizes).reshape(len(sizes), -1), strict=True))
+    cells = {name: pd.Categorical.from_codes(
+                 np.where((place := codes.get(name, np.full(prod(sizes), -1))) == len(levels), -1, place), list(levels))
+             for name, levels in schema.factors.items()}
+    return pd.DataFrame(cells, index=range(prod(sizes))).assign(table=" x ".join(table) or "all students")
 
-# %% ../../nbs/2_cohort/noisy_cohort.ipynb #de056bab
-def places_of_cells(cohort: CohortData, schema: Schema) -> np.ndarray:  # (cells,)
+# %% ../../nbs/2_cohort/noisy_cohort.ipynb #2784ae7f
+def places_of_cells(cohort: CohortData, schema: Schema, table: Sequence[str]) -> np.ndarray:  # (cells,)
     "Return the place of each cell of a Cohort among all combinations."
     place = np.zeros(len(cohort.cells), int)
-    for name, levels in schema.factors.items():
+    for name in table:
+        levels = schema.factors[name]
         codes = pd.Categorical(cohort.cells[name].astype(object), list(levels)).codes
         place = place * (len(levels) + 1) + np.where(codes < 0, len(levels), codes)
     return place
 
-# %% ../../nbs/2_cohort/noisy_cohort.ipynb #e9b0675a
+# %% ../../nbs/2_cohort/noisy_cohort.ipynb #47c0aeb2
 def privatize(
     cohort: CohortData,  # the Cohort itself, not suppressed
     *,
     epsilon: float,  # privacy loss of each student, above 0: 1 or less protects well, above 5 hardly
     scores: str | Sequence[str] | None = None,  # that share epsilon; default: all of the Schema
-    factors: str | Sequence[str] | None = None,  # that make the cells; default: all of the Schema
+    factors: str | Sequence[str] | None = None,  # that share epsilon, too; default: all of the Schema
+    crossed: bool = False,  # True: cells are combinations of all factors; False: levels of one factor at a time
     seed: int | None = None,  # for tests and examples only: who knows it can subtract the noise
 ) -> NoisyCohort:  # which anybody may have
     """Add noise to counts and sums, so that no result says much about any one student.
@@ -237,7 +253,9 @@ def privatize(
     scores : str | Sequence[str] | None = None
         that share epsilon; default: all of the Schema
     factors : str | Sequence[str] | None = None
-        that make the cells; default: all of the Schema
+        that share epsilon, too; default: all of the Schema
+    crossed : bool = False
+        True: cells are combinations of all factors; False: levels of one factor at a time
     seed : int | None = None
         for tests and examples only: who knows it can subtract the noise
 
@@ -261,15 +279,17 @@ def privatize(
     scores, factors = ([names] if isinstance(names, str) else list(dict.fromkeys(every if names is None else names))
                        for names, every in ((scores, cohort.schema.scores), (factors, cohort.schema.factors)))
     schema = declared_schema(cohort, scores, factors)
-    privacy = Privacy((float(epsilon),), len(scores), schema.rows_per_student, seed is not None)
+    tables, parts = tables_of(schema, crossed), []
+    privacy = Privacy((float(epsilon),), len(scores) * len(tables), schema.rows_per_student, seed is not None)
     random = None if seed is None else np.random.default_rng(seed)
-    keys, places, parts = every_cell(schema), places_of_cells(cohort, schema), []
-    for score in scores:
-        results = with_noise(exact_results(cohort, score, places, len(keys)), privacy, random)
-        parts.append(keys.assign(score=score, **results))
-    return NoisyCohort(schema, pd.concat(parts, ignore_index=True), privacy)
+    for table in tables:
+        keys, places = every_cell(schema, table), places_of_cells(cohort, schema, table)
+        for score in scores:
+            results = with_noise(exact_results(cohort, score, places, len(keys)), privacy, random)
+            parts.append(keys.assign(score=score, **results))
+    return NoisyCohort(schema, pd.concat(parts, ignore_index=True), privacy, crossed)
 
-# %% ../../nbs/2_cohort/noisy_cohort.ipynb #aa32bbee
+# %% ../../nbs/2_cohort/noisy_cohort.ipynb #277bc831
 def noisy_groups(cohort: NoisyCohort,
                  score: str,
                  by: Sequence[str] = (),  # factors
@@ -277,7 +297,13 @@ def noisy_groups(cohort: NoisyCohort,
     "Add up the cells of groups; missing levels of other factors count. Raises ValueError for unknown names."
     require_names([score], tuple(cohort.schema.scores), "score")
     require_names(by, tuple(cohort.schema.factors), "factor")
-    own = cohort.cells[(cohort.cells["score"] == score).to_numpy()].dropna(subset=list(by))
+    tables = [table for table in tables_of(cohort.schema, cohort.crossed) if set(by) <= set(table)]
+    if not tables:
+        raise ValueError(f"found the factors {listed(by)} together, expected one: only privatize(..., crossed=True) keeps "
+                         "combinations")
+    smallest = min((every_cell(cohort.schema, table) for table in tables), key=len)["table"].iloc[0]
+    own = cohort.cells[((cohort.cells["score"] == score) & (cohort.cells["table"] == smallest)).to_numpy()]
+    own = own.dropna(subset=list(by))
     results = (own.groupby(list(by), observed=False, sort=True)[list(STEPS)].sum().reset_index() if by
                else own[list(STEPS)].sum().to_frame().T)
     draws = len(own) // len(results)  # cells in each group
@@ -285,18 +311,18 @@ def noisy_groups(cohort: NoisyCohort,
     return NoisyMeans(score, tuple(map(float, cohort.schema.scores[score])), results[list(by)],
                       *(results[what].to_numpy(float) / steps for what, steps in STEPS.items()), noise)
 
-# %% ../../nbs/2_cohort/noisy_cohort.ipynb #e412ba5d
+# %% ../../nbs/2_cohort/noisy_cohort.ipynb #6f91173d
 def added(first: NoisyCohort, second: NoisyCohort) -> NoisyCohort:
     "Add up Cohorts of different students. Raises ValueError unless both have the same scores and factors."
-    if first.schema != second.schema:
+    if (first.schema, first.crossed) != (second.schema, second.crossed):
         raise ValueError(f"Cohorts with noise: found {first!r} and {second!r}, expected the same factors, levels, scores and "
                          "limits; privatize both with the same Schema")
     columns = {what: first.cells[what] + second.cells[what] for what in STEPS}
     privacy = replace(first.privacy, releases=first.privacy.releases + second.privacy.releases,
                       seeded=first.privacy.seeded or second.privacy.seeded)
-    return NoisyCohort(first.schema, first.cells.assign(**columns), privacy)
+    return NoisyCohort(first.schema, first.cells.assign(**columns), privacy, first.crossed)
 
-# %% ../../nbs/2_cohort/noisy_cohort.ipynb #9fc81a06
+# %% ../../nbs/2_cohort/noisy_cohort.ipynb #87ea9c91
 NOISY_VERSION = 2  # of the format; 1 is that of exact Cohorts
 
 
@@ -304,10 +330,10 @@ def save_noisy(cohort: NoisyCohort, path: str | Path) -> None:
     "Write a Cohort with noise as Parquet. Raises ValueError if the noise is from a seed."
     if cohort.privacy.seeded:
         raise ValueError("save: the noise is from a seed, and who knows it can subtract it; privatize without seed")
-    about = {"version": NOISY_VERSION, "schema": schema_to_dict(cohort.schema),
+    about = {"version": NOISY_VERSION, "schema": schema_to_dict(cohort.schema), "crossed": cohort.crossed,
              "privacy": asdict(cohort.privacy) | {"epsilon": cohort.epsilon, "mechanism": cohort.privacy.mechanism,
                                                   "noise": cohort.privacy.table().reset_index().to_dict("records")}}
-    columns = {name: pa.array(cohort.cells[name].astype(object), pa.string()) for name in (*cohort.schema.factors, "score")}
+    columns = {name: pa.array(cohort.cells[name].astype(object), pa.string()) for name in (*cohort.schema.factors, "table", "score")}
     columns |= {name: pa.array(cohort.cells[name].to_numpy()) for name in STEPS}
     with whole_file(path) as temporary:
         pa.parquet.write_table(pa.table(columns).replace_schema_metadata({COHORT_FORMAT: json.dumps(about)}), temporary)
@@ -323,7 +349,7 @@ def is_noisy_file(path: str | Path) -> bool:
         return False
     return isinstance(about, Mapping) and about.get("version") == NOISY_VERSION
 
-# %% ../../nbs/2_cohort/noisy_cohort.ipynb #af107148
+# %% ../../nbs/2_cohort/noisy_cohort.ipynb #9019ca91
 def load_noisy(path: str | Path,  # a Parquet file that `save` wrote
                ) -> NoisyCohort:
     "Read a Cohort with noise; raise DataError if the file is damaged."
@@ -331,23 +357,31 @@ def load_noisy(path: str | Path,  # a Parquet file that `save` wrote
         table = pa.parquet.read_table(path)
         about = json.loads(table.schema.metadata[COHORT_FORMAT])
         schema = schema_from_dict(about["schema"])
-        privacy = Privacy(tuple(map(float, about["privacy"]["releases"])), len(schema.scores), schema.rows_per_student)
-        keys = every_cell(schema)
-        cells = pd.concat([keys.assign(score=score) for score in schema.scores], ignore_index=True)
+        tables = tables_of(schema, about["crossed"])
+        releases = tuple(map(float, about["privacy"]["releases"]))
+        privacy = Privacy(releases, len(schema.scores) * len(tables), schema.rows_per_student)
+        cells = pd.concat([every_cell(schema, table).assign(score=score) for table in tables for score in schema.scores],
+                          ignore_index=True)
         found = table.select([*cells.columns, *STEPS]).to_pandas()
         same = all(found[name].astype(object).where(found[name].notna()).equals(
             cells[name].astype(object).where(cells[name].notna())) for name in cells.columns)
         if not same or not all(isfinite(one) and one > 0 for one in privacy.releases or (0,)):
             raise ValueError("its cells or its privacy loss do not fit its Schema")
-        return NoisyCohort(schema, cells.assign(**{name: found[name].astype("int64") for name in STEPS}), privacy)
+        return NoisyCohort(schema, cells.assign(**{name: found[name].astype("int64") for name in STEPS}), privacy,
+                           bool(about["crossed"]))
     except (KeyError, TypeError, ValueError, OverflowError, pa.ArrowException) as error:
         problem = f"the Cohort with noise in it is damaged ({type(error).__name__}: {error}); save it again"
         raise DataError(str(path), [problem]) from error
 
-# %% ../../nbs/2_cohort/noisy_cohort.ipynb #b2691c38
+# %% ../../nbs/2_cohort/noisy_cohort.ipynb #b13d5af7
 def as_noisy(source: Any,  # what `as_cohort` takes
+             schema: Schema | None = None,  # that was given with it; a Cohort has its own
              ) -> NoisyCohort | None:  # None: it is no Cohort with noise
-    "Return a Cohort with noise, or load it from a saved one."
-    if isinstance(source, NoisyCohort):
-        return source
-    return load_noisy(source) if isinstance(source, (str, Path)) and is_noisy_file(source) else None
+    "Return a Cohort with noise, or load it from a saved one. Raises ValueError if it comes with another Schema."
+    if isinstance(source, (str, Path)) and is_noisy_file(source):
+        source = load_noisy(source)
+    if not isinstance(source, NoisyCohort):
+        return None
+    if schema not in (None, source.schema):
+        raise ValueError("leave out schema: a Cohort with noise has one already")
+    return source
