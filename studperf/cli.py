@@ -457,7 +457,7 @@ RowFiles = Annotated[list[str], typer.Argument(
     metavar="FILE...", help="CSV or Parquet files, or globs in quotes; a table or query of --database.")]
 CohortOut = Annotated[Path, typer.Option("--out", "-o", help="The Cohort file (Parquet) to write.")]
 Epsilon = Annotated[float | None, typer.Option(
-    help="Add noise of this privacy loss to the counts and sums of every cell, so that anybody may have them: 1 or less.")]
+    help="Add noise of this privacy loss to counts and sums instead, so that anybody may have them: 1 or less.")]
 LeastKept = Annotated[int, typer.Option(help="Leave out cells of fewer students; 1 keeps all.")]
 DatabaseAddress = Annotated[str | None, typer.Option(
     metavar="ADDRESS", help="A database that holds the rows, such as postgresql+psycopg://user@host/name.")]

@@ -8,7 +8,6 @@ __all__ = ['Privacy']
 # %% ../../nbs/2_cohort/noise.ipynb #7d62b9fb
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, nextafter
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ import pandas as pd
 # %% ../../nbs/2_cohort/noise.ipynb #718d4709
 GRID = 2**16  # steps of a sum that one student can change it by
 SHARES = {"n": .25, "total": .5, "squares": .25}  # of the privacy loss of a score by a factor, by what is released
-STEPS = {"n": 1, "total": GRID, "squares": GRID}  # that one row can change each by
+MOST_CHANGE = {"n": 1, "total": GRID, "squares": GRID}  # that one row can change each by
 
 # %% ../../nbs/2_cohort/noise.ipynb #a0837737
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Privacy:
         float
             in steps
         """
-        most = STEPS[what] * self.rows_per_student * self.shares
+        most = MOST_CHANGE[what] * self.rows_per_student * self.shares
         return most / (epsilon * SHARES[what]) * (1 + 2.0**-40)  # rounding must not lessen it
 
     def variances(self,
@@ -92,7 +91,7 @@ class Privacy:
             (releases,)
         """
         scales = np.array([self.scale(what, epsilon) for epsilon in self.releases])
-        return 2 * np.exp(-1 / scales) / np.expm1(-1 / scales) ** 2 / STEPS[what] ** 2
+        return 2 * np.exp(-1 / scales) / np.expm1(-1 / scales) ** 2 / MOST_CHANGE[what] ** 2
 
     def table(self) -> pd.DataFrame:  # a row per kind of result: share, scale and standard deviation
         """Return how the privacy loss is split, and the noise that each cell has of it.
@@ -102,7 +101,7 @@ class Privacy:
         pd.DataFrame
             a row per kind of result: share, scale and standard deviation
         """
-        rows = {what: (share, [self.scale(what, one) / STEPS[what] for one in self.releases],
+        rows = {what: (share, [self.scale(what, one) / MOST_CHANGE[what] for one in self.releases],
                        np.sqrt(self.variances(what).sum())) for what, share in SHARES.items()}
         return pd.DataFrame.from_dict(rows, "index", columns=["share", "scales", "sd"]).rename_axis("result")
 
@@ -145,6 +144,6 @@ def with_noise(results: dict[str, Sequence[int]],  # "n", "total" and "squares" 
     for what, values in results.items():
         scale, share = privacy.scale(what, privacy.epsilon), privacy.epsilon * SHARES[what] / privacy.shares
         noise = (seeded_noise(len(values), scale, random) if random
-                 else laplace_noise(len(values), scale, STEPS[what] * privacy.rows_per_student, share))
+                 else laplace_noise(len(values), scale, MOST_CHANGE[what] * privacy.rows_per_student, share))
         noisy[what] = np.array([int(value) for value in values], "int64") + noise
     return noisy

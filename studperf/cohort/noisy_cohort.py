@@ -23,7 +23,7 @@ import pyarrow.parquet
 from .cells import CohortData, require_names, unweighted
 from .cohort_file import COHORT_FORMAT, is_cohort_file
 from .columns import sum_of
-from .noise import GRID, STEPS, Privacy, with_noise
+from .noise import MOST_CHANGE, Privacy, with_noise
 from .noisy_means import NoisyMeans, means_table
 from ..display import summary_html, table_html
 from ..files import whole_file
@@ -41,15 +41,16 @@ class NoisyCohort:
     schema : Schema
         declared factors and scores
     cells : pd.DataFrame
-        a row per score and cell: the factors' levels, table, score, n, total, squares, in whole
-        steps
     privacy : Privacy
         the privacy loss, and how the noise was drawn
     crossed : bool = False
         True: cells are combinations of all factors; False: levels of one factor at a time
     """
+
     schema: Schema  # declared factors and scores
-    cells: pd.DataFrame  # a row per score and cell: the factors' levels, table, score, n, total, squares, in whole steps
+    cells: (
+        pd.DataFrame
+    )  # a row per score and cell: the factors' levels, table, score, n, total, squares, in whole steps
     privacy: Privacy  # the privacy loss, and how the noise was drawn
     crossed: bool = False  # True: cells are combinations of all factors; False: levels of one factor at a time
 
@@ -66,8 +67,11 @@ class NoisyCohort:
         return self if other == 0 else NotImplemented
 
     def __eq__(self, other: object) -> bool:
-        return (isinstance(other, NoisyCohort) and self.cells.equals(other.cells)
-                and (self.schema, self.privacy, self.crossed) == (other.schema, other.privacy, other.crossed))
+        return (
+            isinstance(other, NoisyCohort)
+            and self.cells.equals(other.cells)
+            and (self.schema, self.privacy, self.crossed) == (other.schema, other.privacy, other.crossed)
+        )
 
     def __repr__(self) -> str:
         by = f" by {(' x ' if self.crossed else ', ').join(self.schema.factors)}" if self.schema.factors else ""
@@ -81,12 +85,13 @@ class NoisyCohort:
             raise AttributeError(name)
         raise AttributeError(f"a NoisyCohort has no {name!r}: {NO_FORM}")
 
-    def means(self,
-              score: str | None = None,  # default: the first one
-              factors: str | Sequence[str] = (),  # whose levels make the groups; (): all students
-              *,
-              conf_level: float = .95,  # of the intervals, above 0 and below 1
-              ) -> pd.DataFrame:  # the groups' levels, n, mean, sd, std_error, ci_low, ci_high
+    def means(
+        self,
+        score: str | None = None,  # default: the first one
+        factors: str | Sequence[str] = (),  # whose levels make the groups; (): all students
+        *,
+        conf_level: float = 0.95,  # of the intervals, above 0 and below 1
+    ) -> pd.DataFrame:  # the groups' levels, n, mean, sd, std_error, ci_low, ci_high
         """Return the means of groups with intervals that allow for the noise.
 
         Parameters
@@ -112,9 +117,10 @@ class NoisyCohort:
         by = [factors] if isinstance(factors, str) else list(factors)
         return means_table(noisy_groups(self, score or next(iter(self.schema.scores)), by), conf_level)
 
-    def save(self,
-             path: str | Path,  # the Parquet file to write; an existing one is replaced
-             ) -> None:
+    def save(
+        self,
+        path: str | Path,  # the Parquet file to write; an existing one is replaced
+    ) -> None:
         """Write the Cohort to a Parquet file, whole or not at all.
 
         Parameters
@@ -130,8 +136,10 @@ class NoisyCohort:
         save_noisy(self, path)
 
 # %% ../../nbs/2_cohort/noisy_cohort.ipynb #6b210a20
-NO_FORM = ("use its means, or describe, compare, pairs or gaps: a Cohort with noise goes into these alone, whose intervals "
-           "allow for the noise")
+NO_FORM = (
+    "use its means, or describe, compare, pairs or gaps: a Cohort with noise goes into these alone, whose intervals "
+    "allow for the noise"
+)
 
 
 def privacy_words(cohort: NoisyCohort) -> str:
@@ -152,71 +160,102 @@ def noisy_html(cohort: NoisyCohort) -> str:
                         table_html("Noise of each cell", ["result", "share of epsilon", "standard deviation"], rows),
                         table_html("Groups", ["column", "levels"], levels, texts=[1]))
 
-# %% ../../nbs/2_cohort/noisy_cohort.ipynb #34492b05
-def exact_results(cohort: CohortData,
-                  score: str,  # with declared limits
-                  places: np.ndarray,  # (cells,) where each cell's results go
-                  size: int,  # places
-                  ) -> dict[str, list[int]]:  # n, total and squares, in steps
+# %% ../../nbs/2_cohort/noisy_cohort.ipynb #4348555c
+def exact_results(
+    cohort: CohortData,
+    score: str,  # with declared limits
+    places: np.ndarray,  # (cells,) where each cell's results go
+    size: int,  # places
+) -> dict[str, list[int]]:  # n, total and squares, in steps
     "Return the results of a score that noise is added to. Raises ValueError for values beyond the limits."
     low, high = (Fraction(str(limit)) for limit in cohort.schema.scores[score])
     middle, half, unit = (low + high) / 2, (high - low) / 2, Fraction(1, 10 ** cohort.scales[score].decimals)
-    results = {what: [Fraction(0)] * size for what in STEPS}
-    has = cohort.has(score)
-    sums = (cohort.cells[name].to_numpy()[has] for name in ("n", sum_of(score), sum_of(score, score)))
-    for place, n, total, squares in zip(places[has], *(map(int, values) for values in sums), strict=True):
-        centred = total * unit - n * middle
-        results["n"][place] += n
-        results["total"][place] += centred / half
-        results["squares"][place] += (squares * unit**2 - 2 * middle * total * unit + n * middle**2) / half**2
-    if any(abs(total) > n or not total**2 <= n * squares <= n**2 for n, total, squares in zip(*results.values())):
-        raise ValueError(f"privatize: {score!r} has values beyond {low} to {high}; summarize the rows with these limits")
-    return {what: [(2 * STEPS[what] * value + 1) // 2 for value in values] for what, values in results.items()}
+    has, exact = cohort.has(score), {"n": "n", "total": sum_of(score), "squares": sum_of(score, score)}
+    sums, results = np.zeros((3, size), object), {what: [Fraction(0)] * size for what in MOST_CHANGE}
+    for own, name in zip(sums, exact.values(), strict=True):
+        np.add.at(own, places[has], cohort.cells[name].to_numpy(object)[has])  # Python's whole numbers: exact
+    for place in np.flatnonzero(sums[0]):
+        n, total, squares = (int(own[place]) * scale for own, scale in zip(sums, (1, unit, unit**2), strict=True))
+        results["n"][place], results["total"][place] = n, (total - n * middle) / half
+        results["squares"][place] = (squares - 2 * middle * total + n * middle**2) / half**2
+    if any(
+        abs(total) > n or not total**2 <= n * squares <= n**2
+        for n, total, squares in zip(*results.values(), strict=True)
+    ):
+        raise ValueError(
+            f"privatize: {score!r} has values beyond {low} to {high}; summarize the rows with these limits"
+        )
+    return {what: [(2 * MOST_CHANGE[what] * value + 1) // 2 for value in values] for what, values in results.items()}
 
 # %% ../../nbs/2_cohort/noisy_cohort.ipynb #c3638ba3
-def declared_schema(cohort: CohortData,
-                    scores: Sequence[str], factors: Sequence[str],  # of which results are published
-                    ) -> Schema:  # what a person declared of these columns, and nothing else
+def declared_schema(
+    cohort: CohortData,
+    scores: Sequence[str],
+    factors: Sequence[str],  # of which results are published
+) -> Schema:  # what a person declared of these columns, and nothing else
     "Return the Schema of a Cohort with noise. Raises ValueError for what was found in the rows."
     schema = cohort.schema
     require_names(scores, tuple(schema.scores), "score")
     require_names(factors, tuple(schema.factors), "factor")
-    problems = [f"{name!r} was drafted from the rows: check its levels or limits, and delete its entry in the Schema's "
-                "certainty" for name in (*factors, *scores) if name in schema.certainty]
-    problems += [f"factors: {name!r} has the levels that were found; declare them"
-                 for name in factors if schema.factors[name] is None]
-    problems += [f"scores: {name!r} has no limits; declare (lowest, highest)" for name in scores
-                 if not all(isfinite(limit) for limit in schema.scores[name] or (float("inf"),))]
-    problems += [f"scores: {name!r} is summed as floating-point numbers; round it to 6 decimals or fewer" for name in scores
-                 if cohort.scales[name].decimals is None]
+    problems = [
+        f"{name!r} was drafted from the rows: check its levels or limits, and delete its entry in the Schema's "
+        "certainty"
+        for name in (*factors, *scores)
+        if name in schema.certainty
+    ]
+    problems += [
+        f"factors: {name!r} has the levels that were found; declare them"
+        for name in factors
+        if schema.factors[name] is None
+    ]
+    problems += [
+        f"scores: {name!r} has no limits; declare (lowest, highest)"
+        for name in scores
+        if not all(isfinite(limit) for limit in schema.scores[name] or (float("inf"),))
+    ]
+    problems += [
+        f"scores: {name!r} is summed as floating-point numbers; round it to 6 decimals or fewer"
+        for name in scores
+        if cohort.scales[name].decimals is None
+    ]
     if problems:
         raise ValueError("privatize: " + "; ".join(problems))
-    return Schema({name: schema.factors[name] for name in factors}, {name: schema.scores[name] for name in scores},
-                  ordered=[name for name in schema.ordered if name in factors], people=schema.people,
-                  lowest_best=[name for name in schema.lowest_best if name in scores],
-                  rows_per_student=schema.rows_per_student)
+    return Schema(
+        {name: schema.factors[name] for name in factors},
+        {name: schema.scores[name] for name in scores},
+        ordered=[name for name in schema.ordered if name in factors],
+        people=schema.people,
+        lowest_best=[name for name in schema.lowest_best if name in scores],
+        rows_per_student=schema.rows_per_student,
+    )
 
 # %% ../../nbs/2_cohort/noisy_cohort.ipynb #8517d164
 def tables_of(schema: Schema, crossed: bool) -> list[tuple[str, ...]]:  # the factors of each
     "Return which factors make the cells: each alone, or all together; of no factor, one cell of all students."
     return [tuple(schema.factors)] if crossed or not schema.factors else [(name,) for name in schema.factors]
 
-# %% ../../nbs/2_cohort/noisy_cohort.ipynb #2569d272
-MOST_CELLS = 1_000_000  # of a score
+# %% ../../nbs/2_cohort/noisy_cohort.ipynb #ef4a2398
+MOST_NOISY_CELLS = 1_000_000  # of a score
 
 
-def every_cell(schema: Schema,
-               table: Sequence[str],  # factors
-               ) -> pd.DataFrame:  # a column per factor of the Schema, and the table's name; missing levels last
+def every_cell(
+    schema: Schema,
+    table: Sequence[str],  # factors
+) -> pd.DataFrame:  # a column per factor of the Schema, and the table's name; missing levels last
     "Return all combinations of declared levels and missing ones. Raises ValueError for too many."
     sizes = [len(schema.factors[name]) + 1 for name in table]
-    if prod(sizes) > MOST_CELLS:
-        raise ValueError(f"privatize: {' x '.join(map(str, sizes))} cells, expected {MOST_CELLS:,} or fewer; "
-                         "leave out crossed, or name fewer factors")
-    codes = dict(zip(table, np.indices(sizes).reshape(len(sizes), -1), strict=True))
-    cells = {name: pd.Categorical.from_codes(
-                 np.where((place := codes.get(name, np.full(prod(sizes), -1))) == len(levels), -1, place), list(levels))
-             for name, levels in schema.factors.items()}
+    if prod(sizes) > MOST_NOISY_CELLS:
+        raise ValueError(
+            f"privatize: {' x '.join(map(str, sizes))} cells, expected {MOST_NOISY_CELLS:,} or fewer; "
+            "leave out crossed, or name fewer factors"
+        )
+    codes = dict(zip(table, np.indices(sizes).reshape(len(sizes), prod(sizes)), strict=True))
+    cells = {
+        name: pd.Categorical.from_codes(
+            np.where((place := codes.get(name, np.full(prod(sizes), -1))) == len(levels), -1, place), list(levels)
+        )
+        for name, levels in schema.factors.items()
+    }
     return pd.DataFrame(cells, index=range(prod(sizes))).assign(table=" x ".join(table) or "all students")
 
 # %% ../../nbs/2_cohort/noisy_cohort.ipynb #2784ae7f
@@ -274,10 +313,14 @@ def privatize(
         raise ValueError(f"epsilon: found {epsilon!r}, expected a number above 0, such as 1")
     unweighted(cohort, "privatize")
     if cohort.suppressed:
-        raise ValueError("privatize: cells were left out of this Cohort, and which ones says more of a student than the "
-                         "noise hides; privatize it before suppress")
-    scores, factors = ([names] if isinstance(names, str) else list(dict.fromkeys(every if names is None else names))
-                       for names, every in ((scores, cohort.schema.scores), (factors, cohort.schema.factors)))
+        raise ValueError(
+            "privatize: cells were left out of this Cohort, and which ones says more of a student than the "
+            "noise hides; privatize it before suppress"
+        )
+    scores, factors = (
+        [names] if isinstance(names, str) else list(dict.fromkeys(every if names is None else names))
+        for names, every in ((scores, cohort.schema.scores), (factors, cohort.schema.factors))
+    )
     schema = declared_schema(cohort, scores, factors)
     tables, parts = tables_of(schema, crossed), []
     privacy = Privacy((float(epsilon),), len(scores) * len(tables), schema.rows_per_student, seed is not None)
@@ -290,36 +333,52 @@ def privatize(
     return NoisyCohort(schema, pd.concat(parts, ignore_index=True), privacy, crossed)
 
 # %% ../../nbs/2_cohort/noisy_cohort.ipynb #277bc831
-def noisy_groups(cohort: NoisyCohort,
-                 score: str,
-                 by: Sequence[str] = (),  # factors
-                 ) -> NoisyMeans:  # of all combinations of declared levels
+def noisy_groups(
+    cohort: NoisyCohort,
+    score: str,
+    by: Sequence[str] = (),  # factors
+) -> NoisyMeans:  # of all combinations of declared levels
     "Add up the cells of groups; missing levels of other factors count. Raises ValueError for unknown names."
     require_names([score], tuple(cohort.schema.scores), "score")
     require_names(by, tuple(cohort.schema.factors), "factor")
     tables = [table for table in tables_of(cohort.schema, cohort.crossed) if set(by) <= set(table)]
     if not tables:
-        raise ValueError(f"found the factors {listed(by)} together, expected one: only privatize(..., crossed=True) keeps "
-                         "combinations")
+        raise ValueError(
+            f"found the factors {listed(by)} together, expected one: only privatize(..., crossed=True) keeps "
+            "combinations"
+        )
     smallest = min((every_cell(cohort.schema, table) for table in tables), key=len)["table"].iloc[0]
     own = cohort.cells[((cohort.cells["score"] == score) & (cohort.cells["table"] == smallest)).to_numpy()]
     own = own.dropna(subset=list(by))
-    results = (own.groupby(list(by), observed=False, sort=True)[list(STEPS)].sum().reset_index() if by
-               else own[list(STEPS)].sum().to_frame().T)
+    results = (
+        own.groupby(list(by), observed=False, sort=True)[list(MOST_CHANGE)].sum().reset_index()
+        if by
+        else own[list(MOST_CHANGE)].sum().to_frame().T
+    )
     draws = len(own) // len(results)  # cells in each group
-    noise = np.array([np.tile(cohort.privacy.variances(what), draws) for what in STEPS])
-    return NoisyMeans(score, tuple(map(float, cohort.schema.scores[score])), results[list(by)],
-                      *(results[what].to_numpy(float) / steps for what, steps in STEPS.items()), noise)
+    noise = np.array([np.tile(cohort.privacy.variances(what), draws) for what in MOST_CHANGE])
+    return NoisyMeans(
+        score,
+        tuple(map(float, cohort.schema.scores[score])),
+        results[list(by)],
+        *(results[what].to_numpy(float) / steps for what, steps in MOST_CHANGE.items()),
+        noise,
+    )
 
 # %% ../../nbs/2_cohort/noisy_cohort.ipynb #6f91173d
 def added(first: NoisyCohort, second: NoisyCohort) -> NoisyCohort:
     "Add up Cohorts of different students. Raises ValueError unless both have the same scores and factors."
     if (first.schema, first.crossed) != (second.schema, second.crossed):
-        raise ValueError(f"Cohorts with noise: found {first!r} and {second!r}, expected the same factors, levels, scores and "
-                         "limits; privatize both with the same Schema")
-    columns = {what: first.cells[what] + second.cells[what] for what in STEPS}
-    privacy = replace(first.privacy, releases=first.privacy.releases + second.privacy.releases,
-                      seeded=first.privacy.seeded or second.privacy.seeded)
+        raise ValueError(
+            f"Cohorts with noise: found {first!r} and {second!r}, expected the same factors, levels, scores and "
+            "limits; privatize both with the same Schema"
+        )
+    columns = {what: first.cells[what] + second.cells[what] for what in MOST_CHANGE}
+    privacy = replace(
+        first.privacy,
+        releases=first.privacy.releases + second.privacy.releases,
+        seeded=first.privacy.seeded or second.privacy.seeded,
+    )
     return NoisyCohort(first.schema, first.cells.assign(**columns), privacy, first.crossed)
 
 # %% ../../nbs/2_cohort/noisy_cohort.ipynb #87ea9c91
@@ -330,13 +389,26 @@ def save_noisy(cohort: NoisyCohort, path: str | Path) -> None:
     "Write a Cohort with noise as Parquet. Raises ValueError if the noise is from a seed."
     if cohort.privacy.seeded:
         raise ValueError("save: the noise is from a seed, and who knows it can subtract it; privatize without seed")
-    about = {"version": NOISY_VERSION, "schema": schema_to_dict(cohort.schema), "crossed": cohort.crossed,
-             "privacy": asdict(cohort.privacy) | {"epsilon": cohort.epsilon, "mechanism": cohort.privacy.mechanism,
-                                                  "noise": cohort.privacy.table().reset_index().to_dict("records")}}
-    columns = {name: pa.array(cohort.cells[name].astype(object), pa.string()) for name in (*cohort.schema.factors, "table", "score")}
-    columns |= {name: pa.array(cohort.cells[name].to_numpy()) for name in STEPS}
+    about = {
+        "version": NOISY_VERSION,
+        "schema": schema_to_dict(cohort.schema),
+        "crossed": cohort.crossed,
+        "privacy": asdict(cohort.privacy)
+        | {
+            "epsilon": cohort.epsilon,
+            "mechanism": cohort.privacy.mechanism,
+            "noise": cohort.privacy.table().reset_index().to_dict("records"),
+        },
+    }
+    columns = {
+        name: pa.array(cohort.cells[name].astype(object), pa.string())
+        for name in (*cohort.schema.factors, "table", "score")
+    }
+    columns |= {name: pa.array(cohort.cells[name].to_numpy()) for name in MOST_CHANGE}
     with whole_file(path) as temporary:
-        pa.parquet.write_table(pa.table(columns).replace_schema_metadata({COHORT_FORMAT: json.dumps(about)}), temporary)
+        pa.parquet.write_table(
+            pa.table(columns).replace_schema_metadata({COHORT_FORMAT: json.dumps(about)}), temporary
+        )
 
 # %% ../../nbs/2_cohort/noisy_cohort.ipynb #281e6581
 def is_noisy_file(path: str | Path) -> bool:
@@ -349,9 +421,10 @@ def is_noisy_file(path: str | Path) -> bool:
         return False
     return isinstance(about, Mapping) and about.get("version") == NOISY_VERSION
 
-# %% ../../nbs/2_cohort/noisy_cohort.ipynb #9019ca91
-def load_noisy(path: str | Path,  # a Parquet file that `save` wrote
-               ) -> NoisyCohort:
+# %% ../../nbs/2_cohort/noisy_cohort.ipynb #b754a52f
+def load_noisy(
+    path: str | Path,  # a Parquet file that `save` wrote
+) -> NoisyCohort:
     "Read a Cohort with noise; raise DataError if the file is damaged."
     try:
         table = pa.parquet.read_table(path)
@@ -360,16 +433,23 @@ def load_noisy(path: str | Path,  # a Parquet file that `save` wrote
         tables = tables_of(schema, about["crossed"])
         releases = tuple(map(float, about["privacy"]["releases"]))
         privacy = Privacy(releases, len(schema.scores) * len(tables), schema.rows_per_student)
-        cells = pd.concat([every_cell(schema, table).assign(score=score) for table in tables for score in schema.scores],
-                          ignore_index=True)
-        found = table.select([*cells.columns, *STEPS]).to_pandas()
-        same = all(found[name].astype(object).where(found[name].notna()).equals(
-            cells[name].astype(object).where(cells[name].notna())) for name in cells.columns)
-        if not same or not all(isfinite(one) and one > 0 for one in privacy.releases or (0,)):
+        cells = pd.concat(
+            [every_cell(schema, table).assign(score=score) for table in tables for score in schema.scores],
+            ignore_index=True,
+        )
+        found = table.select([*cells.columns, *MOST_CHANGE]).to_pandas()
+        same = all(
+            found[name]
+            .astype(object)
+            .where(found[name].notna())
+            .equals(cells[name].astype(object).where(cells[name].notna()))
+            for name in cells.columns
+        )
+        whole = all(found[name].dtype == "int64" for name in MOST_CHANGE)
+        if not (same and whole and all(isfinite(one) and one > 0 for one in privacy.releases or (0,))):
             raise ValueError("its cells or its privacy loss do not fit its Schema")
-        return NoisyCohort(schema, cells.assign(**{name: found[name].astype("int64") for name in STEPS}), privacy,
-                           bool(about["crossed"]))
-    except (KeyError, TypeError, ValueError, OverflowError, pa.ArrowException) as error:
+        return NoisyCohort(schema, cells.assign(**found[list(MOST_CHANGE)]), privacy, bool(about["crossed"]))
+    except (KeyError, TypeError, ValueError, OSError, OverflowError, pa.ArrowException) as error:
         problem = f"the Cohort with noise in it is damaged ({type(error).__name__}: {error}); save it again"
         raise DataError(str(path), [problem]) from error
 

@@ -32,16 +32,17 @@ class NoisyMeans:
     squares : np.ndarray
         (G,) sums of squares of t
     noise : np.ndarray
-        (3, draws) variances of the noise of n, total and squares; a group's noise is the sum of
-        draws
     """
+
     column: str  # a score
     limits: tuple[float, float]  # its lowest and highest possible value
     keys: pd.DataFrame  # G rows: the groups' levels
     n: np.ndarray  # (G,) students, with noise: may be below 0
     total: np.ndarray  # (G,) sums of t, from -1 to 1 for a student
     squares: np.ndarray  # (G,) sums of squares of t
-    noise: np.ndarray  # (3, draws) variances of the noise of n, total and squares; a group's noise is the sum of draws
+    noise: (
+        np.ndarray
+    )  # (3, draws) variances of the noise of n, total and squares; a group's noise is the sum of draws
 
     @property
     def middle(self) -> float:
@@ -85,9 +86,9 @@ class NoisyMeans:
             (G,) of t, n times their variance
         """
         v_n, v_total, _ = self.noise.sum(axis=1)
-        found = self.squares - 2 * self.share * self.total + self.share ** 2 * self.n
-        found = found + (v_total + self.share ** 2 * v_n) / self.size
-        return np.clip(found, 0, self.size * (1 - self.share ** 2)) * self.size / (self.size - 1)
+        found = self.squares - 2 * self.share * self.total + self.share**2 * self.n
+        found = found + (v_total + self.share**2 * v_n) / self.size
+        return np.clip(found, 0, self.size * (1 - self.share**2)) * self.size / (self.size - 1)
 
     @property
     def error(self) -> np.ndarray:  # (G,) of sums of t
@@ -98,17 +99,20 @@ class NoisyMeans:
         np.ndarray
             (G,) of sums of t
         """
-        return self.spread + self.noise[1].sum() + self.share ** 2 * self.noise[0].sum()
+        return self.spread + self.noise[1].sum() + self.share**2 * self.noise[0].sum()
 
 # %% ../../nbs/2_cohort/noisy_means.ipynb #26a193df
-def noisy_quantile(means: NoisyMeans,
-                   conf_level: float,  # of the interval, above 0 and below 1
-                   ) -> np.ndarray:  # (G,) standard errors
+def noisy_quantile(
+    means: NoisyMeans,
+    conf_level: float,  # of the interval, above 0 and below 1
+) -> np.ndarray:  # (G,) standard errors
     "Return how many standard errors an interval reaches to either side. Cornish and Fisher (1938)."
-    fourth = 3 * (means.noise[:2] ** 2).sum(axis=1)  # cumulants: a Laplace distribution has 3 times its squared variance
-    kurtosis = (fourth[1] + means.share ** 4 * fourth[0]) / np.maximum(means.error, 1e-300) ** 2
+    fourth = 3 * (means.noise[:2] ** 2).sum(
+        axis=1
+    )  # cumulants: a Laplace distribution has 3 times its squared variance
+    kurtosis = (fourth[1] + means.share**4 * fourth[0]) / np.maximum(means.error, 1e-300) ** 2
     normal = ndtri((1 + conf_level) / 2)
-    return stdtrit(means.size - 1, (1 + conf_level) / 2) + np.minimum(kurtosis, 3) * (normal ** 3 - 3 * normal) / 24
+    return stdtrit(means.size - 1, (1 + conf_level) / 2) + np.minimum(kurtosis, 3) * (normal**3 - 3 * normal) / 24
 
 # %% ../../nbs/2_cohort/noisy_means.ipynb #57dc3cce
 def noisy_limits(means: NoisyMeans,
