@@ -27,7 +27,7 @@ from scipy.special import stdtrit
 from scipy.stats import beta, binom
 
 from studperf import Cohort, Schema
-from studperf.cohort.noise import GRID, MOST_CHANGE, Privacy, laplace_noise, with_noise
+from studperf.cohort.noise import GRID, MOST_CHANGE, Privacy, laplace_results, with_noise
 from studperf.cohort.noisy_means import NoisyMeans, noisy_differences, noisy_limits
 
 RESULTS = Path(__file__).parent / "results"
@@ -166,7 +166,7 @@ def one_run(epsilon, canaries=20_000, seed=1, privatize=Cohort.privatize):
 
 def with_half_the_noise(cohort, *, epsilon):
     with patch.object(Privacy, "scale", lambda self, what, one, scale=Privacy.scale: scale(self, what, one) / 2), \
-            patch("studperf.cohort.noise.laplace_noise", lambda size, scale, steps, epsilon: laplace_noise(size, scale, steps, np.inf)):
+            patch("studperf.cohort.noise.laplace_results", lambda values, scale, steps, epsilon: laplace_results(values, scale, steps, np.inf)):
         return Cohort.privatize(cohort, epsilon=epsilon)
 
 
@@ -210,8 +210,8 @@ def peers(repetitions, n=1_000, seed=1):
         return float(np.sqrt(np.mean((np.asarray(values, float) - truth) ** 2)))
     for epsilon in EPSILONS:
         own = noisy(exact, epsilon)
-        number, total = (n + laplace_noise(repetitions, 2 / epsilon, 1, epsilon / 2),
-                         t.sum() + laplace_noise(repetitions, 2 * GRID / epsilon, GRID, epsilon / 2) / GRID)
+        number, total = (laplace_results([n] * repetitions, 2 / epsilon, 1, epsilon / 2),
+                         laplace_results([round(t.sum() * GRID)] * repetitions, 2 * GRID / epsilon, GRID, epsilon / 2) / GRID)
         rows.append({"epsilon": epsilon, "studperf n": error(own.n, n), "studperf mean": error(50 + 50 * own.share, scores.mean()),
                      "OpenDP n": error(number, n), "OpenDP mean": error(50 + 50 * total / number, scores.mean())})
         if tools:

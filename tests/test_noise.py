@@ -14,9 +14,9 @@ import pytest
 
 import studperf
 from studperf import STUDENTS, Cohort, DataError, Schema, compare, describe, gaps, pairs, simulate_students
-from studperf.cohort.noise import GRID, SHARES, MOST_CHANGE, Privacy, laplace_noise, with_noise
-from studperf.cohort.noisy_cohort import NoisyCohort, exact_results, load_noisy, places_of_cells
-from studperf.cohort.noisy_means import noisy_limits
+from studperf.cohort.noise import GRID, SHARES, MOST_CHANGE, Privacy, laplace_results, with_noise
+from studperf.cohort.noisy_cohort import NoisyCohort, exact_results, load_noisy, noisy_groups, places_of_cells
+from studperf.cohort.noisy_means import noisy_differences, noisy_limits, noisy_p_values
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 SCHEMA = Schema({"group": ["a", "b", "c"], "lunch": ["free", "paid"]}, {"score": (0, 20), "mark": (1, 6)})
@@ -199,12 +199,25 @@ def test_p_values_and_intervals_agree(noisy):
         assert (apart == (table["p_adjusted"] < 1 - conf_level)).all()
 
 
+def test_three_hundred_pairs_agree_with_each_alone():
+    levels, random = [f"level {i}" for i in range(25)], np.random.default_rng(0)
+    table = pd.DataFrame({"f": random.choice(levels, 5_000), "s": random.integers(0, 101, 5_000)})
+    cohort = Cohort.summarize(table, Schema({"f": levels}, {"s": (0, 100)})).privatize(epsilon=5, seed=1)
+    means = noisy_groups(cohort, "s", ["f"])
+    first, second = np.triu_indices(25, 1)
+    together, p_values = noisy_differences(means, first, second, .9), noisy_p_values(means, first, second)
+    for place in (0, 17, 299):
+        alone = first[[place]], second[[place]]
+        np.testing.assert_allclose(together[:, [place]], noisy_differences(means, *alone, .9))
+        np.testing.assert_allclose(p_values[[place]], noisy_p_values(means, *alone), rtol=1e-6)
+
+
 def test_a_group_that_the_noise_hides_has_no_mean(exact):
     lost = exact.privatize(epsilon=1e-4, seed=5)
     table = lost.means("score", "group")
     hidden = table["mean"].isna()
     assert hidden.any() and (table.loc[hidden, ["ci_low", "ci_high"]] == [0, 20]).all(axis=None) and (table["n"] >= 0).all()
-    assert np.isinf(noisy_limits(studperf.cohort.noisy_cohort.noisy_groups(lost, "score", ["group"]), .95)).any()
+    assert np.isinf(noisy_limits(noisy_groups(lost, "score", ["group"]), .95)).any()
     assert pairs(lost)["method"].str.contains("are too few").any() and gaps(lost)["method"].notna().all()
 
 
@@ -304,7 +317,7 @@ def test_random_damage_never_ends_in_another_error(saved, tmp_path):
 # Refusals
 
 def test_what_cannot_be_private_is_refused(exact):
-    for wrong in (0, -1, math.inf, math.nan, "1", True, None):
+    for wrong in (0, -1, 1e-9, math.inf, math.nan, "1", True, None):
         with pytest.raises(ValueError, match="epsilon: found"):
             exact.privatize(epsilon=wrong)
     with pytest.raises(ValueError, match="before suppress"):
@@ -322,6 +335,8 @@ def test_what_cannot_be_private_is_refused(exact):
     with pytest.raises(ValueError, match="beyond 5 to 6"):
         narrower = Cohort._of(replace(exact, schema=replace(SCHEMA, scores={"score": (5, 6), "mark": (1, 6)})))
         narrower.privatize(epsilon=1)
+    with pytest.raises(ValueError, match="'table' is a column of the result"):
+        Cohort.summarize(rows(60).rename(columns={"group": "table"}), replace(SCHEMA, factors={"table": ["a", "b", "c"]})).privatize(epsilon=1)
     with pytest.raises(ValueError, match="no factor 'class'"):
         exact.privatize(epsilon=1, factors="class")
     with pytest.raises(ValueError, match="leave out crossed"):
@@ -346,7 +361,7 @@ def test_without_opendp_the_error_says_what_to_install(exact, monkeypatch):
 
 def test_too_little_noise_is_an_error():
     with pytest.raises(ArithmeticError, match="too small for epsilon 1"):
-        laplace_noise(1, GRID * .99, GRID, 1.0)
+        laplace_results([5], GRID * .99, GRID, 1.0)
 
 
 def test_the_command_line_adds_noise(tmp_path):

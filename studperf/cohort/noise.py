@@ -106,12 +106,12 @@ class Privacy:
         return pd.DataFrame.from_dict(rows, "index", columns=["share", "scales", "sd"]).rename_axis("result")
 
 # %% ../../nbs/2_cohort/noise.ipynb #2c3d6f2e
-def laplace_noise(size: int,  # cells
-                  scale: float,  # of the noise, in steps
-                  steps: int,  # that one student can change a result by
-                  epsilon: float,  # privacy loss that these results may have, of a student in one of the cells
-                  ) -> np.ndarray:  # (size,) whole numbers
-    "Draw noise with OpenDP. Raises ModuleNotFoundError without it, ArithmeticError if the scale is too small."
+def laplace_results(values: Sequence[int],  # (cells,) exact results, in steps
+                    scale: float,  # of the noise, in steps
+                    steps: int,  # that one student can change the results by, in all cells together
+                    epsilon: float,  # privacy loss that these results may have
+                    ) -> np.ndarray:  # (cells,) whole numbers
+    "Add OpenDP's noise. Raises ModuleNotFoundError without OpenDP, ArithmeticError if the scale is too small."
     try:
         from opendp.domains import atom_domain, vector_domain
         from opendp.measurements import make_laplace
@@ -124,15 +124,15 @@ def laplace_noise(size: int,  # cells
     measurement = make_laplace(vector_domain(atom_domain(T="i64")), l1_distance(T="i64"), scale)
     if not measurement.map(steps) <= epsilon:
         raise ArithmeticError(f"the noise's scale {scale:g} is too small for epsilon {epsilon:g}")
-    return np.array(measurement([0] * size), "int64")
+    return np.array(measurement([int(value) for value in values]), "int64")
 
 # %% ../../nbs/2_cohort/noise.ipynb #f9452f87
-def seeded_noise(size: int, scale: float,  # as above
-                 random: np.random.Generator,
-                 ) -> np.ndarray:  # (size,) whole numbers
-    "Draw noise of the same distribution from a seed: the difference of two geometric numbers."
-    first, second = random.geometric(-np.expm1(-1 / scale), (2, size))
-    return first - second
+def seeded_results(values: Sequence[int], scale: float,  # as above
+                   random: np.random.Generator,
+                   ) -> np.ndarray:  # (cells,) whole numbers
+    "Add noise of the same distribution from a seed: the difference of two geometric numbers."
+    first, second = random.geometric(-np.expm1(-1 / scale), (2, len(values)))
+    return np.array([int(value) for value in values], "int64") + first - second
 
 # %% ../../nbs/2_cohort/noise.ipynb #e767c6ec
 def with_noise(results: dict[str, Sequence[int]],  # "n", "total" and "squares" of one score, by cell, in steps
@@ -143,7 +143,6 @@ def with_noise(results: dict[str, Sequence[int]],  # "n", "total" and "squares" 
     noisy = {}
     for what, values in results.items():
         scale, share = privacy.scale(what, privacy.epsilon), privacy.epsilon * SHARES[what] / privacy.shares
-        noise = (seeded_noise(len(values), scale, random) if random
-                 else laplace_noise(len(values), scale, MOST_CHANGE[what] * privacy.rows_per_student, share))
-        noisy[what] = np.array([int(value) for value in values], "int64") + noise
+        noisy[what] = (seeded_results(values, scale, random) if random
+                       else laplace_results(values, scale, MOST_CHANGE[what] * privacy.rows_per_student, share))
     return noisy

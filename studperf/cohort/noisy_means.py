@@ -6,7 +6,7 @@
 __all__ = ['NoisyMeans']
 
 # %% ../../nbs/2_cohort/noisy_means.ipynb #7aedf99f
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -104,19 +104,21 @@ class NoisyMeans:
 # %% ../../nbs/2_cohort/noisy_means.ipynb #26a193df
 def noisy_quantile(
     means: NoisyMeans,
-    conf_level: float,  # of the interval, above 0 and below 1
+    conf_level: float | np.ndarray,  # of the intervals, above 0 and below 1; one, or (G,)
 ) -> np.ndarray:  # (G,) standard errors
     "Return how many standard errors an interval reaches to either side. Cornish and Fisher (1938)."
     fourth = 3 * (means.noise[:2] ** 2).sum(
         axis=1
-    )  # cumulants: a Laplace distribution has 3 times its squared variance
+    )  # cumulants: of a Laplace distribution 3 times its squared variance
     kurtosis = (fourth[1] + means.share**4 * fourth[0]) / np.maximum(means.error, 1e-300) ** 2
-    normal = ndtri((1 + conf_level) / 2)
-    return stdtrit(means.size - 1, (1 + conf_level) / 2) + np.minimum(kurtosis, 3) * (normal**3 - 3 * normal) / 24
+    normal, student = ndtri((1 + conf_level) / 2), stdtrit(means.size - 1, (1 + conf_level) / 2)
+    laplace = -np.log1p(-conf_level) / np.sqrt(2)  # no sum of both has a longer tail than either
+    grown = student + np.minimum(kurtosis, 3) * (normal**3 - 3 * normal) / 24
+    return np.minimum(grown, np.maximum(student, laplace))
 
 # %% ../../nbs/2_cohort/noisy_means.ipynb #57dc3cce
 def noisy_limits(means: NoisyMeans,
-                 conf_level: float,  # of the interval, above 0 and below 1
+                 conf_level: float | np.ndarray,  # of the intervals, above 0 and below 1; one, or (G,)
                  ) -> np.ndarray:  # (2, G) points; infinite where the noise hides how many students there are
     "Return the intervals of the means, which may reach beyond the scale. Fieller (1954)."
     reach, v_n = noisy_quantile(means, conf_level) ** 2, means.noise[0].sum()
@@ -146,18 +148,24 @@ def means_table(means: NoisyMeans,
 # %% ../../nbs/2_cohort/noisy_means.ipynb #c76ee0b7
 def noisy_differences(means: NoisyMeans,
                       first: np.ndarray, second: np.ndarray,  # (P,) positions of the groups
-                      conf_level: float,  # of the intervals, above 0 and below 1
+                      conf_level: float | np.ndarray,  # of the intervals, above 0 and below 1; one, or (P,)
                       ) -> np.ndarray:  # (3, P) points: first less second mean, its lower and upper limit
     "Return the differences of means with their intervals. Zou and Donner (2008)."
-    limits = noisy_limits(means, conf_level)
-    mean = means.middle + means.half * np.where(np.isfinite(limits[0]), means.total / means.size, np.nan)
-    below, above = mean - limits[0], limits[1] - mean
-    difference, whole = mean[first] - mean[second], means.limits[1] - means.limits[0]
-    low = difference - np.hypot(below[first], above[second])
-    high = difference + np.hypot(above[first], below[second])
-    unknown = np.isnan(difference)
-    return np.array([difference, np.clip(np.where(unknown, -whole, low), -whole, whole),
-                     np.clip(np.where(unknown, whole, high), -whole, whole)])
+    a, b = _some_groups(means, first), _some_groups(means, second)
+    (low_a, high_a), (low_b, high_b) = noisy_limits(a, conf_level), noisy_limits(b, conf_level)
+    mean_a, mean_b = (one.middle + one.half * one.total / one.size for one in (a, b))
+    whole, known = means.limits[1] - means.limits[0], np.isfinite(low_a) & np.isfinite(low_b)
+    with np.errstate(invalid="ignore"):
+        low = mean_a - mean_b - np.hypot(mean_a - low_a, high_b - mean_b)
+        high = mean_a - mean_b + np.hypot(high_a - mean_a, mean_b - low_b)
+    return np.array([np.where(known, mean_a - mean_b, np.nan), np.clip(np.where(known, low, -whole), -whole, whole),
+                     np.clip(np.where(known, high, whole), -whole, whole)])
+
+# %% ../../nbs/2_cohort/noisy_means.ipynb #3ad561ba
+def _some_groups(means: NoisyMeans, places: np.ndarray) -> NoisyMeans:
+    "Return some groups, or one several times."
+    return replace(means, keys=means.keys.iloc[places], n=means.n[places], total=means.total[places],
+                   squares=means.squares[places])
 
 # %% ../../nbs/2_cohort/noisy_means.ipynb #d6aa0d0e
 LEAST_P = 1e-12
@@ -168,9 +176,8 @@ def noisy_p_values(means: NoisyMeans, first: np.ndarray, second: np.ndarray,  # 
     "Return the smallest level of each difference at which its interval leaves 0 out, by bisection."
     low, high = np.full(len(first), np.log(LEAST_P)), np.zeros(len(first))
     for _ in range(50):
-        middle, apart = (low + high) / 2, np.zeros(len(first), bool)
-        for place, level in enumerate(-np.expm1(middle)):
-            _, lower, upper = noisy_differences(means, first[[place]], second[[place]], level)
-            apart[place] = lower[0] > 0 or upper[0] < 0
+        middle = (low + high) / 2
+        _, lower, upper = noisy_differences(means, first, second, -np.expm1(middle))
+        apart = (lower > 0) | (upper < 0)
         low, high = np.where(apart, low, middle), np.where(apart, middle, high)
     return np.where(np.isnan(noisy_differences(means, first, second, .5)[0]), np.nan, np.exp(high))
