@@ -82,8 +82,8 @@ def coverage(repetitions, seed=1):
             for epsilon in EPSILONS:
                 means = [noisy(sums, epsilon) for sums in (first, second)]
                 low, high = np.clip(noisy_limits(means[0], CONFIDENCE), 0, 100)
-                both = NoisyMeans("score", (0, 100), means[0].keys, *(np.concatenate([getattr(one, name) for one in means])
-                                                                    for name in ("n", "total", "squares")), means[0].noise)
+                both = NoisyMeans("score", (0, 100), pd.DataFrame(index=range(2 * repetitions)), *(
+                    np.concatenate([getattr(one, name) for one in means]) for name in ("n", "total", "squares")), means[0].noise)
                 places = np.arange(repetitions)
                 _, gap_low, gap_high = noisy_differences(both, places, places + repetitions, CONFIDENCE)
                 (a, margin), (b, other) = (plain_interval(one.n, one.total, one.squares) for one in means)
