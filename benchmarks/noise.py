@@ -144,7 +144,7 @@ def twins(draws, epsilon, privatize=Cohort.privatize):
     return bound_of_twins(*scores)
 
 
-def one_run(epsilon, canaries=20_000, seed=1, privatize=Cohort.privatize):
+def one_run(epsilon, canaries=20_000, seed=1, privatize=Cohort.privatize, alpha=.05):
     """Guess from one draw which of the canaries, each alone in a cell, are in the table."""
     levels = [f"{i:05}" for i in range(canaries)]
     there = np.random.default_rng(seed).random(canaries) < .5
@@ -159,7 +159,7 @@ def one_run(epsilon, canaries=20_000, seed=1, privatize=Cohort.privatize):
         chosen = np.argsort(-np.abs(score), kind="stable")[:guesses]
         correct = int(((score[chosen] > 0) == there[chosen]).sum())
         grid = np.linspace(0, 20, 4001)
-        ruled_out = grid[binom.sf(correct - 1, guesses, 1 / (1 + np.exp(-grid))) <= .05 / 4]
+        ruled_out = grid[binom.sf(correct - 1, guesses, 1 / (1 + np.exp(-grid))) <= alpha / 4]
         best = max(best, ruled_out.max(initial=0))
     return float(best)
 
