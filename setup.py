@@ -14,7 +14,7 @@ def requirements(key):
     return settings.get(key, "").split("\n")[1:] if "\n" in settings.get(key, "") else settings.get(key, "").split()
 
 
-extras = {extra: requirements(f"{extra}_requirements") for extra in ("bench", "boost", "cluster", "dashboard", "dev", "lab", "s3", "sql")}
+extras = {extra: requirements(f"{extra}_requirements") for extra in ("bench", "boost", "cluster", "dashboard", "dev", "lab", "privacy", "s3", "sql")}
 extras["all"] = sorted({*extras["dashboard"], *extras["lab"]})  # the whole package; the other extras are for those who have the need
 extras["dev"] += extras["all"]
 

@@ -13,7 +13,7 @@ _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 # What only the dashboard and notebooks need is not installed by `pip install studperf` alone: the extra that brings it.
 _DASHBOARD = ("ipywidgets", "jupyter_client", "jupyter_server", "tornado", "traitlets", "voila")
-_EXTRAS = dict.fromkeys(_DASHBOARD, "dashboard") | {"nbclient": "lab", "nbformat": "lab"}
+_EXTRAS = dict.fromkeys(_DASHBOARD, "dashboard") | {"nbclient": "lab", "nbformat": "lab", "opendp": "privacy"}
 
 
 def with_remedy(error):

@@ -57,7 +57,8 @@ def test_who_fits_a_predictor_does_not_wait_for_what_files_need():
 
 def test_a_package_that_is_no_extra_keeps_its_error():
     for name, remedy in (("voila.app", 'voila is not installed; install it with: pip install "studperf[dashboard]"'),
-                         ("nbformat", 'nbformat is not installed; install it with: pip install "studperf[lab]"'), ("numpy", "No module"), (None, "No module")):
+                         ("nbformat", 'nbformat is not installed; install it with: pip install "studperf[lab]"'), ("numpy", "No module"), ("opendp.mod", 'opendp is not installed; install it with: pip install "studperf[privacy]"'),
+                         (None, "No module")):
         error = ModuleNotFoundError("No module", name=name)
         assert str(studperf.with_remedy(error)) == remedy and (studperf.with_remedy(error) is error) == (remedy == "No module")
 

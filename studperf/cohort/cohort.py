@@ -19,6 +19,7 @@ from .cohort_file import is_cohort_file, load_cohort, save_cohort
 from .counts import joint_counts, value_counts
 from .merging import merge
 from .moments import moments
+from .noisy_cohort import NO_FORM, NoisyCohort, as_noisy, privatize
 from .overview import cohort_html
 from .small_groups import suppress
 from .summarizing import summarize_rows
@@ -81,7 +82,7 @@ class Cohort(CohortData):
     @classmethod
     def load(cls,
              path: str | Path,  # a Parquet file that `save` wrote
-             ) -> "Cohort":  # as it was saved
+             ) -> "Cohort | NoisyCohort":  # as it was saved
         """Read a Cohort that `save` wrote.
 
         Parameters
@@ -91,7 +92,7 @@ class Cohort(CohortData):
 
         Returns
         -------
-        Cohort
+        Cohort | NoisyCohort
             as it was saved
 
         Raises
@@ -99,7 +100,7 @@ class Cohort(CohortData):
         DataError
             If the file does not hold one.
         """
-        return cls._of(load_cohort(path))
+        return as_noisy(path) or cls._of(load_cohort(path))
 
     @classmethod
     def _of(cls, data: CohortData) -> "Cohort":
@@ -109,6 +110,7 @@ class Cohort(CohortData):
     value_counts = value_counts
     joint_counts = joint_counts
     suppress = suppress
+    privatize = privatize
     save = save_cohort
 
     def __add__(self, other: "Cohort") -> "Cohort":
@@ -138,6 +140,8 @@ def as_cohort(
     """Return a Cohort, load a saved one, or summarize rows.
 
     Raises ValueError if a Cohort comes with another Schema, or if rows have no Schema and none can be drafted."""
+    if as_noisy(source):
+        raise ValueError(NO_FORM)
     if isinstance(source, Cohort):
         if schema not in (None, STUDENTS, source.schema):  # STUDENTS is what callers pass on who were given none
             raise ValueError(

@@ -115,5 +115,5 @@ def is_cohort_file(path: str | Path) -> bool:
         return False
     try:
         return COHORT_FORMAT in (pa.parquet.read_schema(path).metadata or {})
-    except pa.ArrowException:  # the reader of rows says what is wrong with it
+    except (pa.ArrowException, OSError):  # the reader of rows says what is wrong with it
         return False

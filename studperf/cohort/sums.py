@@ -254,7 +254,7 @@ def _impossible(n: int, summaries: Mapping[str, ColumnSummary], schema: Schema) 
         if not summary.is_finite:
             problems.append(f"column {name!r}: found infinite or undefined values, expected numbers; "
                             "leave unknown values empty")
-        elif summary.low < low or summary.high > high:
+        elif summary.n and (summary.low < low or summary.high > high):
             problems.append(f"column {name!r}: found values from {summary.low:g} to {summary.high:g}, "
                             f"expected {low:g} to {high:g}; correct them")
     if schema.weight and n > summaries[schema.weight].n:

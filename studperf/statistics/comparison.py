@@ -16,6 +16,7 @@ from scipy.special import stdtr, stdtrit
 from ..cohort.cells import unweighted
 from ..cohort.cohort import Cohort, as_cohort, names_or_all
 from ..cohort.means import GroupMeans, group_means
+from ..cohort.noisy_cohort import as_noisy
 from ..rows.schema import Schema
 from ..rows.values import check_conf_level
 from .distributions import studentized_range_isf, studentized_range_sf
@@ -24,6 +25,7 @@ from .groups import (
     group_columns, pairs_of_levels, score_groups, with_test)
 from .mean_tests import linear_trend, omega_squares, t_test, wald_f, welch_anova, welch_rows
 from .multiplicity import adjusted
+from .noisy_tables import noisy_comparison, noisy_pairs
 from ..text import listed
 
 # %% ../../nbs/3_statistics/comparison.ipynb #acdaaa27
@@ -67,6 +69,9 @@ def compare(cohort: Any,  # a Cohort, or the students' rows: a frame or file tha
         For unknown names and options.
     """
     check_conf_level(conf_level)
+    if noisy := as_noisy(cohort, schema):
+        table = noisy_comparison(noisy, scores, factors, conf_level)
+        return table.assign(p_adjusted=adjusted(table["p_value"], adjust))
     cohort = as_cohort(cohort, schema, scores=scores, factors=factors)
     table = comparison_table((_weighted_rows if cohort.weighted else _welch_rows)(cohort, scores, factors, conf_level))
     return table.assign(conf_level=conf_level, p_adjusted=adjusted(table["p_value"], adjust))
@@ -172,6 +177,8 @@ def pairs(cohort: Any,  # a Cohort, or the students' rows: a frame or file that 
         For unknown names and for survey weights.
     """
     check_conf_level(conf_level)
+    if noisy := as_noisy(cohort, schema):
+        return noisy_pairs(noisy, scores, factors, conf_level)
     cohort = as_cohort(cohort, schema, scores=scores, factors=factors)
     unweighted(cohort, "pairs")
     chosen = [(groups, pair) for groups in all_groups(cohort, scores, factors) for pair in pairs_of_levels(groups)]

@@ -20,8 +20,10 @@ from ..cohort.cells import unweighted
 from ..cohort.cohort import Cohort, as_cohort, names_or_all
 from ..cohort.counts import level_counts
 from ..cohort.means import group_means
+from ..cohort.noisy_cohort import as_noisy
 from ..rows.schema import Schema
 from ..rows.values import check_conf_level
+from .noisy_tables import noisy_description
 
 # %% ../../nbs/3_statistics/description.ipynb #d6175ee8
 def missing_values(cohort: Any,  # a Cohort, or the students' rows: a frame or file that `Cohort.summarize` takes
@@ -108,6 +110,8 @@ def describe(cohort: Any,  # a Cohort, or the students' rows: a frame or file th
     ValueError
         For unknown names and for a pass mark that is no number.
     """
+    if noisy := as_noisy(cohort, schema):
+        return noisy_description(noisy, scores, factors, pass_mark).reindex(columns=list(DESCRIBE_COLUMNS))
     cohort = as_cohort(cohort, schema, scores=scores, factors=factors)
     scores, factors = names_or_all(scores or None, cohort.schema.scores), names_or_all(factors, ())
     marks = (pass_mark if isinstance(pass_mark, Mapping)

@@ -16,11 +16,13 @@ import pandas as pd
 from ..cohort.cells import CohortData, unweighted
 from ..cohort.cohort import Cohort, as_cohort, names_or_all
 from ..cohort.merging import select_cells
+from ..cohort.noisy_cohort import NoisyCohort, as_noisy
 from ..rows.schema import Schema
 from ..rows.values import check_conf_level
 from .comparison import pairs
 from .distributions import studentized_range_isf
 from .groups import comparison_table
+from .noisy_tables import noisy_pairs
 from .regression import Regression, adjusted_pairs, default_covariance, regress
 
 # %% ../../nbs/3_statistics/gaps.ipynb #1a9b6d7d
@@ -75,6 +77,10 @@ def gaps(cohort: Any,  # a Cohort, or the students' rows: a frame or file that `
     check_conf_level(conf_level)
     if adjust not in ("none", "bonferroni"):
         raise ValueError(f"adjust: found {adjust!r}, expected 'none' or 'bonferroni', whose intervals go with p-values")
+    if noisy := as_noisy(cohort, schema):
+        if same_students or regressions is not None:
+            raise ValueError("gaps: leave out same_students and regressions: with noise there are no adjusted gaps")
+        return _noisy_gaps(noisy, scores, factors, conf_level, adjust)
     cohort = as_cohort(cohort, schema, scores=scores)
     unweighted(cohort, "gaps")
     scores, factors = names_or_all(scores, cohort.schema.scores), names_or_all(factors, cohort.schema.factors)
@@ -177,6 +183,18 @@ def _widest(table: pd.DataFrame) -> dict[str, Any]:
     return row | {"up_to": np.nanmax(allowed) if np.isfinite(allowed).any() else np.nan, "group_a": pair[first],
                   "group_b": pair[second], "gap": abs(estimate[place]), "ci_low": limits[0][place],
                   "ci_high": limits[1][place], **{name: pair[name] for name in ("p_value", "p_adjusted", "method")}}
+
+# %% ../../nbs/3_statistics/gaps.ipynb #8c2121b8
+def _noisy_gaps(cohort: NoisyCohort, scores: str | Sequence[str] | None, factors: str | Sequence[str] | None,
+                conf_level: float, adjust: str) -> pd.DataFrame:  # with the GAP_COLUMNS
+    "Return the rows of `gaps` of a Cohort with noise; the adjusted ones say why they are missing."
+    scores, factors = names_or_all(scores, cohort.schema.scores), names_or_all(factors, cohort.schema.factors)
+    family = max(len(scores) * len(factors), 1) if adjust == "bonferroni" else 1
+    raw = noisy_pairs(cohort, scores, factors, conf_level, family).assign(kind="raw", family=family)
+    adjusted = raw.drop_duplicates(["score", "factor"])[["score", "factor", "conf_level", "family"]].assign(
+        kind="adjusted", method="not estimated: a Cohort with noise keeps no products of factors")
+    both = pd.concat([raw, adjusted], ignore_index=True).astype({"group_a": object, "group_b": object})
+    return widest_gaps(both.assign(p_adjusted=np.minimum(family * both["p_value"], 1)), scores, factors)
 
 # %% ../../nbs/3_statistics/gaps.ipynb #c9e17f9c
 def gaps_beside(table: pd.DataFrame,  # from `gaps`
