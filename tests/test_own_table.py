@@ -18,7 +18,7 @@ from serving import PATIENCE, Served
 from test_dashboard_accessibility import violations
 
 from studperf.dashboard.facts import Facts, facts_from_dict
-from studperf.dashboard.limited_jobs import JOB_LIMITS, JOB_PLACES_VARIABLE, JobError, job_place, jobs_allowed, make_job_places, run_job
+from studperf.limited_jobs import JOB_LIMITS, JOB_PLACES_VARIABLE, JobError, job_place, jobs_allowed, make_job_places, run_job
 from studperf.dashboard.own_table import OwnChoices, own_table_of
 from studperf.dashboard.page import OWN_TABLE, PredictorPage
 
@@ -78,7 +78,7 @@ def test_a_job_gets_a_folder_of_its_own_and_no_secret(monkeypatch):
 def test_a_job_ends_with_its_page(tmp_path):
     """Whoever asked is killed; the job notices, as its pipe closes."""
     told = tmp_path / "pid"
-    program = f"from studperf.dashboard.limited_jobs import run_job; run_job('odd_jobs:remember', b'x', {{'path': {str(told)!r}}})"
+    program = f"from studperf.limited_jobs import run_job; run_job('odd_jobs:remember', b'x', {{'path': {str(told)!r}}})"
     page = subprocess.Popen([sys.executable, "-c", program])
     while not (told.exists() and told.read_text().endswith(".")):
         assert page.poll() is None
