@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['app', 'Table', 'TableOrCohort', 'SchemaFile', 'MemoryLimit', 'Marks', 'SchemaOut', 'Replace',
-           'StudentColumn', 'SubjectColumn', 'MarkColumn', 'WideOut', 'MeanOfMarks', 'LatestMark', 'CHUNK', 'Columns',
-           'takes_columns', 'chosen_schema', 'tell_draft', 'schema_command', 'roles_text', 'report_command',
+           'StudentColumn', 'SubjectColumn', 'MarkColumn', 'WideOut', 'MeanOfMarks', 'LatestMark', 'CHUNK', 'limited',
+           'Columns', 'takes_columns', 'chosen_schema', 'tell_draft', 'schema_command', 'roles_text', 'report_command',
            'compare_command', 'without_weight']
 
 # %% ../nbs/9_cli/cli.ipynb #87b2244e
 import inspect
+import os
 import shlex
 import shutil
 import sys
@@ -27,6 +28,8 @@ import typer
 
 from .cohort.bounds import LEAST_SHOWN
 from .files import whole_file
+from .limited_command import bytes_meant, limit_memory, supervise, usual_memory
+from .rows.apart import read_apart
 from .rows.schema import STUDENTS, Schema
 from .rows.values import DataError, DataWarning, UnclearScores
 
@@ -35,6 +38,28 @@ app = typer.Typer(name="studperf", no_args_is_help=True, add_completion=False, r
                   pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
                   help="How students' test scores differ by group, how certain that is, and what score to expect.")
 
+
+# %% ../nbs/9_cli/cli.ipynb #e03b8251
+_own_process = False  # is this process the command's alone, so that it may be limited for good?
+_memory = 0  # bytes; 0: no limit
+
+# %% ../nbs/9_cli/cli.ipynb #1cfdd698
+@app.callback()
+def limited(context: typer.Context, memory: Annotated[str | None, typer.Option(
+        metavar="SIZE", envvar="STUDPERF_MEMORY",
+        help="Most memory that a command may take, such as 4GB; default: four fifths of what there is.")] = None) -> None:
+    global _memory
+    try:
+        most = bytes_meant(memory) if memory else usual_memory()
+    except ValueError as error:
+        raise ValueError(f"--memory: {error}") from None
+    if not _own_process:
+        return
+    read_apart(most)
+    if context.invoked_subcommand != "dashboard":  # which has processes and limits of its own
+        supervise()
+        limit_memory(most)
+        _memory = most
 
 # %% ../nbs/9_cli/cli.ipynb #5c1a0e31
 Table = Annotated[
@@ -436,7 +461,7 @@ def tell_missing(cohort: "studperf.Cohort") -> None:
 # %% ../nbs/9_cli/cli.ipynb #992fd4c8
 def check_output(out: Path, *inputs: str | Path | None, kinds: tuple[str, ...]) -> None:
     "Raise ValueError if a file to write is one that is read, or is named like another kind of file."
-    if any(file is not None and Path(file).resolve() == out.resolve() for file in inputs):
+    if any(file is not None and os.path.realpath(file) == os.path.realpath(out) for file in inputs):
         raise ValueError(f"--out {out}: is the file that is read; give another name")
     if kinds and out.suffix.lower() not in kinds:
         raise ValueError(f"--out {out}: the name must end in {' or '.join(kinds)}")
@@ -711,35 +736,40 @@ def _example(arguments: list[str], error: UnclearScores) -> str:
     "Return the command that names the scores."
     return shlex.join(["studperf", *arguments, "--scores", ",".join(error.maybe) or "A,B"])
 
+# %% ../nbs/9_cli/cli.ipynb #ce186408
+def _fail(what: object) -> None:
+    typer.echo(f"error: {what}", err=True)
+    sys.exit(2)
+
+# %% ../nbs/9_cli/cli.ipynb #fa8ed695
+def _out_of_memory() -> str:
+    limit = f" than the {_memory / 1e9:,.1f} GB that it may take" if _memory else " than there is"
+    return f"the command needs more memory{limit}; read fewer rows or columns, summarize the file, or raise --memory"
+
 # %% ../nbs/9_cli/cli.ipynb #417c2e8c
 def main(
     arguments: list[str] | None = None,  # default: those of the process
 ) -> None:
     "Run the command line; a user's error prints one line and ends with exit code 2."
-    warnings.showwarning = _show_warning
+    global _own_process
+    warnings.showwarning, _own_process = _show_warning, arguments is None
+    given = sys.argv[1:] if arguments is None else arguments
     try:
         app(arguments, prog_name="studperf")  # says itself what is wrong with an option, and ends with 2
-    except UnclearScores as error:
-        typer.echo(
-            f"error: {error}; for example: {_example(sys.argv[1:] if arguments is None else arguments, error)}",
-            err=True,
-        )
-        sys.exit(2)
     except DataError as error:  # all problems first, then the one line
         typer.echo("\n".join(str(error).splitlines()[1:]), err=True)
-        typer.echo(
-            f"error: {str(error).splitlines()[0]}; {_remedy(error, sys.argv[1:] if arguments is None else arguments)}",
-            err=True,
-        )
-        sys.exit(2)
+        _fail(f"{str(error).splitlines()[0]}; {_remedy(error, given)}")
+    except UnclearScores as error:
+        _fail(f"{error}; for example: {_example(given, error)}")
     except MemoryError as error:
-        typer.echo(f"error: {error or 'not enough memory; read fewer rows, or summarize the file'}", err=True)
-        sys.exit(2)
+        _fail(str(error) or _out_of_memory())
     except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        _fail(error)
+    except RuntimeError as error:
+        if not str(error).startswith("Symlink loop"):
+            raise
+        _fail(f"{error}: a link that leads back to itself; name another file")
     except ModuleNotFoundError as error:
         if (explained := studperf.with_remedy(error)) is error:  # a bug, not an extra that is not installed
             raise
-        typer.echo(f"error: {explained}", err=True)
-        sys.exit(2)
+        _fail(explained)
