@@ -172,7 +172,7 @@ def read_parquet(content: bytes, schema: Schema | None = None, *,
     "Read a Parquet file; its rows are counted as if it had headings in row 1."
     try:
         with pa.parquet.ParquetFile(BytesIO(content)) as file:
-            _check_table_size(file, limits, source)
+            check_parquet_size(file, limits, source)
             frame = file.read(use_threads=False).to_pandas()
     except MemoryError:  # Arrow's own is an ArrowException, too
         raise
@@ -188,7 +188,7 @@ def first_words(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
 
 # %% ../../nbs/1_rows/reading.ipynb #1d100f2e
-def _check_table_size(file: pa.parquet.ParquetFile, limits: ReadLimits, source: str) -> None:
+def check_parquet_size(file: pa.parquet.ParquetFile, limits: ReadLimits, source: str) -> None:
     "Raise DataError for a Parquet file that says that it holds more than may be read."
     about = file.metadata
     check_size(about.num_rows, about.num_columns, limits, source)
