@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'Table', 'TableOrCohort', 'SchemaFile', 'MemoryLimit', 'Marks', 'RawCells', 'SchemaOut', 'Replace',
-           'StudentColumn', 'SubjectColumn', 'MarkColumn', 'WideOut', 'MeanOfMarks', 'LatestMark', 'CHUNK', 'Columns',
-           'takes_columns', 'chosen_schema', 'tell_draft', 'schema_command', 'roles_text', 'report_command',
+           'StudentColumn', 'SubjectColumn', 'MarkColumn', 'WideOut', 'MeanOfMarks', 'LatestMark', 'CHUNK', 'limited',
+           'Columns', 'takes_columns', 'chosen_schema', 'tell_draft', 'schema_command', 'roles_text', 'report_command',
            'compare_command', 'without_weight']
 
 # %% ../nbs/9_cli/cli.ipynb #87b2244e
@@ -27,6 +27,8 @@ import typer
 
 from .cohort.bounds import LEAST_SHOWN
 from .files import check_not_read, whole_file
+from .limited_command import bytes_meant, limit_memory, supervise, usual_memory
+from .rows.apart import read_apart
 from .rows.schema import STUDENTS, Schema
 from .rows.values import DataError, DataWarning, UnclearScores
 from .spreadsheet import write_rows
@@ -42,6 +44,28 @@ app = typer.Typer(name="studperf", no_args_is_help=True, add_completion=False, r
 def tell(text: str, err: bool = False) -> None:
     "Print lines; what a name in a table makes a terminal do is shown instead of done."
     typer.echo("\n".join(map(printable, text.split("\n"))), err=err)
+
+# %% ../nbs/9_cli/cli.ipynb #e03b8251
+_own_process = False  # is this process the command's alone, so that it may be limited for good?
+_memory = 0  # bytes; 0: no limit
+
+# %% ../nbs/9_cli/cli.ipynb #1cfdd698
+@app.callback()
+def limited(context: typer.Context, memory: Annotated[str | None, typer.Option(
+        metavar="SIZE", envvar="STUDPERF_MEMORY",
+        help="Most memory that a command may take, such as 4GB; default: four fifths of what there is.")] = None) -> None:
+    global _memory
+    try:
+        most = bytes_meant(memory) if memory else usual_memory()
+    except ValueError as error:
+        raise ValueError(f"--memory: {error}") from None
+    if not _own_process:
+        return
+    read_apart(most)
+    if context.invoked_subcommand != "dashboard":  # which has processes and limits of its own
+        supervise()
+        limit_memory(most)
+        _memory = most
 
 # %% ../nbs/9_cli/cli.ipynb #5c1a0e31
 Table = Annotated[
@@ -417,9 +441,12 @@ def compare_command(columns: Columns, file: TableOrCohort = None, out: Compariso
     if out:
         check_output(out, file, columns.schema, kinds=(".csv",))
     from studperf.cohort.cohort import as_cohort
+    from studperf.cohort.noisy_cohort import as_noisy
 
-    cohort = as_cohort(file, without_weight(chosen_schema(file, columns)))
-    tell_missing(cohort)
+    cohort = as_noisy(file)
+    if cohort is None:
+        cohort = as_cohort(file, without_weight(chosen_schema(file, columns)))
+        tell_missing(cohort)
     table = studperf.compare(cohort, conf_level=level)
     if out:
         write_csv(table, out, raw_cells=raw_cells)
@@ -466,6 +493,8 @@ def write_csv(table, path: Path, *, raw_cells: bool = False) -> None:
 RowFiles = Annotated[list[str], typer.Argument(
     metavar="FILE...", help="CSV or Parquet files, or globs in quotes; a table or query of --database.")]
 CohortOut = Annotated[Path, typer.Option("--out", "-o", help="The Cohort file (Parquet) to write.")]
+Epsilon = Annotated[float | None, typer.Option(
+    help="Add noise of this privacy loss to counts and sums instead, so that anybody may have them: 1 or less.")]
 LeastKept = Annotated[int, typer.Option(help="Leave out cells of fewer students; 1 keeps all.")]
 DatabaseAddress = Annotated[str | None, typer.Option(
     metavar="ADDRESS", help="A database that holds the rows, such as postgresql+psycopg://user@host/name.")]
@@ -480,6 +509,7 @@ def summarize(
     files: RowFiles,
     out: CohortOut = Path("cohort.parquet"),
     min_n: LeastKept = LEAST_SHOWN,
+    epsilon: Epsilon = None,
     database: DatabaseAddress = None,
     counts: KeepCounts = True,
     memory_limit: MemoryLimit = "1GB",
@@ -496,6 +526,10 @@ def summarize(
         memory_limit=memory_limit,
     )
     tell_missing(everyone)
+    if epsilon is not None:
+        noisy = everyone.privatize(epsilon=epsilon)
+        noisy.save(out)
+        return tell(f"wrote {noisy} to {out}")
     cohort = everyone.suppress(min_n=min_n)
     cohort.save(out)
     tell(
@@ -725,35 +759,41 @@ def _example(arguments: list[str], error: UnclearScores) -> str:
     "Return the command that names the scores."
     return shlex.join(["studperf", *arguments, "--scores", ",".join(error.maybe) or "A,B"])
 
+# %% ../nbs/9_cli/cli.ipynb #ce186408
+def _fail(what: object) -> None:
+    tell(f"error: {what}", err=True)
+    sys.exit(2)
+
+# %% ../nbs/9_cli/cli.ipynb #fa8ed695
+def _out_of_memory() -> str:
+    limit = f" than the {_memory / 1e9:,.1f} GB that it may take" if _memory else " than there is"
+    return f"the command needs more memory{limit}; read fewer rows or columns, summarize the file, or raise --memory"
+
 # %% ../nbs/9_cli/cli.ipynb #417c2e8c
 def main(
     arguments: list[str] | None = None,  # default: those of the process
 ) -> None:
     "Run the command line; a user's error prints one line and ends with exit code 2."
-    warnings.showwarning = _show_warning
+    global _own_process
+    warnings.showwarning, _own_process = _show_warning, arguments is None
+    given = sys.argv[1:] if arguments is None else arguments
     try:
         app(arguments, prog_name="studperf")  # says itself what is wrong with an option, and ends with 2
-    except UnclearScores as error:
-        tell(
-            f"error: {error}; for example: {_example(sys.argv[1:] if arguments is None else arguments, error)}",
-            err=True,
-        )
-        sys.exit(2)
     except DataError as error:  # all problems first, then the one line
         tell("\n".join(str(error).splitlines()[1:]), err=True)
-        tell(
-            f"error: {str(error).splitlines()[0]}; {_remedy(error, sys.argv[1:] if arguments is None else arguments)}",
-            err=True,
-        )
-        sys.exit(2)
+        _fail(f"{str(error).splitlines()[0]}; {_remedy(error, given)}")
+    except UnclearScores as error:
+        _fail(f"{error}; for example: {_example(given, error)}")
     except MemoryError as error:
-        tell(f"error: {error or 'not enough memory; read fewer rows, or summarize the file'}", err=True)
-        sys.exit(2)
+        _fail(str(error) or _out_of_memory())
     except (ValueError, OSError) as error:
-        tell(f"error: {error}", err=True)
-        sys.exit(2)
+        _fail(error)
+    except RuntimeError as error:
+        if not str(error).startswith("Symlink loop"):
+            raise
+        _fail(f"{error}: a link that leads back to itself; name another file")
     except ModuleNotFoundError as error:
         if (explained := studperf.with_remedy(error)) is error:  # a bug, not an extra that is not installed
             raise
-        tell(f"error: {explained}", err=True)
-        sys.exit(2)
+        _fail(explained)
+

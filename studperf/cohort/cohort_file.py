@@ -6,6 +6,7 @@
 __all__ = ['COHORT_FORMAT', 'save_cohort']
 
 # %% ../../nbs/2_cohort/cohort_file.ipynb #f380ca07
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,10 +20,14 @@ import pyarrow.parquet
 
 from .cells import JOINT_COLUMNS, CohortData, Sums, assembled, cells_with_levels
 from .columns import key_columns, sum_columns
-from .units import Scale
+from .units import MOST_DECIMALS, Scale
 from ..files import whole_file
+from ..opening import open_regular, read_regular
+from ..rows.parsing import NO_LIMITS
+from ..rows.reading import check_parquet_size, first_words
 from ..rows.schema import schema_from_dict, schema_to_dict
 from ..rows.values import DataError
+from ..shapes import ANY, Maybe, check_shape, one_of
 
 # %% ../../nbs/2_cohort/cohort_file.ipynb #6eb58995
 COHORT_FORMAT = b"studperf.cohort"
@@ -71,21 +76,59 @@ def load_cohort(path: str | Path,  # a Parquet file that `save_cohort` wrote
                 ) -> CohortData:
     "Read a Cohort from Parquet; raise DataError if the file does not hold one."
     try:
-        table = pa.parquet.read_table(path)
-        about = json.loads((table.schema.metadata or {})[COHORT_FORMAT])
-    except (pa.ArrowException, KeyError, ValueError) as error:
+        table, about = _read_cohort_file(path)
+        if about.get("version") != 1:
+            raise DataError(str(path), [f"found format version {about.get('version')!r}, expected 1; update studperf"])
+    except (FileNotFoundError, DataError):
+        raise
+    except (pa.ArrowException, KeyError, ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise DataError(str(path), ["holds no Cohort, expected a Parquet file that Cohort.save wrote"]) from error
-    if about.get("version") != 1:
-        raise DataError(str(path), [f"found format version {about.get('version')!r}, expected 1; update studperf"])
     try:
+        check_shape(about, ABOUT_SHAPE, "its description")
         cohort = _from_arrow(table, about)
-    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        problem = f"the Cohort in it is damaged ({type(error).__name__}: {error}); save it again"
+        _check_cohort(cohort)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, pa.ArrowException) as error:
+        problem = f"the Cohort in it is damaged ({first_words(error)}); save it again"
         raise DataError(str(path), [problem]) from error
-    if (cohort.cells["n"] < 1).any() or cohort.cells.duplicated(key_columns(cohort.schema)).any():
-        problem = "the Cohort in it is damaged: each cell must be there once, with one student or more"
-        raise DataError(str(path), [problem])
     return cohort
+
+# %% ../../nbs/2_cohort/cohort_file.ipynb #afeddf45
+MOST_COHORT_BYTES = 2_000_000_000
+ABOUT_SHAPE = {"version": int, "schema": dict, "suppressed": int,
+               "scales": {ANY: {"decimals": Maybe(one_of(*range(MOST_DECIMALS + 1))), "origin": float, "discrete": bool,
+                                "center": float}},
+               "joint": Maybe({"score_a": [str], "score_b": [str], "units_a": [int], "units_b": [int], "count": [int]})}
+
+# %% ../../nbs/2_cohort/cohort_file.ipynb #11397c40
+def _read_cohort_file(path: str | Path) -> tuple[pa.Table, dict]:
+    content = read_regular(path, MOST_COHORT_BYTES)
+    with pa.parquet.ParquetFile(io.BytesIO(content)) as file:
+        check_parquet_size(file, NO_LIMITS, str(path))
+        table = file.read(use_threads=False)
+    table.validate(full=True)
+    return table, json.loads((table.schema.metadata or {})[COHORT_FORMAT])
+
+# %% ../../nbs/2_cohort/cohort_file.ipynb #5d401b20
+def _check_cohort(cohort: CohortData) -> None:
+    "Raise ValueError for cells or counts that no students can have."
+    cells, counts = cohort.cells, cohort.counts
+    if set(cohort.scales) != set(cohort.schema.numeric):
+        raise ValueError("its units are not those of its numeric columns")
+    if (cells["n"] < 1).any() or cells.duplicated(key_columns(cohort.schema)).any():
+        raise ValueError("each cell must be there once, with one student or more")
+    if (cells["missing"] < 0).any() or (cells["missing"] >= 2 ** len(cohort.schema.numeric)).any():
+        raise ValueError("a cell lacks columns that there are not")
+    sums = cells[sum_columns(cohort.schema)]
+    if not all(np.isfinite(sums[name].astype(float)).all() for name in sums):
+        raise ValueError("a sum is not a finite number")
+    if len(counts) and ((counts["count"] < 1).any() or not counts["cell"].between(0, len(cells) - 1).all()):
+        raise ValueError("a score is counted less than once, or in no cell")
+    for score, own in counts.groupby("score"):
+        total = np.bincount(own["cell"], weights=own["count"], minlength=len(cells))
+        if (total != np.where(cohort.has(score), cells["n"], 0)).any():
+            raise ValueError(f"the counts of {score!r} are not those of its cells")
+    if cohort.suppressed < 0:
+        raise ValueError(f"{cohort.suppressed} students were left out")
 
 # %% ../../nbs/2_cohort/cohort_file.ipynb #aa162b6d
 def _from_arrow(table: pa.Table, about: Mapping[str, Any]) -> CohortData:
@@ -114,6 +157,7 @@ def is_cohort_file(path: str | Path) -> bool:
     if not (str(path).endswith(".parquet") and Path(path).is_file()):
         return False
     try:
-        return COHORT_FORMAT in (pa.parquet.read_schema(path).metadata or {})
-    except (pa.ArrowException, OSError):  # the reader of rows says what is wrong with it
+        with open_regular(path) as file:
+            return COHORT_FORMAT in (pa.parquet.read_schema(file).metadata or {})
+    except (pa.ArrowException, OSError, ValueError):  # the reader of rows says what is wrong with it
         return False

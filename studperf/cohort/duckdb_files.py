@@ -23,11 +23,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from ..opening import check_regular
 from .columns import weight_columns
 from .frames import FrameTable
 from ..rows.meaning import decimal_of, recoded_numbers
 from ..rows.parsing import TextHead, decode, is_wrapped, looks_plain, records, text_head
 from ..rows.schema import Schema, match_columns
+from ..rows.workbooks import most_unpacked
 from ..rows.values import NO_VALUE_TEXTS, DataError
 from ..spreadsheet import restored, restored_sql
 
@@ -246,7 +248,7 @@ def _head(path: str, size: int = 1 << 16) -> str:
     try:
         with (gzip.open if path.lower().endswith(".gz") else open)(path, "rb") as file:
             head = file.read(size)
-    except gzip.BadGzipFile as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise NotForDuckDB from error
     text, encoding = (
         ("", "utf-16") if head.startswith((b"\xff\xfe", b"\xfe\xff")) else decode(head[: head.rfind(b"\n") + 1] or head)
@@ -262,8 +264,11 @@ def _tail(path: str, size: int = 1 << 14) -> str:
     try:
         if path.lower().endswith(".gz"):
             with gzip.open(path, "rb") as packed:
+                read, most = 0, most_unpacked(Path(path).stat().st_size)
                 while part := packed.read(1 << 20):
-                    last = (last + part)[-size:]
+                    last, read = (last + part)[-size:], read + len(part)
+                    if read > most:  # the loader says so
+                        raise NotForDuckDB
         else:
             with open(path, "rb") as file:
                 file.seek(max(file.seek(0, io.SEEK_END) - size, 0))
@@ -319,4 +324,8 @@ def files_of(source: str | Path | Iterable[str | Path]) -> list[str]:
     absent = [pattern for pattern, group in zip(patterns, found, strict=True) if not group]
     if absent or not patterns:
         raise FileNotFoundError(f"no file {', '.join(absent) or 'given'}")
-    return list(dict.fromkeys(path for group in found for path in group))
+    paths = list(dict.fromkeys(path for group in found for path in group))
+    for path in paths:
+        if "://" not in path and path != "-":
+            check_regular(path)  # DuckDB would wait for ever for a pipe that nobody writes to
+    return paths

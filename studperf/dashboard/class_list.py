@@ -22,8 +22,9 @@ from ..display import Html, table_html
 from ..prediction.formula import chance_of
 from ..rows.meaning import (
     NOT_KNOWN, Misfit, comma_note, decimal_of, fault_sentence, is_further, levels_meant, numbers_meant, spelling_note)
+from ..rows.apart import apart, cells_from_json, cells_to_json
 from ..rows.parsing import ReadLimits, read_file
-from ..rows.schema import Schema, match_columns
+from ..rows.schema import Schema, match_columns, schema_from_dict, schema_to_dict
 from ..rows.values import DataError, level_text
 from ..spreadsheet import harmless_cells
 
@@ -63,10 +64,33 @@ def read_class_list(content: bytes,  # of a text file or a workbook
                     name: str = "",  # the file's name
                     ) -> ClassList:
     "Read an uploaded file; raise DataError if it holds no table, or too much."
-    schema = None if facts is None else schema_of(facts, facts.scores[0])
+    return _class_list(content, None if facts is None else schema_of(facts, facts.scores[0]), name)
+
+# %% ../../nbs/7_dashboard/class_list.ipynb #70874643
+def _class_list(content: bytes, schema: Schema | None, name: str) -> ClassList:
     cells = read_file(content, schema, name=name, limits=CLASS_LIST_LIMITS)
     return ClassList(tuple(cells.names), tuple(map(tuple, cells.rows)), tuple(cells.numbers), cells.ragged,
                      tuple(cells.notes))
+
+# %% ../../nbs/7_dashboard/class_list.ipynb #5c69246e
+MOST_READING_MEMORY = 300_000_000  # bytes
+
+
+def class_list_apart(content: bytes, facts: Facts, *, name: str = "") -> ClassList:
+    "Read an uploaded file in another process; raise DataError if it holds no table, or too much."
+    if len(content) > MOST_CLASS_LIST_BYTES:
+        return read_class_list(content, facts, name=name)  # which refuses it at once
+    options = {"schema": schema_to_dict(schema_of(facts, facts.scores[0])), "name": name}
+    found = cells_from_json(apart(f"{__name__}:class_list_job", content, options, source="the file",
+                                  most_memory=MOST_READING_MEMORY))
+    return ClassList(tuple(found["columns"]), tuple(map(tuple, found["rows"])), tuple(found["numbers"]),
+                     dict(map(tuple, found["ragged"])), tuple(found["notes"]))
+
+# %% ../../nbs/7_dashboard/class_list.ipynb #d25f9f67
+def class_list_job(content: bytes, schema: Mapping, name: str) -> bytes:
+    "Read an uploaded file for the page."
+    table = _class_list(content, schema_from_dict(schema), name)
+    return cells_to_json(vars(table) | {"ragged": list(table.ragged.items())})
 
 # %% ../../nbs/7_dashboard/class_list.ipynb #b056568e
 def schema_of(facts: Facts, target: str) -> Schema:

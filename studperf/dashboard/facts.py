@@ -15,8 +15,9 @@ from typing import Any
 
 from ..files import whole_file
 from ..prediction.formula import Formula
-from ..prediction.formula_file import formula_from_dict, formula_to_dict
+from ..prediction.formula_file import DAMAGED, FORMULA_SHAPE, first_line, formula_from_dict, formula_to_dict
 from ..prediction.shapley import Background
+from ..shapes import ANY, Maybe, check_shape, one_of, read_json
 
 # %% ../../nbs/7_dashboard/facts.ipynb #c53a6c80
 @dataclass(frozen=True)
@@ -124,6 +125,9 @@ class ModelFacts:
     groups: tuple[GroupErrors, ...]
     card: str  # the model card, as Markdown
 
+# %% ../../nbs/7_dashboard/facts.ipynb #aa31eaf1
+MOST_FACTS = 64 * 2**20  # bytes of a file
+
 # %% ../../nbs/7_dashboard/facts.ipynb #37f3d8d1
 @dataclass(frozen=True)
 class Facts:
@@ -197,8 +201,19 @@ class Facts:
 
     @classmethod
     def read(cls, path: str | Path) -> "Facts":
-        "Read a file that `save` wrote."
-        return facts_from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        """Read a file that `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            For a damaged or foreign one.
+        """
+        record = read_json(path, MOST_FACTS)
+        try:
+            return facts_from_dict(record)
+        except DAMAGED as error:
+            raise ValueError(f"{path}: does not hold what a page needs ({first_line(error)}); prepare it again: "
+                             "studperf dashboard --prepare FILE") from None
 
 # %% ../../nbs/7_dashboard/facts.ipynb #00a1f648
 def facts_to_dict(facts: Facts) -> dict:  # of texts, numbers and lists alone
@@ -212,11 +227,48 @@ def facts_to_dict(facts: Facts) -> dict:  # of texts, numbers and lists alone
         "means": {score: list(map(asdict, groups)) for score, groups in facts.means.items()},
         "models": list(map(asdict, facts.models))}
 
+# %% ../../nbs/7_dashboard/facts.ipynb #47b7e246
+BARS_SHAPE = [(float, float, int)]
+FACTS_SHAPE = {
+    "people": str, "n": int, "version": str, "factors": {ANY: {ANY: int}}, "scores": [str], "aliases": {ANY: [str]},
+    "recode": Maybe({ANY: {ANY: str}}), "decimal": Maybe(one_of(".", ",")), "counts": {ANY: BARS_SHAPE},
+    "averages": Maybe({ANY: float}), "alike": {ANY: [([str], BARS_SHAPE)]},
+    "numbers": {ANY: {"low": float, "high": float, "usual": float, "whole": bool, "scale": bool}},
+    "formulas": [(str, [str], FORMULA_SHAPE, dict)],
+    "means": {ANY: [{"factor": str, "level": str, "n": int, "mean": float, "low": float, "high": float}]},
+    "models": [{"target": str, "inputs": [str], "model": str, "n": int, "metrics": {ANY: float},
+                "ceiling": Maybe((float, float, float)), "coverage": Maybe(float), "card": str,
+                "groups": [{"factor": str, "level": str, "n": int, "bias": float, "mae": float, "coverage": float,
+                            "flagged": bool}]}]}
+
+# %% ../../nbs/7_dashboard/facts.ipynb #60be9a54
+def _check_facts(facts: Facts) -> None:
+    "Raise ValueError if the parts of the facts do not belong together."
+    if not facts.scores or not set(facts.scores) <= set(facts.numbers):
+        raise ValueError(f"the scores are {', '.join(map(repr, facts.scores[:9]))}, expected some of the numbers")
+    if any(not levels for levels in facts.factors.values()):
+        raise ValueError("a factor has no levels")
+    for (target, others), formula in facts.formulas.items():
+        levels = {name: [level for level in points if level is not None] for name, points in formula.points.items()}
+        if target not in facts.scores or formula.target != target or set(others) != set(formula.slopes) or (
+                not set(others) <= set(facts.numbers)):
+            raise ValueError(f"a formula is for {target!r} from {', '.join(map(repr, others[:9])) or 'no numbers'}, "
+                             "which are not its numbers")
+        if set(levels) != set(facts.factors) or any(set(levels[name]) != set(own) for name, own in facts.factors.items()):
+            raise ValueError(f"a formula for {target!r} has other levels than the factors")
+        _check_shares(facts.shares[target, others], formula)
+
+# %% ../../nbs/7_dashboard/facts.ipynb #ec4087a7
+def _check_shares(shares: Background, formula: Formula) -> None:
+    check_shape(shares, {**{name: {ANY: float} for name in formula.points}, **{name: [float] for name in formula.slopes}},
+                "the shares of the inputs")
+
 # %% ../../nbs/7_dashboard/facts.ipynb #ff5409f9
 def facts_from_dict(record: Mapping[str, Any]) -> Facts:
-    "Return the facts that `facts_to_dict` described."
+    "Return the facts that `facts_to_dict` described; raise ValueError for anything else."
+    check_shape(record, FACTS_SHAPE, "the facts")
     formulas = [((target, tuple(others)), formula, shares) for target, others, formula, shares in record["formulas"]]
-    return Facts(**{
+    facts = Facts(**{
         **record, "scores": tuple(record["scores"]), "models": tuple(map(_model_from_dict, record["models"])),
         "aliases": {name: tuple(others) for name, others in record["aliases"].items()},
         "numbers": {name: Number(**number) for name, number in record["numbers"].items()},
@@ -226,6 +278,8 @@ def facts_from_dict(record: Mapping[str, Any]) -> Facts:
         "alike": {score: {tuple(levels): tuple(map(tuple, bars)) for levels, bars in cells}
                   for score, cells in record["alike"].items()},
         "means": {score: tuple(GroupMean(**group) for group in groups) for score, groups in record["means"].items()}})
+    _check_facts(facts)
+    return facts
 
 # %% ../../nbs/7_dashboard/facts.ipynb #e81fe0c7
 def _model_from_dict(record: Mapping[str, Any]) -> ModelFacts:

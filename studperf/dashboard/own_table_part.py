@@ -8,7 +8,7 @@ __all__ = ['WORK', 'ColumnRow', 'RoleForm', 'TableJobs', 'MadeOfTable', 'OwnTabl
 # %% ../../nbs/7_dashboard/own_table_part.ipynb #bdef3717
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from html import escape
 from typing import Any
@@ -19,7 +19,7 @@ from .class_list import MOST_CLASS_LIST_BYTES, refusal
 from .controls import box, discard, html, made, show
 from .downloads import alert_html, download_link
 from .facts import Facts, facts_from_dict
-from .limited_jobs import run_job
+from ..limited_jobs import JOB_LIMITS, run_job
 from .own_table import (
     ROLE_WORDS, OwnChoices, OwnColumn, OwnTable, column_html, download_name, limits_meant, notes_html, own_table_of,
     safe_name, table_words, upload_words)
@@ -149,6 +149,15 @@ class RoleForm:
 
 # %% ../../nbs/7_dashboard/own_table_part.ipynb #06a22a18
 WORK = "studperf.dashboard.own_table_work"  # the module whose functions are the jobs
+
+# %% ../../nbs/7_dashboard/own_table_part.ipynb #c999adf2
+def run_table_job(job: str, content: bytes, options: Mapping) -> Any:
+    "Do a job, one that reads and drafts with limits in proportion to the file."
+    limits = JOB_LIMITS
+    if job == f"{WORK}:draft_table":
+        limits = replace(limits, memory=min(limits.memory, 240 * 2**20 + 120 * len(content)),
+                         processor=10 + len(content) // 100_000)
+    return run_job(job, content, options, limits=limits)
 
 # %% ../../nbs/7_dashboard/own_table_part.ipynb #61fee335
 class TableJobs:
@@ -300,7 +309,7 @@ class OwnTablePart:
         called with a predictor's facts and the file's name
     removed : Callable = lambda: None
         called when the table is removed
-    run : Callable = run_job
+    run : Callable = run_table_job
         does a job
     """
 
@@ -308,7 +317,7 @@ class OwnTablePart:
                  use: Callable[[Facts, str], Any],  # called with a predictor's facts and the file's name
                  *,
                  removed: Callable = lambda: None,  # called when the table is removed
-                 run: Callable = run_job):  # does a job
+                 run: Callable = run_table_job):  # does a job
         self.jobs, self.removed, self.form = TableJobs(run), removed, None
         self.made = MadeOfTable(self.jobs, use)
         self.upload = made(widgets.FileUpload, "sp-upload", accept=".csv,.tsv,.txt,.xlsx,.xlsm,.ods,.gz",

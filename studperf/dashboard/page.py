@@ -15,14 +15,14 @@ import ipywidgets as widgets
 
 from .answers import Question
 from .class_list import (
-    MOST_CLASS_LIST_BYTES, MOST_ROWS, ClassList, class_html, csv_of,
-    predict_class, read_class_list, refusal, template_of)
+    MOST_CLASS_LIST_BYTES, MOST_ROWS, ClassList, class_html, class_list_apart, csv_of,
+    predict_class, refusal, template_of)
 from .controls import box, discard, factor_choice, html, made, show
 from .downloads import alert_html, download_link
 from .drawing import about_html, compare_html, groups_html, headline_html, picture_html, why_html
 from .facts import Facts, ModelFacts
 from .form import Form, choose_from, query_of
-from .limited_jobs import jobs_allowed
+from ..limited_jobs import jobs_allowed
 from .own_table_part import OwnTablePart, drop_hint
 from .wording import caution_of
 
@@ -306,10 +306,12 @@ class ClassListPart:
             return
         file = change["new"][0]
         try:
-            self.table, self.problem = (read_class_list(bytes(file["content"]), self.facts, name=file.get("name", "")),
-                                        "")
+            self.table, self.problem = (class_list_apart(bytes(file["content"]), self.facts,
+                                                         name=file.get("name", "")), "")
         except ValueError as error:
             self.table, self.problem = None, f"This file was not read: {refusal(error)}."
+        except OSError as error:  # no process can be started
+            self.table, self.problem = None, f"This file could not be read now ({type(error).__name__}); try again."
         self.upload.value = ()  # the file is not kept
         self.changed()
 

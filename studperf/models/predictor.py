@@ -29,7 +29,8 @@ from .explanation import explain
 from .fitted import FittedModel, fingerprint_of, kept_residuals, training_record
 from .selection import (
     COMPARED, ceiling_of, compare_models, cross_predicted, kept_together, known_model, splits_of)
-from .storage import fitted_from_bytes, read_predictor_file, save_predictor
+from ..prediction.formula_file import read_predictor_file
+from .storage import fitted_from_bytes, save_predictor
 from .threads import few_threads
 from .training_rows import training_table, without_rare_levels
 from ..prediction.formula import Formula

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from ..cohort.duckdb_files import FileForm, NotForDuckDB, duckdb_session, literal, partial_form, quoted
 from ..cohort.summarizing import SMALL_FILE
 from ..files import check_not_read, whole_file
-from .formula_file import first_line, formula_from_record, read_description, refuse
+from .formula_file import formula_from_record, read_description
 from .sql import clipped_sql, double_sql, formula_sql
 from .tables import PREDICTED, FormulaPredictor, PredictionMethods
 from ..rows.checking import Readings, read_columns, read_levels
@@ -564,30 +564,5 @@ def formula_predictor(path: str | Path,  # a file that `save_predictor` wrote
     record = read_description(path)
     if record.get("formula") is None:
         return None
-    formula = formula_from_record(record, path)
-    try:
-        predictor = FormulaPredictor(schema_from_dict(record["schema"]), tuple(record["inputs"]), formula,
-                                     tuple(record["learned_missing"]))
-        _check_levels(predictor)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        refuse(path, f"predictor.json is not complete or contradicts itself ({first_line(error)})")
-    return predictor
-
-# %% ../../nbs/4_prediction/files.ipynb #4db2c423
-def _check_levels(predictor: FormulaPredictor) -> None:
-    "Raise ValueError if the formula has other inputs or levels than the Schema, or another order."
-    schema, formula = predictor.schema.only(predictor.inputs), predictor.formula
-    levels = {name: [*schema.factors[name], *[None] * (name in predictor.learned_missing)]
-              for name in predictor.inputs if name in schema.factors}
-    if {name: list(points) for name, points in formula.points.items()} != levels or list(formula.points) != list(
-        levels
-    ):
-        raise ValueError("the formula's levels are not the Schema's")
-    if formula.table is not None and list(formula.table) != list(product(*levels.values())):
-        raise ValueError("the formula's table is not of the Schema's levels")
-    if set(formula.slopes) != set(predictor.inputs) - set(levels) or formula.target not in predictor.schema.scores:
-        raise ValueError("the formula's numbers are not the inputs'")
-    for cell in formula.combinations or ():
-        if len(cell) != len(levels) or any(level not in known
-                                           for level, known in zip(cell, levels.values(), strict=True)):
-            raise ValueError("a combination holds unknown levels")
+    return FormulaPredictor(schema_from_dict(record["schema"]), tuple(record["inputs"]),
+                            formula_from_record(record, path), tuple(record["learned_missing"]))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .parsing import NO_LIMITS, ReadLimits
+from .parsing import NO_LIMITS, ReadLimits, check_size
 from .values import DataError, is_number
 from ..text import quoted_value
 
@@ -146,7 +146,7 @@ def read_labelled(content: bytes, kind: str,  # "stata", "spss" or "sas"
             _check_memory(_parsed(read, path, metadataonly=True)[1], limits, source)
             options = {} if _reader(kind, content) in ("read_xport", "read_por") else {"user_missing": True}
             frame, about = _parsed(read, path, **options)
-        except DataError:
+        except (DataError, MemoryError):
             raise
         except Exception as error:  # a forged file can fail in any way
             raise DataError(source, [
@@ -176,11 +176,7 @@ def _parsed(read: Any, path: Path, **options) -> tuple[pd.DataFrame, Any]:
 def _check_memory(about: Any, limits: ReadLimits, source: str) -> None:
     "Raise DataError for a table that is larger than allowed; old files may not say how many rows they have."
     rows, columns = max(about.number_rows or 0, 0), about.number_columns or 0
-    if limits.rows and rows > limits.rows:
-        raise DataError(source, [f"the file has more than {limits.rows:,} rows; split it"])
-    if limits.columns and columns > limits.columns:
-        raise DataError(source, [f"the file has {columns:,} columns, at most {limits.columns:,} can be read; "
-                                 "leave out columns"])
+    check_size(rows, columns, limits, source)
     if limits.unpacked and rows * columns * 8 > limits.unpacked:
         raise DataError(source, [f"the table has {rows:,} rows and {columns:,} columns, more than "
                                  f"{limits.unpacked / 1e6:,.0f} MB in memory; leave out columns"])

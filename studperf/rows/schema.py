@@ -10,11 +10,13 @@ __all__ = ['TOML_COMMENTS', 'STUDENTS', 'MOST_NAMED', 'only_columns', 'roles_tab
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
+from ..opening import read_regular
 from ..files import whole_file
 from .values import is_made_of, is_reserved, normalized
 from ..text import listed, quoted_names
@@ -188,6 +190,9 @@ def inferred_schema(cls,
     return cls(**draft(frame, scores, factors=factors, covariates=covariates, left_out=left_out, weight=weight,
                        cluster=cluster, limits=limits, lowest_best=lowest_best, people=people))
 
+# %% ../../nbs/1_rows/schema.ipynb #4515e8bc
+MOST_SCHEMA_BYTES = 10_000_000
+
 # %% ../../nbs/1_rows/schema.ipynb #20ce9b8a
 def schema_from_toml(cls,
                      path: str | Path,  # the TOML file
@@ -210,11 +215,13 @@ def schema_from_toml(cls,
         If it is not one.
     """
     try:
-        return schema_from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        return schema_from_dict(tomllib.loads(read_regular(path, MOST_SCHEMA_BYTES).decode("utf-8").replace("\r\n", "\n")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a TOML file: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{path}: not a TOML file of a Schema: lists within lists without end") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
 
 # %% ../../nbs/1_rows/schema.ipynb #6f0e349d
 @dataclass(frozen=True, repr=False)
@@ -355,7 +362,8 @@ def _check_forms(schema: Schema) -> None:
         if not isinstance(getattr(schema, key), (str, type(None))):
             raise ValueError(f"Schema: {key}: found {getattr(schema, key)!r}, expected the name of a column")
     for name, limits in _as_mapping(schema.scores).items():
-        if limits is not None and (isinstance(limits, str) or not isinstance(limits, Sequence)):
+        if limits is not None and (isinstance(limits, str) or not isinstance(limits, Sequence)
+                                   or not all(isinstance(end, Real) and not isinstance(end, bool) for end in limits)):
             raise ValueError(f"Schema: scores: {name!r} has {limits!r}, expected (lowest, highest)")
     for name, texts in schema.recode.items() if isinstance(schema.recode, Mapping) else [("recode", schema.recode)]:
         if not isinstance(texts, Mapping):
@@ -372,6 +380,15 @@ def _check_forms(schema: Schema) -> None:
     for name, texts in [*_as_mapping(schema.factors).items(), *schema.aliases.items()]:
         if texts is not None and (isinstance(texts, str) or not isinstance(texts, Iterable)):
             raise ValueError(f"Schema: {name!r} has {texts!r}, expected a list of texts")
+    for key in ("left_out", "notes", "certainty"):
+        if not _is_texts(getattr(schema, key)):
+            raise ValueError(f"Schema: {key}: found {getattr(schema, key)!r}, expected a text by column")
+    if not isinstance(schema.sheet, (str, int, type(None))):
+        raise ValueError(f"Schema: sheet: found {schema.sheet!r}, expected the name of a worksheet")
+
+# %% ../../nbs/1_rows/schema.ipynb #193a8d56
+def _is_texts(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(text, str) for item in value.items() for text in item)
 
 # %% ../../nbs/1_rows/schema.ipynb #57200d8f
 def _contradictions(schema: Schema) -> list[str]:
@@ -497,10 +514,15 @@ def schema_from_dict(record: Mapping) -> Schema:
     "Return the Schema that `schema_to_dict` described; raise ValueError for a key that no Schema has."
     keys = ("factors", "scores", "ordered", "covariates", "weight", "cluster", "aliases", "left_out", "recode",
             "decimal", "notes", "certainty", "lowest_best", "others", "people", "rows_per_student", "sheet")
+    if not isinstance(record, Mapping):
+        raise ValueError(f"Schema: found {str(record)[:60]!r}, expected names with values")
     if unknown := [key for key in record if key not in keys]:
         raise ValueError(f"Schema: unknown key {listed(unknown)}; it has {listed(keys)}")
     read = {"factors": {}, "scores": {}, **record}
     for key in ("factors", "scores"):
         if isinstance(read[key], Mapping):
             read[key] = {name: None if values == [] else values for name, values in read[key].items()}
-    return Schema(**read)
+    try:
+        return Schema(**read)
+    except (TypeError, AttributeError, KeyError, OverflowError) as error:  # a value of another type than any check expects
+        raise ValueError(f"Schema: a value has another form than it should ({error})") from None

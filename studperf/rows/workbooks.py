@@ -7,6 +7,7 @@ __all__ = ['Sheet']
 
 # %% ../../nbs/1_rows/workbooks.ipynb #cbde449a
 import io
+import re
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,15 @@ from .table_shape import HEAD_ROWS, cell_number, is_blank, table_shape
 from .values import DataError
 from ..text import quoted_names, quoted_value
 
+# %% ../../nbs/1_rows/workbooks.ipynb #9f3fd88e
+LEAST_UNPACKED, MOST_PACKING = 50_000_000, 100
+
+
+def most_unpacked(size: int,  # bytes of a packed file
+                  ) -> int:
+    "Return how many bytes it may unpack to."
+    return max(LEAST_UNPACKED, MOST_PACKING * size)
+
 # %% ../../nbs/1_rows/workbooks.ipynb #1434a311
 def check_packed(content: bytes,  # a workbook
                  most: int,  # bytes that it may unpack to
@@ -24,6 +34,7 @@ def check_packed(content: bytes,  # a workbook
                  believe: bool = True,  # the sizes that it gives
                  ) -> None:
     "Raise DataError for a workbook that unpacks to more than allowed, ValueError for one with false sizes."
+    most = min(most, most_unpacked(len(content)))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if sum(member.file_size for member in archive.infolist()) > most:
             raise DataError("the file", ["cannot be read as a workbook: "
@@ -40,6 +51,41 @@ def open_workbook(content: bytes) -> Any:  # a workbook of calamine
         return CalamineWorkbook.from_filelike(io.BytesIO(content))
     except PasswordError:
         raise DataError("the file", ["is protected by a password; save a copy without one"]) from None
+
+# %% ../../nbs/1_rows/workbooks.ipynb #258d86d1
+MOST_EMPTY = 200  # times as many cells in the rectangle as there are
+REFERENCE = re.compile(rb"""\br=["']([A-Z]{1,3})(\d{1,7})["']""")
+
+
+def check_rectangles(content: bytes) -> None:  # a workbook
+    "Raise DataError for a workbook whose sheets are far larger than what they hold."
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for member in archive.infolist():
+            if member.filename.startswith("xl/worksheets/") and member.filename.endswith(".xml"):
+                cells, rows, columns = _rectangle(archive, member)
+                if rows * columns > max(1_000_000, MOST_EMPTY * cells):
+                    raise DataError("the file", [
+                        f"a sheet spans {rows:,} rows and {columns:,} columns, but names only {cells:,} cells; "
+                        "remove what stands far from the table, or save the table as .csv"])
+
+# %% ../../nbs/1_rows/workbooks.ipynb #86419013
+def _rectangle(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[int, int, int]:  # cells, rows, columns
+    cells, rows, columns, rest = 0, 0, set(), b""
+    with archive.open(member) as file:
+        while part := file.read(1 << 20):
+            found = REFERENCE.findall(rest + part)
+            cells += len(found)
+            columns.update(letters for letters, _ in found)
+            rows = max(rows, max((int(number) for _, number in found), default=0))
+            rest = part[part.rfind(b"<"):][-200:]
+    return cells, rows, max(map(_column_number, columns), default=0)
+
+# %% ../../nbs/1_rows/workbooks.ipynb #111abbb7
+def _column_number(letters: bytes) -> int:  # from 1
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - 64
+    return number
 
 # %% ../../nbs/1_rows/workbooks.ipynb #4aca5075
 def rows_of_sheet(sheet: Any,  # of calamine

@@ -22,7 +22,7 @@ from typing import Any
 from tornado.ioloop import IOLoop
 
 from ..facts import FACTS_VARIABLE, Facts
-from ..limited_jobs import JOB_PLACES_VARIABLE, make_job_places
+from ...limited_jobs import JOB_PLACES_VARIABLE, make_job_places
 from .forking import can_fork, use_forking
 from .limits import USUAL_LIMITS, Limits
 from .logs import json_log, log_event

@@ -15,7 +15,7 @@ from pathlib import Path
 from tornado.netutil import bind_sockets
 
 from ..facts import FACTS_VARIABLE
-from ..limited_jobs import JOB_PLACES_VARIABLE
+from ...limited_jobs import JOB_PLACES_VARIABLE
 from .limits import (
     FILL_SECONDS, OUTPUT_SECONDS, PING_SECONDS, SILENCE_SECONDS, USUAL_LIMITS, Limits)
 from .scripts import EXTENSIONS
