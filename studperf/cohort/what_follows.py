@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/2_cohort/what_follows.ipynb #6bdb5bd6
+# %% ../../nbs/2_cohort/what_follows.ipynb #d254f12b
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
@@ -13,7 +13,7 @@ from math import prod
 from time import monotonic
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+from scipy.optimize import Bounds, LinearConstraint, milp
 
 # %% ../../nbs/2_cohort/what_follows.ipynb #9868fd6b
 KNOWN = "any shown level"  # the value of an attribute whose level is shown, whichever it is

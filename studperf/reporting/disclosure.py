@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['disclosure']
 
-# %% ../../nbs/6_reporting/disclosure.ipynb #20f875ea
+# %% ../../nbs/6_reporting/disclosure.ipynb #bdd1213c
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import pandas as pd
 from ..cohort.bounds import LEAST_SHOWN, check_min_n
 from ..cohort.what_follows import Found, what_follows
 from ..display import summary_html, table_html
-from .published import Published, published
+from .published import published
 
 # %% ../../nbs/6_reporting/disclosure.ipynb #40daa80b
 DISCLOSURE_COLUMNS = ("file", "of", "group", "fewest", "most", "tells", "statements")

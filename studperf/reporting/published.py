@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/6_reporting/published.ipynb #50aa0667
+# %% ../../nbs/6_reporting/published.ipynb #e9e4ab97
 import io
 import json
 import re
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 
-from ..cohort.what_follows import KNOWN, REST, Found, Stated
+from ..cohort.what_follows import KNOWN, Found, Stated
 from ..rows.values import DataError
 
 # %% ../../nbs/6_reporting/published.ipynb #f4d45633
@@ -181,7 +181,7 @@ def _placed(one: Stated, totals: Sequence[int], sums: Mapping[str, int]) -> Stat
             return replace(one, of=f"{one.of}, {one.low} students")
     return replace(one, group={**dict.fromkeys(sums, KNOWN), **one.group}) if complete else one
 
-# %% ../../nbs/6_reporting/published.ipynb #a3f9907c
+# %% ../../nbs/6_reporting/published.ipynb #2d7a088c
 def _read_strip(said: Published, strip: Any, least: int) -> None:
     "Note bars of few students: the heights of a histogram, and the number of its students, give the number in each."
     label = strip.span.get_text(" ", strip=True) if strip.span else ""
@@ -193,8 +193,10 @@ def _read_strip(said: Published, strip: Any, least: int) -> None:
     widths = np.diff([0, *map(float, re.findall(r"H([\d.]+)", str(strip.path["d"])))])
     areas = heights if np.ptp(widths) < .02 else heights * widths
     counts = areas / max(areas.sum(), 1e-9) * number_in(found[1])
-    for place in np.flatnonzero((counts > .3) & (counts < least - .3)):
-        said.plain("", f"bar {place + 1} of the histogram of {label}", max(round(counts[place]), 1), "score", label)
+    starts = np.flatnonzero(np.diff(heights, prepend=np.nan) != 0)  # neighbours of one height are one bar
+    for place, count in zip(starts, np.add.reduceat(counts, starts), strict=True):
+        if .3 < count < least - .3:
+            said.plain("", f"bar {place + 1} of the histogram of {label}", max(round(count), 1), "score", label)
 
 # %% ../../nbs/6_reporting/published.ipynb #bdf05063
 ONE_DIGIT = re.compile(r"(?<![\d,.–−-])\b([1-9]\d?)\s(?:more\s)?(?:students?|people|pupils?|children|schools?)\b(?! or more)")

@@ -72,11 +72,12 @@ def _data_cells(cohort: Cohort, read: str, scores: list[str], title: str, min_n:
         ("markdown", f"# {title}\n\nThe report's numbers, step by step. Change a cell and run it again. {caution}"),
         ("code", IMPORTS),
         ("markdown", "## The data\n\nThe Schema says what the columns are. Correct it if a column has the wrong role."),
-        ("code", f"schema = {schema}\ncohort = {read}\ncohort"),
-        ("code", "missing_values(cohort)"),
         *([("markdown",
             f"Groups of {too_few(min_n, people)} are not shown, and no one can find them by subtraction.")] * groups),
-        ("code", f"cohort = without_small_groups(cohort, {min_n})\n" * groups + f"describe(cohort, {scores!r})"),
+        ("code", f"schema = {schema}\n" + (f"cohort = without_small_groups({read}, {min_n})" if groups
+                                           else f"cohort = {read}") + "\ncohort"),
+        ("code", f"missing_values(cohort, min_n={min_n})"),
+        ("code", f"describe(cohort, {scores!r})" + ".drop(columns=['missing', 'min', 'max'])" * (min_n > 1)),
     ]
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #a1808429
