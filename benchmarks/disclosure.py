@@ -7,14 +7,17 @@ how many schools have one, the smallest group that can be computed, and how many
 benchmarks/results/disclosure.csv.
 """
 import argparse
+import sys
 import tempfile
 import time
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+import studperf.reporting.report
 from studperf import Cohort, DataError, Schema, audit, disclosure, fit_predictor, model_card, report
 from studperf.cohort.small_groups import without_small_groups
 from studperf.cohort.what_follows import KNOWN, REST, follows_exactly, groups_asked
@@ -65,6 +68,19 @@ def random_school(seed: int) -> tuple[pd.DataFrame, Schema]:
     return table, Schema({name: None for name in factors}, scores, covariates=covariates, cluster=cluster, weight=weight)
 
 
+@contextmanager
+def quick_reports(quick: bool):
+    """Leave the part on predictions out of reports: it compares models, takes most of the time and names no group."""
+    module = sys.modules["studperf.reporting.report"]
+    whole = module.prediction_parts
+    if quick:
+        module.prediction_parts = lambda *_, **__: ([], [], [])
+    try:
+        yield
+    finally:
+        module.prediction_parts = whole
+
+
 def artefacts(table: pd.DataFrame, schema: Schema, folder: Path, seed: int, notebook: bool):
     """Yield name, file and the cells that its numbers are of, for everything that is shared of a school."""
     random, everyone = np.random.default_rng(seed), Cohort.summarize(table, schema, joint=bool(seed % 2))
@@ -73,7 +89,8 @@ def artefacts(table: pd.DataFrame, schema: Schema, folder: Path, seed: int, note
     plain = schema.only([name for name in schema.columns if name != schema.weight])
     reduced = without_small_groups(Cohort.summarize(table, plain))
     try:
-        report(table, folder / "report.html", schema=plain, notebook=notebook)
+        with quick_reports(seed % 10 != 0):
+            report(table, folder / "report.html", schema=plain, notebook=notebook)
         yield "report", folder / "report.html", reduced
         yield "report and Cohort together", [folder / "report.html", folder / "shared.parquet"], None
         if notebook:
