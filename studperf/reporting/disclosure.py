@@ -7,16 +7,16 @@ __all__ = ['disclosure']
 
 # %% ../../nbs/6_reporting/disclosure.ipynb #bdd1213c
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ..cohort.bounds import LEAST_SHOWN, check_min_n
-from ..cohort.what_follows import Found, what_follows
+from ..cohort.what_follows import Found, Stated, what_follows
 from ..display import summary_html, table_html
-from .published import published
+from .published import Published, published
 
 # %% ../../nbs/6_reporting/disclosure.ipynb #40daa80b
 DISCLOSURE_COLUMNS = ("file", "of", "group", "fewest", "most", "tells", "statements")
@@ -81,14 +81,37 @@ def disclosure(artefact: Any,  # a file that is to be shared, several, or a tabl
     names = ["the table" if isinstance(one, pd.DataFrame) else Path(one).name for one in files]
     read = [published(one, least) for one in files]
     several = len(read) > 1
-    stated = [one for said in read for one in said.stated]
+    stated, changed = _together(names, read, least)
     groups, stopped = what_follows(stated, least=least, seconds=seconds)
-    plain = [(name, one) for name, said in zip(names, read, strict=True) for one in said.found]
+    plain = [("together", one) for one in changed]
+    plain += [(name, one) for name, said in zip(names, read, strict=True) for one in said.found]
     solved = [("together" if several else names[0], one) for one in groups]
     findings = _findings([*plain, *((name, one) for name, one in solved if one.low < least)])
     sizes = [one.low for _, one in (*plain, *solved)]
     unread = [f"{name}: {what}" for name, said in zip(names, read, strict=True) for what in said.unread]
     return Disclosure(findings, min(sizes, default=None), len(stated), least, (*stopped, *unread))
+
+# %% ../../nbs/6_reporting/disclosure.ipynb #fb445f2e
+def _together(names: Sequence[str], read: Sequence[Published], least: int) -> tuple[list[Stated], list[Found]]:
+    "Return what several files state of the same students, and groups that differ by few students between files."
+    if len(read) < 2:
+        return list(read[0].stated) if read else [], []
+    numbers: dict[tuple, dict[str, Stated]] = {}
+    for name, said in zip(names, read, strict=True):
+        for one in said.stated:
+            numbers.setdefault((one.of, tuple(sorted(one.group.items()))), {})[name] = one
+    changed, other = [], set()
+    for (of, group), found in numbers.items():
+        first, *rest = found.values()
+        for one in rest:
+            if gap := abs(one.low - first.low):
+                other.add(of)  # not the same students
+                if gap < least:
+                    words = "; ".join(map(": ".join, group)) or "all"
+                    changed.append(Found(of, f"{words}, in one file and not in the other", gap, gap,
+                                         "mean" if one.values and first.values else "number", (first.where, one.where)))
+    return [replace(one, of=f"{one.of}, {name}") if one.of in other else one
+            for name, said in zip(names, read, strict=True) for one in said.stated], changed
 
 # %% ../../nbs/6_reporting/disclosure.ipynb #b442e45c
 def _findings(found: Sequence[tuple[str, Found]]) -> pd.DataFrame:
