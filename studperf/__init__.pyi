@@ -24,6 +24,7 @@ from .models.registry import Registry
 from .reporting.figures_of_scores import plot_correlations, plot_distribution
 from .reporting.figures_of_groups import plot_gaps, plot_interaction, plot_means, plot_pairs, plot_trend
 from .reporting.figures_of_models import plot_audit, plot_ceiling, plot_explanation, plot_importance, plot_models
+from .reporting.disclosure import disclosure
 from .reporting.report import report
 from .reporting.model_card import model_card
 from .dashboard.predictor import PredictorWidget
@@ -31,7 +32,7 @@ from .dashboard.server.serving import serve
 
 __all__ = [
     "STUDENTS", "Cohort", "DataError", "DataWarning", "PredictorWidget", "Registry", "Schema", "audit", "ceiling",
-    "compare", "compare_models", "correlations", "decompose", "describe", "equivalence", "fit_predictor", "gaps",
+    "compare", "compare_models", "correlations", "decompose", "describe", "disclosure", "equivalence", "fit_predictor", "gaps",
     "importance", "interactions", "load_predictor", "load_students", "manova", "missing_values", "mixed",
     "model_card", "odds", "pairs", "plot_audit", "plot_ceiling", "plot_correlations", "plot_distribution",
     "plot_explanation", "plot_gaps", "plot_importance", "plot_interaction", "plot_means", "plot_models",

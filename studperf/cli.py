@@ -6,7 +6,7 @@
 __all__ = ['app', 'Table', 'TableOrCohort', 'SchemaFile', 'MemoryLimit', 'Marks', 'RawCells', 'SchemaOut', 'Replace',
            'StudentColumn', 'SubjectColumn', 'MarkColumn', 'WideOut', 'MeanOfMarks', 'LatestMark', 'CHUNK', 'limited',
            'Columns', 'takes_columns', 'chosen_schema', 'tell_draft', 'schema_command', 'roles_text', 'report_command',
-           'compare_command', 'without_weight']
+           'compare_command', 'disclosure_command', 'without_weight']
 
 # %% ../nbs/9_cli/cli.ipynb #87b2244e
 import inspect
@@ -453,6 +453,28 @@ def compare_command(columns: Columns, file: TableOrCohort = None, out: Compariso
     else:
         tell(table[COMPARISON_PRINTED].to_string(index=False, float_format="{:.4g}".format, na_rep="-"))
 
+# %% ../nbs/9_cli/cli.ipynb #12d77b47
+SharedFiles = Annotated[list[str], typer.Argument(
+    metavar="FILE...", help="A Cohort, predictor, prepared facts, report, notebook, model card, or a CSV table with a "
+                            "column n; of several files: what follows from all together.")]
+LeastShown = Annotated[int, typer.Option(help="Students from which a group is not small.")]
+SecondsToSearch = Annotated[float, typer.Option(help="Seconds to search in; what was not searched is named.")]
+
+# %% ../nbs/9_cli/cli.ipynb #5d5b78bc
+@app.command("disclosure")
+def disclosure_command(files: SharedFiles, least: LeastShown = LEAST_SHOWN, seconds: SecondsToSearch = 30.0) -> None:
+    "Say what the smallest group is that can be read or computed from files; exit code 1 if one is too small."
+    found = studperf.disclosure(files, least=least, seconds=seconds)
+    for row in found.findings.head(20).itertuples():
+        between = f"{row.fewest}" if row.fewest == row.most else f"{row.fewest} to {row.most}"
+        typer.echo(f"{row.file}: {between} student{'s' * (row.most > 1)}, {f'{row.of}, ' * bool(row.of)}{row.group} "
+                   f"({row.tells}), from: {row.statements}")
+    if len(found.findings) > 20:
+        typer.echo(f"... and {len(found.findings) - 20} more")
+    typer.echo(repr(found).removeprefix("Disclosure: "))
+    if not found.safe:
+        raise typer.Exit(1)
+
 # %% ../nbs/9_cli/cli.ipynb #9453649e
 def without_weight(schema: Schema) -> Schema:
     "Return a Schema without its survey weight, and say so on standard error."
@@ -600,6 +622,10 @@ SearchOfModels = Annotated[str, typer.Option(
     help="quick (drop models that can no longer be chosen) or full (fit all of them to all parts of the rows).")]
 DuplicateRows = Annotated[str, typer.Option(
     help="Rows that were entered twice: group (keep copies together in the folds), remove or keep.")]
+SmallLevels = Annotated[str, typer.Option(
+    help="Levels of fewer than 10 students: merge (count as not known), drop (leave their rows out) or refuse.")]
+OwnUse = Annotated[bool, typer.Option(
+    "--own-use", help="The file stays on your own machine: needed for models that keep students' rows.")]
 
 # %% ../nbs/9_cli/cli.ipynb #84c8ad0b
 @app.command()
@@ -607,13 +633,16 @@ DuplicateRows = Annotated[str, typer.Option(
 def train(columns: Columns, file: Table = None, target: TargetScore = None, inputs: InputColumns = "background",
           model: ModelName = None, out: PredictorOut = None, registry: RegistryAddress = None,
           name: PublishedName = None, note: VersionNote = "", search: SearchOfModels = "quick",
-          duplicates: DuplicateRows = "group") -> None:
+          duplicates: DuplicateRows = "group", small_levels: SmallLevels = "merge",
+          own_use: OwnUse = False) -> None:
     "Fit a predictor, audit it, save or publish it."
     if registry is None and (name or note):
         raise ValueError("add --registry ADDRESS: --name and --note are only for a registry")
     if out:
         check_output(out, file, columns.schema, kinds=(".studperf",))
         check_output(out.with_suffix(".html"), file, columns.schema, kinds=())
+    if model is not None and (registry or not own_use):
+        _refuse_rows(model, registry)
     chosen = without_weight(chosen_schema(file, columns))
     target = target or usual_target(chosen)
     if registry is None:
@@ -621,12 +650,12 @@ def train(columns: Columns, file: Table = None, target: TargetScore = None, inpu
     rows = studperf.load_students(file, schema=chosen)
     names = inputs if inputs in ("background", "all") else _names(inputs)
     predictor = studperf.fit_predictor(rows, target, inputs=names, model=model, schema=chosen, search=search,
-                                       duplicates=duplicates)
+                                       duplicates=duplicates, small_levels=small_levels)
     metrics = ", ".join(f"{measure} {value:.3f}" for measure, value in predictor.metrics.items())
     tell(f"{predictor.model} on {predictor.n:,} {chosen.people}; cross-validated {metrics}")
     card = studperf.model_card(predictor, told_audit(predictor, rows, chosen), form="html")
     if out:
-        save_with_card(predictor, card, out)
+        save_with_card(predictor, card, out, own_use)
     if registry:
         number = studperf.Registry(registry).publish(name or target, predictor, note=note, files={"card.html": card})
         tell(f"published {registry}#{name or target}@{number}, now in force")
@@ -640,12 +669,20 @@ def usual_target(schema: Schema) -> str:
     raise ValueError(f"--target: name the score to predict, one of {', '.join(scores)}")
 
 # %% ../nbs/9_cli/cli.ipynb #5c1a0e36
-def save_with_card(predictor: "studperf.ScorePredictor", card: str, out: Path) -> None:
+def save_with_card(predictor: "studperf.ScorePredictor", card: str, out: Path, own_use: bool = False) -> None:
     "Write a predictor and its model card, each whole or not at all, and print their names."
-    predictor.save(out)
+    predictor.save(out, own_use=own_use)
     with whole_file(out.with_suffix(".html")) as temporary:
         temporary.write_text(card, encoding="utf-8")
     tell(f"wrote {out} and its model card {out.with_suffix('.html')}")
+
+# %% ../nbs/9_cli/cli.ipynb #31c9f361
+def _refuse_rows(model: str, registry: str | None) -> None:
+    "Raise ValueError for a model that keeps rows, before it is fitted."
+    from studperf.models.storage import refuse_rows
+
+    refuse_rows(model, "--model", "a registry is for others, so publish another model" if registry
+                else "add --own-use if its file stays on your own machine, or choose another model")
 
 # %% ../nbs/9_cli/cli.ipynb #42af0d6b
 def told_audit(predictor: "studperf.models.predictor.ScorePredictor", rows,

@@ -50,7 +50,7 @@ def test_suppression_leaves_no_rare_pair():
     cohort = Cohort.summarize(rows, schema, joint=True)
     assert cohort.suppress(min_n=10).joint_counts("essay", "talk")["count"].min() >= 10
     lone = Cohort.summarize(pd.concat([rows, rows[:1].assign(**{"class": "8"})]), schema, joint=True).suppress(min_n=2)
-    assert lone.suppressed == 1
+    assert lone.suppressed > 1 and lone.n > 2000  # the smallest class goes, too, or the rest of all would be that student
     with pytest.raises(ValueError, match="cells were left out"):
         lone.joint_counts("essay", "talk")
     with pytest.raises(ValueError, match="made without them"):

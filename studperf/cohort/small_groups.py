@@ -8,7 +8,7 @@ __all__ = ['suppress']
 # %% ../../nbs/2_cohort/small_groups.ipynb #d013514c
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pandas as pd
@@ -238,13 +238,60 @@ def suppress(cohort: CohortData,  # the Cohort itself
         Unless min_n is a whole number from 1 up.
     """
     check_min_n(min_n)
-    shown = select_cells(cohort, (cohort.cells["n"] >= min_n).to_numpy() & (_effective_n(cohort) >= min_n / 2))
+    shown = select_cells(cohort, ~_cells_left_out(cohort, min_n))
     if not counts:
         scales = {name: replace(scale, discrete=False) for name, scale in cohort.scales.items()}
         shown = replace(shown, scales=scales, counts=shown.counts.head(0), joint=None)
     if shown.joint is not None:
         shown = replace(shown, joint=shown.joint[shown.joint["count"] >= min_n].reset_index(drop=True))
+    shown = replace(shown, counts=_neighbours_merged(shown.counts, min_n))
     return replace(_without_draft(shown), suppressed=cohort.suppressed + cohort.n - shown.n)
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #ccf1e587
+def _cells_left_out(cohort: CohortData, min_n: int) -> np.ndarray:  # (cells,) true or false
+    "Return the cells to leave out, so that of all students and of each level none or enough are left out."
+    n = cohort.cells["n"].to_numpy()
+    hidden = (n < min_n) | (_effective_n(cohort) < min_n / 2)
+    lines = [np.zeros(len(n), int), *(cohort.cells[name].cat.codes.to_numpy(int) + 1 for name in cohort.schema.factors)]
+    counted = [n, *(np.where(cohort.has(score), n, 0) for score in cohort.schema.scores)]
+    while (more := _smallest_beside(n, hidden, lines, counted, min_n)).any():
+        hidden = hidden | more
+    return hidden
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #802ca049
+def _smallest_beside(n: np.ndarray, hidden: np.ndarray, lines: Sequence[np.ndarray], counted: Sequence[np.ndarray],
+                     min_n: int) -> np.ndarray:  # (cells,) true or false
+    "Return the smallest shown cell of each line in which few students are hidden."
+    more = np.zeros(len(n), bool)
+    for line, students in product(lines, counted):
+        left = np.bincount(line, np.where(hidden, students, 0))
+        in_question = ~hidden & (students > 0) & ((0 < left) & (left < min_n))[line]
+        places = np.flatnonzero(in_question)[np.argsort(n[in_question], kind="stable")]
+        more[places[np.unique(line[places], return_index=True)[1]]] = True
+    return more
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #004cc78a
+def _neighbours_merged(counts: pd.DataFrame, least: int) -> pd.DataFrame:
+    "Put neighbouring values of each cell and score together, so that enough students have each."
+    if counts.empty or (counts["count"] >= least).all():
+        return counts
+    cells = counts.groupby(["cell", "score"], sort=False, observed=True)
+    places = cells["count"].transform(lambda part: _in_groups(part.to_numpy(), least))
+    table = counts.assign(units=counts["units"] * counts["count"].astype(float))
+    table = table.groupby([cells.ngroup(), places], sort=False).agg(
+        {"cell": "first", "score": "first", "units": "sum", "count": "sum"}).reset_index(drop=True)
+    table["units"] = (table["units"] / table["count"]).round().astype(counts["units"].dtype)
+    return table[list(counts)].astype({name: counts[name].dtype for name in ("cell", "score", "count")})
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #1f59ee44
+def _in_groups(counts: np.ndarray, least: int) -> np.ndarray:  # (values,) the number of each value's group
+    "Number groups of neighbours with enough students each."
+    places, group, students, rest = np.zeros(len(counts), int), 0, 0, counts.sum()
+    for place, count in enumerate(counts):
+        places[place], students, rest = group, students + count, rest - count
+        if students >= least and rest >= least:
+            group, students = group + 1, 0
+    return places
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #c7463dcf
 def _without_draft(cohort: CohortData) -> CohortData:
@@ -335,6 +382,33 @@ def _halved(heights: np.ndarray, low: int, high: int, least: int) -> list[tuple[
     cut = min(cuts, key=lambda place: abs(2 * place - low - high))
     return _halved(heights, low, cut, least) + _halved(heights, cut, high, least)
 
+# %% ../../nbs/2_cohort/small_groups.ipynb #ce34749e
+def levelled(heights: np.ndarray,  # (bars,) students
+             least: int = LEAST_SHOWN,  # students of the smallest group of bars
+             ) -> np.ndarray:  # (bars,) with the same sum
+    "Make neighbouring bars equally high where few students are in one."
+    heights = np.asarray(heights, float)
+    if least <= 1 or heights.sum() < least:
+        return heights if least <= 1 else np.full(len(heights), heights.sum() / len(heights))
+    cuts = _halved(heights.round().astype(int), 0, len(heights), least)
+    return np.concatenate([np.full(high - low, heights[low:high].sum() / (high - low)) for low, high in cuts])
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #c0dc1ff6
+def reach_of(values: np.ndarray,  # scores that occur
+             counts: np.ndarray,  # students who have each
+             limits: tuple[float | None, float | None] | None,  # of the scale; None: not known
+             least: int = LEAST_SHOWN,
+             ) -> tuple[float, float]:
+    "Return where a scale begins and ends; where it has no limits, not at the outermost students."
+    known = [None if limit is None or np.isinf(limit) else float(limit) for limit in limits or (None, None)]
+    if least <= 1 or None not in known:
+        return tuple(found if limit is None else limit
+                     for limit, found in zip(known, (float(min(values)), float(max(values))), strict=True))
+    mean = np.average(values, weights=counts)
+    reach = BARS_REACH * np.sqrt(np.average((values - mean) ** 2, weights=counts))
+    low = max(mean - reach, 0.) if min(values) >= 0 else mean - reach
+    return low if known[0] is None else known[0], mean + reach if known[1] is None else known[1]
+
 # %% ../../nbs/2_cohort/small_groups.ipynb #d220a00d
 def usual_range(values: np.ndarray,  # known ones
                 least: int = LEAST_SHOWN,  # students beyond which no single one shows
@@ -359,3 +433,17 @@ def grouped_in_tens(values: np.ndarray,  # known ones
     ordered = np.sort(np.asarray(values, float))
     places = np.minimum(np.arange(len(ordered)) // least, max(len(ordered) // least, 1) - 1)
     return (np.bincount(places, ordered) / np.bincount(places))[places] if len(ordered) else ordered
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #466bf6c0
+def shares_counted(counts: Mapping[str, int],  # level: students
+                   n: int,  # students, with or without a level
+                   least: int = LEAST_LEARNED,  # students of the smallest group whose size may be found
+                   ) -> dict[str, int]:  # level: students that shares are made from
+    "Return counts whose shares do not give away how few students have no level."
+    counts = {level: int(count) for level, count in counts.items()}
+    if not counts or not 0 < (lacking := n - sum(counts.values())) < least:
+        return counts
+    exact = {level: lacking * count / sum(counts.values()) for level, count in counts.items()}
+    whole = {level: int(more) for level, more in exact.items()}
+    last = sorted(counts, key=lambda level: whole[level] - exact[level])[:lacking - sum(whole.values())]
+    return {level: count + whole[level] + (level in last) for level, count in counts.items()}

@@ -25,6 +25,7 @@ from ..cohort.small_groups import (
 from .facts import Bars, Facts, GroupErrors, GroupMean, ModelFacts, Number, bar_edges
 from ..models.arithmetic import plain_formula_of
 from ..models.audit import audit
+from ..models.candidates import HOLDS_ROWS
 from ..models.encoding import with_levels
 from ..models.predictor import ScorePredictor, fit_predictor
 from ..prediction.formula import Formula
@@ -117,14 +118,13 @@ MOST_NODES = 500_000  # of trees: more would make a page slow and large
 # %% ../../nbs/7_dashboard/preparing.ipynb #fe862342
 def page_formula(predictor: ScorePredictor) -> Formula:
     "Return the arithmetic that a page needs; raises ValueError for a model that keeps rows or is too large."
+    named = f"model: {predictor.model!r} of {listed(predictor.inputs)}"
+    if predictor.model in HOLDS_ROWS:
+        raise ValueError(f"{named} keeps students' rows, which a page must not hold; use a model that adds up "
+                         "or has trees")
     if predictor.formula is not None:
         return predictor.formula
-    named = f"model: {predictor.model!r} of {listed(predictor.inputs)}"
-    try:
-        formula = plain_formula_of(predictor)
-    except TypeError:
-        raise ValueError(f"{named} keeps students' rows, which a page must not hold; use a model that adds up "
-                         "or has trees, or inputs that are all factors") from None
+    formula = plain_formula_of(predictor)
     nodes = len(getattr(formula.learned, "column", ()))
     if nodes > MOST_NODES:
         raise ValueError(f"{named} has trees with {nodes:,} nodes, and a page can hold at most {MOST_NODES:,}; "

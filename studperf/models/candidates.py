@@ -217,8 +217,19 @@ class _OutOfBagSearch(GridSearchCV):
         fitted = [_with_values(self.estimator, values)["model"].fit(columns, y) for values in grid]
         best = int(np.argmax([model.oob_score_ for model in fitted]))
         self.best_params_ = grid[best]
-        self.best_estimator_ = Pipeline([("encoder", encoder), ("model", fitted[best])])
+        model = _without_small_leaves(fitted[best], columns, y)
+        self.best_estimator_ = Pipeline([("encoder", encoder), ("model", model)])
         return self
+
+# %% ../../nbs/5_models/candidates.ipynb #21f7394d
+def _without_small_leaves(model: RegressorMixin, columns: Any, scores: Any) -> RegressorMixin:
+    "Return a forest without the trees that have a leaf of few different students."
+    large = [tree for tree in model.estimators_
+             if tree.tree_.n_node_samples[tree.tree_.children_left < 0].min() >= LEAST_LEARNED]
+    if not large:
+        return clone(model).set_params(bootstrap=False, oob_score=False).fit(columns, scores)
+    model.estimators_ = large
+    return model
 
 # %% ../../nbs/5_models/candidates.ipynb #7ca8efc6
 class _EncodedSearch(GridSearchCV):

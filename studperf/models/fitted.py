@@ -18,7 +18,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from ..cohort.bounds import LEAST_LEARNED
-from ..cohort.small_groups import grouped_in_tens
+from ..cohort.small_groups import grouped_in_tens, shares_counted
 from .encoding import LEAST_MISSING
 from ..prediction.formula import MOST_RESIDUALS, ErrorDistribution
 from ..rows.schema import Schema
@@ -130,8 +130,8 @@ QUANTILE_SHARES = np.linspace(.005, .995, 101)  # of students below each quantil
 def _profile(column: pd.Series, schema: Schema) -> dict[str, Any]:
     "Return the shares of a factor's levels, or a number's mean and quantiles, of means of ten students each."
     if column.name in schema.factors:
-        shares = column.value_counts(normalize=True)
-        return {level: float(shares[level]) for level in schema.factors[column.name]}
+        counts = shares_counted(column.value_counts(), len(column))
+        return {level: counts[level] / sum(counts.values()) for level in schema.factors[column.name]}
     quantiles = np.quantile(grouped_in_tens(column.dropna()), QUANTILE_SHARES)
     whole = bool((column.dropna() % 1 == 0).all())
     return {"mean": float(column.mean()), "quantiles": (np.rint(quantiles) if whole else quantiles).tolist()}

@@ -98,6 +98,7 @@ def fit_predictor(rows: Any,  # a frame with a row per student
                   comparison: pd.DataFrame | None = None,  # from `compare_models` on these rows; None: make one
                   search: str = "quick",  # of the comparison: "quick", or "full", which fits every model to all parts
                   duplicates: str = "group",  # repeated rows: "group", "remove" or "keep", see DUPLICATES
+                  small_levels: str = "merge",  # levels of few rows: "merge" (not known), "drop" (rows), or "refuse"
                   progress: bool = True,  # show how far it is: a bar or, in a log, a line every few seconds
                   ) -> ScorePredictor:  # fitted to all rows; its `predict` gives scores with intervals
     """Fit a model to all rows that have a score, and measure its residuals by cross-validation.
@@ -129,6 +130,8 @@ def fit_predictor(rows: Any,  # a frame with a row per student
         of the comparison: "quick", or "full", which fits every model to all parts
     duplicates : str = 'group'
         repeated rows: "group", "remove" or "keep", see DUPLICATES
+    small_levels : str = 'merge'
+        levels of few rows: "merge" (not known), "drop" (rows), or "refuse"
     progress : bool = True
         show how far it is: a bar or, in a log, a line every few seconds
 
@@ -144,14 +147,15 @@ def fit_predictor(rows: Any,  # a frame with a row per student
     """
     names = input_columns(inputs, target, schema)
     every_row = training_table(rows, target, names, schema, folds=folds, duplicates=duplicates)
-    table, known = without_rare_levels(every_row, target, names, schema)
+    table, known = without_rare_levels(every_row, target, names, schema, small_levels)
     names = tuple(name for name in names if name in known.columns)
     _warn_of_absent_levels(schema, known)
     if model is None and comparison is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # all rows were warned of above
             comparison = compare_models(every_row, target, inputs=inputs, schema=schema, folds=min(5, folds), seed=seed,
-                                        search=search, duplicates=duplicates, progress=progress)
+                                        search=search, duplicates=duplicates, small_levels=small_levels,
+                                        progress=progress)
     name = known_model(_chosen(comparison, inputs, names) if model is None else model, candidate_models())
     splits = splits_of(table, folds, schema, seed=seed, duplicates=duplicates)
     with progress_bar(len(splits) + 1, verb="fitted", unit="models", shown=progress) as bar:

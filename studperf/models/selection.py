@@ -56,6 +56,7 @@ def compare_models(rows: Any,  # a frame with a row per student
                    most_rows: int = 5_000,  # with more rows, a sample of so many is compared
                    search: str = "full",  # "full": all models on all parts; "quick": drop those that cannot be chosen
                    duplicates: str = "group",  # repeated rows: "group", "remove" or "keep", see DUPLICATES
+                   small_levels: str = "merge",  # levels of few rows: "merge" (not known), "drop" (rows), or "refuse"
                    jobs: int | None = None,  # processes; None: one for each processor
                    known_ceiling: Sequence[float] | None = None,  # highest possible R2, its interval; None: estimate
                    progress: bool = True,  # show how far it is: a bar or, in a log, a line every few seconds
@@ -91,6 +92,8 @@ def compare_models(rows: Any,  # a frame with a row per student
         "full": all models on all parts; "quick": drop those that cannot be chosen
     duplicates : str = 'group'
         repeated rows: "group", "remove" or "keep", see DUPLICATES
+    small_levels : str = 'merge'
+        levels of few rows: "merge" (not known), "drop" (rows), or "refuse"
     jobs : int | None = None
         processes; None: one for each processor
     known_ceiling : Sequence[float] | None = None
@@ -110,7 +113,7 @@ def compare_models(rows: Any,  # a frame with a row per student
     """
     names = input_columns(inputs, target, schema)
     rows = training_table(rows, target, names, schema, folds=folds, duplicates=duplicates)
-    table, known = without_rare_levels(rows, target, names, schema)
+    table, known = without_rare_levels(rows, target, names, schema, small_levels)
     names = tuple(name for name in names if name in known.columns)
     _check_question(models, search, {"repeats": (repeats, 1), "most_rows": (most_rows, max(LEAST_ROWS, 2 * folds))})
     ceilings = ceiling_of(table, target, names, schema) if known_ceiling is None else list(known_ceiling)
@@ -366,7 +369,10 @@ def choose_model(comparison: pd.DataFrame,  # from `compare_models`
         comparison = comparison[comparison["parts"] == comparison["parts"].max()]
     least = comparison.loc[comparison["r2"].idxmax(), "r2_low"]
     near = set(comparison.loc[(comparison["difference_high"] >= 0) & ~(comparison["r2"] < least), "model"])
-    order = sorted(candidate_models(), key=lambda name: name in HOLDS_ROWS)  # those that keep rows come last
+    shared = comparison[~comparison["model"].isin(HOLDS_ROWS)]  # a file of the others must not leave the own machine
+    if len(shared) and not near - set(HOLDS_ROWS):
+        return shared.loc[shared["r2"].idxmax(), "model"]
+    order = sorted(candidate_models(), key=lambda name: name in HOLDS_ROWS)
     return next(name for name in order if name in near)
 
 # %% ../../nbs/5_models/selection.ipynb #3cc81e9f

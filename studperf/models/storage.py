@@ -32,7 +32,7 @@ from sklearn.tree._tree import Tree
 from .. import __version__
 from ..files import whole_file
 from .boosted import AddedTrees, storable
-from .candidates import NearestNeighbours, candidate_models, candidates
+from .candidates import HOLDS_ROWS, NearestNeighbours, candidate_models, candidates
 from .encoding import Encoder
 from .fitted import FittedModel
 from .pooling import PartialPooling
@@ -208,6 +208,8 @@ LIBRARIES = ("scikit-learn", "numpy", "skops")  # those that a stored model depe
 # %% ../../nbs/5_models/storage.ipynb #fb3de275
 def save_predictor(fitted: Any,  # a ScorePredictor
                    path: str | Path,  # the file to write, such as math.studperf; replaced if it exists
+                   *,
+                   own_use: bool = False,  # True: the file stays on your own machine, so a model may keep rows in it
                    ) -> None:
     """Write the predictor to one file, whole or not at all.
 
@@ -217,6 +219,8 @@ def save_predictor(fitted: Any,  # a ScorePredictor
         a ScorePredictor
     path : str | Path
         the file to write, such as math.studperf; replaced if it exists
+    own_use : bool = False
+        True: the file stays on your own machine, so a model may keep rows in it
 
     Raises
     ------
@@ -225,9 +229,20 @@ def save_predictor(fitted: Any,  # a ScorePredictor
     FileNotFoundError
         If the folder does not exist.
     """
+    if not own_use:
+        refuse_rows(fitted.model, path, "give own_use=True if its file stays on your own machine, or fit another model")
     content = predictor_to_bytes(fitted, path)
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
+
+# %% ../../nbs/5_models/storage.ipynb #2ba873ae
+def refuse_rows(model: str,  # its name
+                place: str | Path,  # where it would go
+                remedy: str) -> None:
+    "Raise ValueError for a model that keeps students' rows."
+    if model in HOLDS_ROWS:
+        raise ValueError(f"{place}: found a model of {model!r}, which keeps students' rows, expected one that keeps none; "
+                         f"{remedy}")
 
 # %% ../../nbs/5_models/storage.ipynb #6bfb42be
 def predictor_to_bytes(fitted: Any,  # a ScorePredictor: a FittedModel that knows its formula

@@ -127,15 +127,17 @@ def without_rare_levels(
     target: str,  # the score to predict
     inputs: Sequence[str],  # columns to predict from
     schema: Schema,  # what the columns are
+    small_levels: str = "merge",  # what to do with levels of few rows: one of SMALL_LEVELS
 ) -> tuple[pd.DataFrame, Schema]:  # the rows to fit to; the inputs and the target, with levels
     "Let no small group be learned; warns of what counts as not known, raises DataError if no input is left."
-    rows, folded = table, set(schema.others) & set(inputs)
+    rows = start = _as_chosen(table, inputs, schema, small_levels)
+    folded = set(schema.others) & set(inputs)
     while True:
         rare = {name: levels for name in inputs if name in schema.factors and (levels := rare_levels(rows[name]))}
         rows = rows.assign(**{name: rows[name].where(~rows[name].isin(levels)) for name, levels in rare.items()})
         folded |= {
             *rare,
-            *(name for name in inputs if name in schema.factors and rows[name].nunique() < table[name].nunique()),
+            *(name for name in inputs if name in schema.factors and rows[name].nunique() < start[name].nunique()),
         }
         kept = [name for name in inputs if name not in folded or rows[name].notna().any()]
         if not kept:
@@ -153,8 +155,32 @@ def without_rare_levels(
         if not alone.any():
             break
         rows = rows[~alone]
-    _warn_of_small(table, rows, [name for name in inputs if name in folded], kept)
+    _warn_of_small(start, rows, [name for name in inputs if name in folded], kept)
     return rows, known
+
+# %% ../../nbs/5_models/training_rows.ipynb #a6a4c4b8
+SMALL_LEVELS = ("merge", "drop", "refuse")  # levels of few rows: into "not known", their rows left out, or an error
+
+
+def _as_chosen(table: pd.DataFrame, inputs: Sequence[str], schema: Schema, small_levels: str) -> pd.DataFrame:
+    "Return the rows without those of small levels, if these are to be dropped; raise DataError if to be refused."
+    if small_levels not in SMALL_LEVELS:
+        raise ValueError(f"small_levels: found {small_levels!r}, expected one of {', '.join(map(repr, SMALL_LEVELS))}")
+    factors = [name for name in inputs if name in schema.factors]
+    rows = table
+    while small_levels != "merge":
+        rare = {name: levels for name in factors if (levels := rare_levels(rows[name]))}
+        if rare and small_levels == "refuse":
+            raise DataError("the table", [
+                f"column {name!r}: {len(levels)} level{'s' * (len(levels) > 1)} of {too_few(LEAST_LEARNED)}, expected "
+                "none; merge levels in the table, or fit with small_levels='merge' or 'drop'"
+                for name, levels in rare.items()])
+        if not rare:
+            break
+        rows = rows[~np.logical_or.reduce([rows[name].isin(levels) for name, levels in rare.items()])]
+    if len(rows) < len(table):
+        _warn_of_rows(f"left out of {len(table)} rows: {len(table) - len(rows)} in levels of {too_few(LEAST_LEARNED)}")
+    return rows
 
 # %% ../../nbs/5_models/training_rows.ipynb #4850dc28
 def _given_back(rows: pd.DataFrame, schema: Schema, inputs: Sequence[str]) -> np.ndarray:  # (n,) true or false

@@ -22,7 +22,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 
 from .entries import PATH_PART, Log, append_entry, checked_name, create, read_entries, read_entry
 from .predictor import ScorePredictor, predictor_from_bytes
-from .storage import predictor_to_bytes, predictor_to_dict
+from .storage import predictor_to_bytes, predictor_to_dict, refuse_rows
 from ..prediction.formula_file import PredictorFileError
 from ..rows.reading import checked_rows
 from ..rows.values import DataWarning
@@ -114,6 +114,7 @@ def publish_version(registry: RegistryLocation,  # a `Registry`
         For a name that cannot be part of a path and for a model that cannot be saved.
     """
     log, word = log_of(registry, name, "versions"), token_hex(8)
+    refuse_rows(predictor.model, name, "a registry is for others, so publish another model")
     if PREDICTOR in (files or {}):
         raise ValueError(f"files: {PREDICTOR!r} is the predictor's own; give another name")
     contents = {PREDICTOR: predictor_to_bytes(predictor, name)} | {

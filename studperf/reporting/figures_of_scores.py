@@ -21,7 +21,7 @@ from .canvas import (
 from ..rows.schema import direction_note
 from ..statistics.correlations import correlations
 from ..statistics.description import Histograms, histograms, missing_values
-from ..text import broken, heading, number_format, people_word, score_words, with_n, words
+from ..text import broken, counted, heading, number_format, people_word, score_words, with_n, words
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #860b7c97
 def plot_distribution(cohort: Cohort,  # the students, from `Cohort.summarize`
@@ -81,8 +81,9 @@ def _draw_hills(ax: Axes, found: Histograms) -> None:
     import seaborn as sns  # here, since only drawing needs it
 
     highest = max(share.max() for share in found.shares)
-    for row, (values, students) in enumerate(found.counts):
-        sns.histplot(x=values, weights=students, bins=list(found.edges), stat="proportion", color=BLUE, alpha=0.55,
+    middles = (found.edges[:-1] + found.edges[1:]) / 2
+    for row, shares in enumerate(found.shares):
+        sns.histplot(x=middles, weights=shares, bins=list(found.edges), stat="proportion", color=BLUE, alpha=0.55,
                      linewidth=0, ax=ax)
         for bar in ax.containers[-1]:
             bar.set(y=row, height=-bar.get_height() / highest * .86)  # upwards: the axis runs down
@@ -97,8 +98,8 @@ def distribution_texts(found: Histograms, min_n: int,
     which = f"of each group of {words(factor)}" if factor else f"of all {people}"
     text = number_format(shown["sd"].mean())
     parts = [f"{row.level or 'all'} (n = {row.n:,}): mean {text(row.mean)}, middle half from "
-             f"{text(row.q25)} to {text(row.q75)}, "
-             f"lowest {text(row.min)}, highest {text(row.max)}" for row in shown.itertuples()]
+             f"{text(row.q25)} to {text(row.q75)}"
+             + f", lowest {text(row.min)}, highest {text(row.max)}" * (min_n <= 1) for row in shown.itertuples()]
     caption = f"Distribution of the {score_words(score)}s {which}, as a histogram of shares; the dot is the mean."
     return (caption + small_note(len(groups) - len(shown), min_n, people=people),
             f"Histogram of {score_words(score)}s {which}. {'; '.join(parts)}.")
@@ -331,10 +332,12 @@ def plot_missing(cohort: Cohort,  # the students, from `Cohort.summarize`
     return described(ax, *_missing_texts(table, lacking, cohort.schema.people))
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #8bd9d45d
-def missing_rows(cohort: Cohort) -> IntervalRows:
-    "Return what `plot_missing` draws, where values are missing."
+def missing_rows(cohort: Cohort,
+                 min_n: int = LEAST_SHOWN,  # leave out columns that fewer students lack
+                 ) -> IntervalRows:
+    "Return what `plot_missing` draws, where the values of enough students are missing."
     table = missing_values(cohort)
-    lacking = _most_first(table)
+    lacking = _most_first(table[(table["missing"] >= min_n) | (table["missing"] == 0)])
     labels = [f"{words(row.column)} ({_percent(row.share)})" for row in lacking.itertuples()]
     marks = pd.DataFrame({"estimate": lacking["share"].to_numpy(), "ci_low": np.nan, "ci_high": np.nan})
     people = cohort.schema.people
@@ -349,8 +352,9 @@ def _most_first(table: pd.DataFrame) -> pd.DataFrame:
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #952bf39e
 def _missing_texts(table: pd.DataFrame, lacking: pd.DataFrame, people: str) -> tuple[str, str]:
     "Return the caption and the text alternative of missing values."
-    whole = len(table) - len(lacking)
+    whole, few = int((table["missing"] == 0).sum()), int((table["missing"] > 0).sum()) - len(lacking)
     caption = (f"Share of the {people} without a value, for each column that lacks some."
+               + f" {counted(few, 'column')} that too few {people} lack {'are' if few > 1 else 'is'} not shown." * (few > 0)
                + f" {whole} other columns are complete." * (whole > 1))
     parts = [f"{words(row.column)} {_percent(row.share)} ({people_word(people, row.missing)})"
              for row in lacking.itertuples()]

@@ -157,6 +157,8 @@ def coverage_sentence(students: pd.DataFrame,  # from `students_of`
     chosen = comparison.loc[comparison["chosen"]].iloc[0]
     train, fresh = (students.iloc[places] for places in splits_of(students, 3, schema)[0])
     predictor = fit_predictor(train, score, comparison=comparison, schema=schema, folds=3, progress=False)
+    known = predictor.schema.factors  # of a level that one student has, the model may know nothing
+    fresh = fresh[np.logical_and.reduce([fresh[name].isin(levels) for name, levels in known.items()])]
     predicted = predictor.predict(fresh)
     inside = int(fresh[score].between(predicted["low"], predicted["high"]).sum())
     low, high = binomtest(inside, len(fresh)).proportion_ci(method="wilson")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..cohort.bounds import LEAST_SHOWN, check_min_n
+from ..cohort.bounds import LEAST_SHOWN, check_min_n, too_few
 from ..cohort.cells import unweighted
 from ..cohort.cohort import Cohort, as_cohort, schema_for
 from ..cohort.cohort_file import is_cohort_file
@@ -450,10 +450,23 @@ def data_content(everyone: Cohort, cohort: Cohort, missing: pd.DataFrame, min_n:
     figures = []
     if missing["missing"].any():
         tables.append(
-            table_part(missing, "Missing values",
+            table_part(_told_missing(missing, min_n), "Missing values",
                        {"column": "Column", "role": "Role", "n": "Present", "missing": "Missing", "share": "Share"})
         )
-        figures.append(intervals_part(missing_rows(cohort)))
+        if (missing["missing"] >= min_n).any():
+            figures.append(intervals_part(missing_rows(cohort, min_n)))
     sentences = data_sentences(cohort, missing, min_n, everyone)
     return {"data": sentences + _left_out_sentences(everyone.n > cohort.n),
             "data_tables": tables, "data_figures": figures}
+
+# %% ../../nbs/6_reporting/report.ipynb #050eded3
+def _told_missing(missing: pd.DataFrame, min_n: int) -> pd.DataFrame:
+    "Return the table without the numbers of few students."
+    few = (missing["missing"] > 0) & (missing["missing"] < min_n)
+    if not few.any():
+        return missing
+    told = {"n": [f"{n:,}" for n in missing["n"]], "missing": [f"{n:,}" for n in missing["missing"]],
+            "share": [f"{share:.1%}" for share in missing["share"]]}
+    table = missing.assign(**told)
+    return table.assign(n=table["n"].mask(few, "–"), missing=table["missing"].mask(few, too_few(min_n)),
+                        share=table["share"].mask(few, "–"))

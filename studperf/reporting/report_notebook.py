@@ -45,7 +45,8 @@ def notebook_cells(cohort: Cohort,  # of the report's source
     students = compared_students(shown, scores, min_n)
     regressions, _ = fitted(students)
     cells = _data_cells(cohort, read, scores, title, min_n)
-    cells += _answer_cells(scores, list(regressions), min_n)
+    drawn = bool(concluded(students, regressions).gaps["gap"].notna().any())
+    cells += _answer_cells(scores, list(regressions), min_n, drawn)
     for factor in cohort.schema.factors:
         cells += _factor_cells(students, factor, min_n)
     cells += _mark_cells(students, {score: (marks or {})[score] for score in scores if score in (marks or {})}, min_n)
@@ -73,11 +74,12 @@ def _data_cells(cohort: Cohort, read: str, scores: list[str], title: str, min_n:
                      + as_markdown(caution)),
         ("code", IMPORTS),
         ("markdown", "## The data\n\nThe Schema says what the columns are. Correct it if a column has the wrong role."),
-        ("code", f"schema = {schema}\ncohort = {read}\ncohort"),
-        ("code", "missing_values(cohort)"),
         *([("markdown", as_markdown(f"Groups of {too_few(min_n, people)} are not shown, and no one can find them by "
                                     "subtraction."))] * groups),
-        ("code", f"cohort = without_small_groups(cohort, {min_n})\n" * groups + f"describe(cohort, {scores!r})"),
+        ("code", f"schema = {schema}\n" + (f"cohort = without_small_groups({read}, {min_n})" if groups
+                                           else f"cohort = {read}") + "\ncohort"),
+        ("code", f"missing_values(cohort, min_n={min_n})"),
+        ("code", f"describe(cohort, {scores!r})" + ".drop(columns=['missing', 'min', 'max'])" * (min_n > 1)),
     ]
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #a1808429
@@ -92,7 +94,7 @@ def _score_cells(cohort: Cohort, scores: list[str]) -> list[tuple[str, str]]:
     return [*cells, ("markdown", "## Correlations"), ("code", f"correlations(cohort, {columns!r})")]
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #671e11b4
-def _answer_cells(scores: list[str], modelled: list[str], min_n: int) -> list[tuple[str, str]]:
+def _answer_cells(scores: list[str], modelled: list[str], min_n: int, drawn: bool) -> list[tuple[str, str]]:
     "Return the cells of the answer: the gaps, the ceiling and the means of each score."
     found = (f"students = compared_students(cohort, {scores!r}, {min_n})\n"
              f"regressions, _ = fitted({{score: students[score] for score in {modelled!r}}})\n"
@@ -103,7 +105,7 @@ def _answer_cells(scores: list[str], modelled: list[str], min_n: int) -> list[tu
              ("code", found)]
     if not modelled:
         return cells
-    return [*cells, ("code", "plot_forest(widest);"), ("code", "ceiling(cohort, list(regressions))"),
+    return [*cells, *([("code", "plot_forest(widest);")] * drawn), ("code", "ceiling(cohort, list(regressions))"),
             *(("code", f"plot_gaps(students[{score!r}], {score!r}, regression=regressions[{score!r}], min_n={min_n});")
               for score in modelled)]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..cohort.bounds import too_few
+from ..cohort.bounds import LEAST_SHOWN, too_few
 from ..cohort.cohort import Cohort
 from ..cohort.merging import select_cells
 from ..cohort.small_groups import small_groups
@@ -52,7 +52,7 @@ def data_sentences(
     "Return what was read, what is missing, and what to beware of."
     return [
         *_size_sentences(cohort),
-        *_missing_sentences(missing),
+        *_missing_sentences(missing, min_n),
         *_hidden_sentences(everyone or cohort, missing, min_n),
         *_design_sentences(cohort, min_n),
     ]
@@ -70,12 +70,13 @@ def _size_sentences(cohort: Cohort) -> list[str]:
             f"{counted(combinations, 'combination')} of groups."]
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #54482a9c
-def _missing_sentences(missing: pd.DataFrame) -> list[str]:
+def _missing_sentences(missing: pd.DataFrame, min_n: int) -> list[str]:
     "Return which values are missing, and what that means."
     holes = missing[missing["missing"] > 0]
     if holes.empty:
         return ["No value is missing."]
-    named = enumerated([f"{words(row.column)} ({row.missing:,}, {row.share:.1%})" for row in holes.itertuples()])
+    named = enumerated([f"{words(row.column)} ({too_few(min_n)})" if row.missing < min_n else
+                        f"{words(row.column)} ({row.missing:,}, {row.share:.1%})" for row in holes.itertuples()])
     return [f"Values are missing in {named}. Each analysis uses the {people()} {who()} have all the values it needs; "
             f"if {people()} without a value differ from the others, the results do not hold for them."]
 
@@ -85,7 +86,7 @@ def _hidden_sentences(cohort: Cohort, missing: pd.DataFrame, min_n: int) -> list
     sentences = []
     if cohort.suppressed:
         sentences.append(
-            f"{counted(cohort.suppressed, 'more ' + person())} had already been left out of these data, in "
+            f"{_left_before(cohort.suppressed)} had already been left out of these data, in "
             "cells too small to show."
         )
     if small := [f"“{level}” of {words(factor)}" for factor, level in small_groups(cohort, min_n)]:
@@ -96,6 +97,11 @@ def _hidden_sentences(cohort: Cohort, missing: pd.DataFrame, min_n: int) -> list
             f"{enumerated(empty)}, so the report leaves it out."
         )
     return sentences
+
+# %% ../../nbs/6_reporting/report_parts.ipynb #2ca5d6eb
+def _left_before(count: int) -> str:
+    "Return how many students were left out before, unless they are few."
+    return too_few(LEAST_SHOWN).capitalize() if count < LEAST_SHOWN else counted(count, "more " + person())
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #0975db9b
 def _design_sentences(cohort: Cohort, min_n: int) -> list[str]:

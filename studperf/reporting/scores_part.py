@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from ..cohort.bounds import LEAST_SHOWN
 from ..cohort.cohort import Cohort
 from .canvas import IntervalRows
 from .page_parts import intervals_part, map_part, r_text, strips_of, table_part
@@ -39,6 +40,7 @@ def values_of(cohort: Cohort,
 # %% ../../nbs/6_reporting/scores_part.ipynb #669348b8
 def scores_table(cohort: Cohort, scores: Sequence[str],
                  rows: pd.DataFrame | None = None,  # checked rows; needed for continuous scores only
+                 min_n: int = LEAST_SHOWN,  # if one student is enough, the lowest and the highest score, too
                  ) -> pd.DataFrame:  # as of `describe`, a row per score
     "Describe the scores; the quantiles of continuous ones come from the rows."
     table = describe(cohort, scores)
@@ -46,19 +48,21 @@ def scores_table(cohort: Cohort, scores: Sequence[str],
         values, counts = values_of(cohort, score, rows)
         if len(values):
             table.loc[place, list(QUANTILES)] = weighted_quantiles(values, counts, list(QUANTILES.values()))
-    return table
+    return table if min_n <= 1 else table.assign(min=np.nan, max=np.nan)
 
 # %% ../../nbs/6_reporting/scores_part.ipynb #5a43c82a
 def histogram_of(cohort: Cohort,
                  row: pd.Series,  # of `scores_table`
                  rows: pd.DataFrame | None = None,  # checked rows; needed for a continuous score only
+                 min_n: int = LEAST_SHOWN,  # students of the smallest bar
                  ) -> Histograms | None:  # None: its values are not known
     "Count one score of all students in bins."
     values, counts = values_of(cohort, row["score"], rows)
     if not len(values):
         return None
     shown = row.to_frame().T.infer_objects()
-    return Histograms(shown, shown, histogram_edges(values, cohort.schema.scores[row["score"]]), ((values, counts),))
+    edges = histogram_edges(values, counts, cohort.schema.scores[row["score"]], min_n)
+    return Histograms(shown, shown, edges, ((values, counts),), min_n)
 
 # %% ../../nbs/6_reporting/scores_part.ipynb #5c4d4a69
 def covariate_pairs(cohort: Cohort, scores: Sequence[str], min_n: int) -> pd.DataFrame:  # as of `correlations`
@@ -96,11 +100,11 @@ def scores_content(cohort: Cohort,
                    rows: pd.DataFrame | None = None,  # checked rows; needed for continuous scores only
                    ) -> dict:  # scores, scores_figures, scores_tables, and found: what the answer needs of them
     "Return the part on the scores."
-    table, together = scores_table(cohort, scores, rows), correlations(cohort, scores)
+    table, together = scores_table(cohort, scores, rows, min_n), correlations(cohort, scores)
     together = together[together["estimate"].notna() & (together["n"] >= min_n)]
     beside = covariate_pairs(cohort, scores, min_n)
-    hills = [found for _, row in table.head(MOST_FIGURED).iterrows() if (found := histogram_of(cohort, row, rows))]
-    figures = [strips_of(found, cohort) for found in hills]
+    hills = [found for _, row in table.head(MOST_FIGURED).iterrows() if (found := histogram_of(cohort, row, rows, min_n))]
+    figures = [strips_of(found, cohort, min_n) for found in hills]
     figures += [map_part(together, list(scores), cohort.schema.people)] if len(together) > 1 else []  # one is a number
     figures += [intervals_part(covariate_rows(cohort, beside))] if len(beside) else []
     return {"scores": _left_unsaid(cohort, scores, table, together), "scores_figures": figures,
@@ -127,9 +131,9 @@ def _left_unsaid(cohort: Cohort, scores: Sequence[str], table: pd.DataFrame, tog
 def _tables(cohort: Cohort, table: pd.DataFrame, together: pd.DataFrame, beside: pd.DataFrame) -> list[dict]:
     "Return the tables of the part."
     people = heading(cohort.schema.people)
-    tables = [table_part(table, "The scores", {"score": "Score", "n": people, "missing": "Missing", "mean": "Mean",
-                                               "sd": "SD", "min": "Lowest", "q25": "25%", "median": "Median",
-                                               "q75": "75%", "max": "Highest"})]
+    ends = ({}, {}) if table["min"].isna().all() else ({"min": "Lowest"}, {"max": "Highest"})
+    tables = [table_part(table, "The scores", {"score": "Score", "n": people, "mean": "Mean", "sd": "SD", **ends[0],
+                                               "q25": "25%", "median": "Median", "q75": "75%", **ends[1]})]
     headings = {"n": people, "estimate": "Correlation", "ci_low": "from", "ci_high": "to"}
     if len(together):
         order = together.assign(close=together["estimate"].abs())
@@ -166,8 +170,8 @@ def _where(row: pd.Series) -> str:
     told = f"mean {text(row['mean'])} ({text(row['mean'] - margin)} to {text(row['mean'] + margin)})"
     if np.isnan(row["median"]):
         return f"{told}, standard deviation {text(row['sd'])}"
-    return (f"{told}; half of the values lie between {text(row['q25'])} and {text(row['q75'])}, all between "
-            f"{text(row['min'])} and {text(row['max'])}")
+    told += f"; half of the values lie between {text(row['q25'])} and {text(row['q75'])}"
+    return told if np.isnan(row["min"]) else f"{told}, all between {text(row['min'])} and {text(row['max'])}"
 
 # %% ../../nbs/6_reporting/scores_part.ipynb #5da573fd
 def _related(cohort: Cohort, together: pd.DataFrame, beside: pd.DataFrame) -> list[str]:

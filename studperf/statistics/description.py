@@ -21,6 +21,7 @@ from ..cohort.cohort import Cohort, as_cohort, names_or_all
 from ..cohort.counts import level_counts
 from ..cohort.means import group_means
 from ..cohort.noisy_cohort import as_noisy
+from ..cohort.small_groups import levelled, reach_of
 from ..rows.schema import Schema
 from ..rows.values import check_conf_level
 from .noisy_tables import noisy_description
@@ -28,6 +29,7 @@ from .noisy_tables import noisy_description
 # %% ../../nbs/3_statistics/description.ipynb #d6175ee8
 def missing_values(cohort: Any,  # a Cohort, or the students' rows: a frame or file that `Cohort.summarize` takes
                    *,
+                   min_n: int = 1,  # smaller counts of students are left out; 10 for a table to share
                    schema: Schema | None = None,  # of rows; default: one that fits, or a draft; a Cohort has its own
                    ) -> pd.DataFrame:  # a row per column: column, role, n (students who have a value), missing, share
     """Count the missing values of each factor, score and covariate.
@@ -36,6 +38,8 @@ def missing_values(cohort: Any,  # a Cohort, or the students' rows: a frame or f
     ----------
     cohort : Any
         a Cohort, or the students' rows: a frame or file that `Cohort.summarize` takes
+    min_n : int = 1
+        smaller counts of students are left out; 10 for a table to share
     schema : Schema | None = None
         of rows; default: one that fits, or a draft; a Cohort has its own
 
@@ -54,7 +58,11 @@ def missing_values(cohort: Any,  # a Cohort, or the students' rows: a frame or f
         missing = int(cohort.cells["n"][~cohort.has(name)].sum())
         role = "factor" if name in cohort.schema.factors else "score" if name in cohort.schema.scores else "covariate"
         rows.append((name, role, cohort.n - missing, missing, missing / max(cohort.n, 1)))
-    return pd.DataFrame(rows, columns=["column", "role", "n", "missing", "share"])
+    table = pd.DataFrame(rows, columns=["column", "role", "n", "missing", "share"])
+    small = (table["missing"] > 0) & (table["missing"] < min_n)
+    if not small.any():
+        return table
+    return table.astype({"n": "Int64", "missing": "Int64"}).mask(small, table.assign(n=pd.NA, missing=pd.NA, share=np.nan))
 
 # %% ../../nbs/3_statistics/description.ipynb #098338dd
 QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
@@ -185,6 +193,8 @@ class Histograms:
     edges : np.ndarray
         (bins + 1,) points
     counts : tuple[tuple[np.ndarray, np.ndarray], ...]
+    least : int = LEAST_SHOWN
+        students of the smallest bar; smaller ones are as high as their neighbours
     """
     groups: pd.DataFrame  # from `describe`: all levels
     shown: pd.DataFrame  # the levels with enough students
@@ -192,6 +202,7 @@ class Histograms:
     counts: tuple[
         tuple[np.ndarray, np.ndarray], ...
     ]  # of each level shown: (k,) values, ascending, and (k,) their students
+    least: int = LEAST_SHOWN  # students of the smallest bar; smaller ones are as high as their neighbours
 
     @property
     def shares(self) -> list[np.ndarray]:  # of each level shown: (bins,)
@@ -202,8 +213,9 @@ class Histograms:
         list[np.ndarray]
             of each level shown: (bins,)
         """
-        heights = [np.histogram(values, bins=self.edges, weights=students)[0] for values, students in self.counts]
-        return [height / height.sum() for height in heights]
+        heights = [np.histogram(values.clip(self.edges[0], self.edges[-1]), bins=self.edges, weights=students)[0]
+                   for values, students in self.counts]
+        return [levelled(height, self.least) / height.sum() for height in heights]
 
 # %% ../../nbs/3_statistics/description.ipynb #8d577268
 def histograms(cohort: Cohort,  # the students
@@ -223,17 +235,19 @@ def histograms(cohort: Cohort,  # the students
     shown = groups[groups["n"] >= min_n]
     if shown.empty:
         raise ValueError(f"no group of {min_n} students or more has a score in {score!r}")
-    edges = histogram_edges(np.concatenate([values for values, _ in counts.values()]), cohort.schema.scores[score])
-    return Histograms(groups, shown, edges, tuple(counts[level if factor else None] for level in shown["level"]))
+    every = [np.concatenate(parts) for parts in zip(*counts.values(), strict=True)]
+    edges = histogram_edges(*every, cohort.schema.scores[score], min_n)
+    return Histograms(groups, shown, edges, tuple(counts[level if factor else None] for level in shown["level"]), min_n)
 
 # %% ../../nbs/3_statistics/description.ipynb #70a1e703
 def histogram_edges(
     values: np.ndarray,  # that occur
-    limits: tuple[float, float] | None,  # lowest and highest possible score, from the Schema; None: those found
+    counts: np.ndarray,  # students who have each
+    limits: tuple[float, float] | None,  # lowest and highest possible score, from the Schema; None: not known
+    least: int = LEAST_SHOWN,  # students whose scores may not be seen from where the bars end
 ) -> np.ndarray:  # (bins + 1,) points
     "Return the edges of about twenty bins of a round width, from the lowest to the highest score."
-    low, high = (found if limit is None or np.isinf(limit) else limit
-                 for limit, found in zip(limits or (None, None), (values.min(), values.max()), strict=True))
+    low, high = reach_of(values, counts, limits, least)
     width = _bin_width(low, high)
     high = max(high, (np.floor(low / width) + 1) * width)  # a constant needs one bin, too
     return np.round(np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width,
