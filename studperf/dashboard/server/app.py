@@ -220,7 +220,8 @@ class Dashboard(Voila):
         self.connections = Connections(most, most // 2)
         self.app.listen = self._listen
         self._watch()
-        log_event("info", "limits", descriptors=self.descriptors, connections=most, pages=self.limits.pages)
+        IOLoop.current().add_callback(log_event, "info", "started", descriptors=self.descriptors, most_connections=most,
+                                      most_pages=self.limits.pages, most_pages_each=self.limits.pages_each)
         super().listen()
 
     def _listen(self, port: int, ip: str) -> CountingServer:

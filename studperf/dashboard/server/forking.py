@@ -109,6 +109,9 @@ def _become_kernel(request: Mapping[str, Any]) -> None:
     if Path("/proc/self/comm").exists():
         Path("/proc/self/comm").write_text(request["name"])  # so that a list of processes shows which is which
 
+# %% ../../../nbs/7_dashboard/server/forking.ipynb #665b4090
+NO_PARENT = "--IPKernelApp.parent_handle=1"  # ipykernel neither looks for a parent's end, nor says how to stop it
+
 # %% ../../../nbs/7_dashboard/server/forking.ipynb #a0eda67d
 MOST_MEMORY = 512 * 2**20  # bytes of data of a page: it takes some 24 MB, and with a large class list ten times that
 
@@ -124,7 +127,7 @@ def _limit_memory() -> None:
 # %% ../../../nbs/7_dashboard/server/forking.ipynb #40058cdb
 def _run_kernel(kernelapp: ModuleType, arguments: Sequence[str]) -> int:  # exit code
     try:
-        kernelapp.launch_new_instance(argv=list(arguments))
+        kernelapp.launch_new_instance(argv=[*arguments, NO_PARENT])
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0
@@ -207,8 +210,9 @@ class Forker:
             self.changed.notify_all()
 
     def problem(self) -> str | None:
-        "Say why no page can be made; None if one can."
-        return None if self.ready and self.process.poll() is None else "the process that starts pages is starting"
+        "Say why no page can be made; None if one can, or soon when the server begins."
+        lost = self.process.poll() is not None or not self.ready and self.count > 1
+        return "the process that starts pages has ended, and another is starting" if lost else None
 
     def fork(self,
              arguments: Sequence[str],  # of ipykernel

@@ -266,6 +266,13 @@ class SignOut(RequestHandler):
     def initialize(self, check: PasswordCheck, page: str):  # page: the path of the dashboard
         self.check, self.page = check, page
 
+    def prepare(self) -> None:
+        "Let no other site sign a visitor out; where the cookie is for the page alone, it could not anyway."
+        origin = self.request.headers.get("Origin")
+        if origin and urlsplit(origin).netloc != self.request.host:
+            self.set_status(403)
+            self.finish("sign out on the page itself\n")
+
     def post(self) -> None:
         if session := self.check.session(self.request):
             self.check.end(session)
@@ -276,8 +283,4 @@ class SignOut(RequestHandler):
         self.redirect(self.page, status=303)
 
     def check_xsrf_cookie(self) -> None:
-        "Let no other site sign a visitor out; where the cookie is for the page alone, it could not anyway."
-        origin = self.request.headers.get("Origin")
-        if origin and urlsplit(origin).netloc != self.request.host:
-            self.set_status(403)
-            self.finish("sign out on the page itself\n")
+        "Accept any: `prepare` has looked where the request comes from."

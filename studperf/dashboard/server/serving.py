@@ -177,7 +177,6 @@ def _run(settings: dict, limits: Limits, check: PasswordCheck | None, access: Ac
     app.forker = forker = use_forking(app) if can_fork() else None
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: loop.asyncio_loop.call_soon_threadsafe(loop.stop))
-    loop.add_callback(log_event, "info", "started")
     loop.add_callback(print, f"Open {address} in a browser. Stop with Ctrl-C.", flush=True)
     try:
         app.start()
