@@ -745,8 +745,28 @@ BaseUrl = Annotated[str, typer.Option(
     envvar="STUDPERF_BASE_URL", help="Path under which a proxy shows the page, such as /scores/.")]
 MostPages = Annotated[int, typer.Option(
     envvar="STUDPERF_MOST_PAGES", help="Largest number of open pages; each needs about 24 MB.")]
+PagesEach = Annotated[int | None, typer.Option(
+    envvar="STUDPERF_MOST_PAGES_EACH", show_default="four of five of all",
+    help="Largest number of open pages from one address, which a whole school may share.")]
 IdleMinutes = Annotated[float, typer.Option(
     envvar="STUDPERF_IDLE_MINUTES", help="Minutes of inactivity before a page is paused.")]
+AllowedHosts = Annotated[list[str], typer.Option(
+    "--allowed-hosts", envvar="STUDPERF_ALLOWED_HOSTS", metavar="NAME",
+    help="Name by which visitors ask for the page, such as scores.school.example; again for another, or * for any. "
+         "localhost and the address of --host are always allowed.")]
+TrustedProxies = Annotated[list[str], typer.Option(
+    "--trusted-proxies", envvar="STUDPERF_TRUSTED_PROXIES", metavar="ADDRESS",
+    help="Address or network of a proxy whose X-Forwarded-For says from where a visitor comes; again for another.")]
+FrameAncestors = Annotated[list[str], typer.Option(
+    "--frame-ancestors", envvar="STUDPERF_FRAME_ANCESTORS", metavar="SITE",
+    help="Site that may show the page in a frame, such as https://huggingface.co; again for another.")]
+SecurityContact = Annotated[str | None, typer.Option(
+    envvar="STUDPERF_SECURITY_CONTACT", show_default="the project's",
+    help="E-mail or https address for reports of security faults, in /.well-known/security.txt.")]
+Sessions = Annotated[Path | None, typer.Option(
+    envvar="STUDPERF_SESSIONS", metavar="FOLDER",
+    help="With --password: folder that remembers who signed out, so that a restart asks nobody again and several "
+         "processes share it.")]
 Password = Annotated[str | None, typer.Option(
     envvar="STUDPERF_PASSWORD", help="Password that visitors must enter; safer in the environment variable.")]
 LogLevel = Annotated[str, typer.Option(
@@ -758,10 +778,14 @@ LogLevel = Annotated[str, typer.Option(
 def dashboard(model: ServedPredictor = None, data: StudentsToCompare = None, schema: SchemaFile = None,
               prepare: FactsOut = None, prepared: PreparedFacts = None, port: Port = 8866,
               host: HostAddress = "127.0.0.1", base_url: BaseUrl = "/", most_pages: MostPages = 50,
-              idle_minutes: IdleMinutes = 30, password: Password = None, log_level: LogLevel = "warning") -> None:
+              most_pages_each: PagesEach = None, idle_minutes: IdleMinutes = 30, allowed_hosts: AllowedHosts = (),
+              trusted_proxies: TrustedProxies = (), frame_ancestors: FrameAncestors = (),
+              security_contact: SecurityContact = None, sessions: Sessions = None, password: Password = None,
+              log_level: LogLevel = "warning") -> None:
     "Serve the predictor as a web page; Ctrl-C stops it."
     from studperf.dashboard.server.limits import Limits
     from studperf.dashboard.server.serving import prepare as write_prepared
+    from studperf.dashboard.server.visitors import Access
 
     sources = {"--model": model, "--data": data, "--schema": schema, "--prepare": prepare}
     given = [name for name, value in sources.items() if value is not None]
@@ -774,8 +798,12 @@ def dashboard(model: ServedPredictor = None, data: StudentsToCompare = None, sch
         check_not_read(prepare, model, data, schema)
         write_prepared(prepare, data, predictor=model, schema=chosen)
         return tell(f"wrote {prepare}")
+    given = (tuple(",".join(values).split(",") if values else ())
+             for values in (allowed_hosts, trusted_proxies, frame_ancestors))
+    access = Access(*given, contact=security_contact, sessions=sessions)
+    limits = Limits(pages=most_pages, idle=60 * idle_minutes, each=most_pages_each)
     studperf.serve(data, predictor=model, schema=chosen, prepared=prepared, port=port, ip=host, base_url=base_url,
-                   limits=Limits(pages=most_pages, idle=60 * idle_minutes), password=password, log_level=log_level)
+                   limits=limits, access=access, password=password, log_level=log_level)
 
 # %% ../nbs/9_cli/cli.ipynb #97d237b6
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

@@ -1,5 +1,6 @@
 """The dashboard as a process of its own, for the tests that need one."""
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -23,11 +24,13 @@ def free_port():
 class Served:
     """The dashboard on a port that nobody uses, and what it prints."""
 
-    def __init__(self, *options, **environment):
+    def __init__(self, *options, descriptors=None, **environment):
+        """`descriptors`: how many the system allows."""
         self.port = free_port()
         self.address, self.lines, self.ready = f"http://localhost:{self.port}", [], threading.Event()
         self.process = subprocess.Popen([*COMMAND, "--port", str(self.port), *map(str, options)], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, env=os.environ | environment)
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, env=os.environ | environment,
+                                        preexec_fn=descriptors and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))))
         self.reader = threading.Thread(target=self._read)
         self.reader.start()
         self.ready.wait(PATIENCE)

@@ -25,23 +25,33 @@ HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "SAMEORIGIN",
            "Server": "studperf"}
 POLICY = ("default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'unsafe-inline'; "
           "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
-          "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'")
+          "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors {frames}")
 HASHED = re.compile(r"\.[0-9a-f]{16,}\.(js|css|woff2?|svg|png)$")  # a file whose name changes with its content
 PACKABLE = re.compile(r"\.(js|css|svg)$")
 
 # %% ../../../nbs/7_dashboard/server/responses.ipynb #c1e524f0
 class SafetyHeaders:
-    "A transform of Tornado's: adds the headers to each response, and the number to each script."
+    """A transform of Tornado's: adds the headers to each response, and the number to each script.
 
-    def __init__(self, request: Any):
+    Parameters
+    ----------
+    request : Any
+    frames : tuple[str, ...] = ()
+        frames: other sites that may show the page
+    """
+
+    def __init__(self, request: Any, frames: tuple[str, ...] = ()):  # frames: other sites that may show the page
         self.path, self.nonce, self.is_page = request.path, secrets.token_urlsafe(16), False
+        self.frames = frames
 
     def transform_first_chunk(self, status_code: int, headers: Any, chunk: bytes,
                               finishing: bool) -> tuple[int, Any, bytes]:
         "Add the headers, and transform the first part of the body."
         for name, value in HEADERS.items():
             headers[name] = value
-        headers["Content-Security-Policy"] = POLICY.format(nonce=self.nonce)
+        if self.frames:
+            del headers["X-Frame-Options"]  # it can name no site
+        headers["Content-Security-Policy"] = POLICY.format(nonce=self.nonce, frames=" ".join(["'self'", *self.frames]))
         if status_code == 200 and (lifetime := _cache_control(self.path)):
             headers["Cache-Control"] = lifetime
         self.is_page = headers.get("Content-Type", "").startswith("text/html")

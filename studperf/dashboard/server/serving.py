@@ -16,18 +16,21 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tornado.ioloop import IOLoop
 
 from ..facts import FACTS_VARIABLE, Facts
-from ...limited_jobs import JOB_PLACES_VARIABLE, make_job_places
-from .forking import can_fork, use_forking
+from .connections import raise_descriptors, room_for_pages
+from .forking import SCRATCH, can_fork, use_forking
 from .limits import USUAL_LIMITS, Limits
-from .logs import json_log, log_event
+from .logs import CountsAlike, json_log, log_event
 from .private import PasswordCheck
 from .settings import dashboard_environment, port_problem, voila_settings
+from .visitors import USUAL_ACCESS, Access
+from ...limited_jobs import JOB_PLACES_VARIABLE, make_job_places
 from ...rows.schema import Schema
 from ...rows.values import DataError, DataWarning
 
@@ -86,6 +89,7 @@ def serve(source: Any = None,  # a file or frame of students with scores; None: 
           ip: str = "127.0.0.1",  # address to listen on: this machine alone; "0.0.0.0" for all of its addresses
           base_url: str = "/",  # the path under which a proxy shows the page
           limits: Limits = USUAL_LIMITS,  # how many pages may be open, and for how long
+          access: Access = USUAL_ACCESS,  # names of the server, its proxies, and sites that may show it
           password: str | None = None,  # that visitors must enter; None: none
           log_level: str = "warning",  # debug, info, warning or error: what to log on standard error, as lines of JSON
           open_browser: bool = False,  # open the page when it is ready?
@@ -112,6 +116,8 @@ def serve(source: Any = None,  # a file or frame of students with scores; None: 
         the path under which a proxy shows the page
     limits : Limits = USUAL_LIMITS
         how many pages may be open, and for how long
+    access : Access = USUAL_ACCESS
+        names of the server, its proxies, and sites that may show it
     password : str | None = None
         that visitors must enter; None: none
     log_level : str = 'warning'
@@ -123,42 +129,54 @@ def serve(source: Any = None,  # a file or frame of students with scores; None: 
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(2)
     base_url = f"/{base_url.strip('/')}/".replace("//", "/")
-    check = None if password is None else PasswordCheck(password)
+    check = None if password is None else PasswordCheck(password, access=access)
     os.environ.pop("STUDPERF_PASSWORD", None)  # kernels need not know it
     subject = prepared or predictor or source or "the embedded sample of fictional students"
     print(f"Starting the predictor on {subject} ...", flush=True)
     with json_log(log_level) as handler, _scratch_folder() as scratch, suppress(KeyboardInterrupt):
+        limits = _with_room(limits)
         make_job_places(Path(os.environ[JOB_PLACES_VARIABLE]), limits.tables)
         if prepared is None:
             prepare(os.environ[FACTS_VARIABLE], source, predictor=predictor, schema=schema, model=model)
         else:
             os.environ[FACTS_VARIABLE] = checked_facts(prepared)
-        _run(voila_settings(port, ip, open_browser, scratch, limits=limits, base_url=base_url), limits, check, handler,
+        _run(voila_settings(port, ip, open_browser, scratch, limits=limits, base_url=base_url), limits, check, access, handler,
              f"http://{'localhost' if ip in ('127.0.0.1', '0.0.0.0', '', '::') else ip}:{port}{base_url.rstrip('/')}")
     print("Stopped.")
+
+# %% ../../../nbs/7_dashboard/server/serving.ipynb #9f056c2b
+def _with_room(limits: Limits) -> Limits:
+    "Return the limits with no more pages than the system has descriptors for."
+    descriptors = raise_descriptors()
+    if (room := room_for_pages(descriptors, limits)) >= limits.pages:
+        return limits
+    log_event("warning", "fewer pages, since the system allows few descriptors; raise its limit (ulimit -n)",
+              descriptors=descriptors, most_pages=room)
+    return replace(limits, pages=room)
 
 # %% ../../../nbs/7_dashboard/server/serving.ipynb #82aae98a
 @contextmanager
 def _scratch_folder() -> Iterator[str]:
     "Make a temporary folder, and name it in the environment."
-    with tempfile.TemporaryDirectory(prefix="studperf-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as scratch:
         os.environ |= dashboard_environment(scratch)
         yield scratch
 
 # %% ../../../nbs/7_dashboard/server/serving.ipynb #fa789eea
-def _run(settings: dict, limits: Limits, check: PasswordCheck | None, handler: logging.Handler, address: str) -> None:
+def _run(settings: dict, limits: Limits, check: PasswordCheck | None, access: Access, handler: CountsAlike,
+         address: str) -> None:
     "Serve until a signal comes."
     from studperf.dashboard.server.app import dashboard_app  # here, since it imports Voila
 
     _leave_out_news()
-    loop, app = IOLoop.current(), dashboard_app(settings, limits, check)
+    loop, app = IOLoop.current(), dashboard_app(settings, limits, check, access)
     app.initialize([])
     app.log.handlers[:] = [handler]
     app.log.setLevel(logging.ERROR)
-    forker = use_forking(app) if can_fork() else None
+    app.log_handler = handler
+    app.forker = forker = use_forking(app) if can_fork() else None
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: loop.asyncio_loop.call_soon_threadsafe(loop.stop))
-    loop.add_callback(log_event, "info", "started")
     loop.add_callback(print, f"Open {address} in a browser. Stop with Ctrl-C.", flush=True)
     try:
         app.start()

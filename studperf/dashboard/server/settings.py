@@ -17,7 +17,7 @@ from tornado.netutil import bind_sockets
 from ..facts import FACTS_VARIABLE
 from ...limited_jobs import JOB_PLACES_VARIABLE
 from .limits import (
-    FILL_SECONDS, OUTPUT_SECONDS, PING_SECONDS, SILENCE_SECONDS, USUAL_LIMITS, Limits)
+    FILL_SECONDS, MOST_MESSAGE, OUTPUT_SECONDS, PING_SECONDS, SILENCE_SECONDS, USUAL_LIMITS, Limits)
 from .scripts import EXTENSIONS
 
 # %% ../../../nbs/7_dashboard/server/settings.ipynb #0a4aa174
@@ -29,7 +29,8 @@ def voila_settings(port: int, ip: str, open_browser: bool,
                    ) -> dict[str, dict]:  # class: option: value
     "Return how Voila is to serve the dashboard."
     assets = Path(str(files("studperf") / "assets"))
-    pings = {"ws_ping_interval": 1000 * PING_SECONDS, "ws_ping_timeout": 1000 * SILENCE_SECONDS}
+    pings = {"ws_ping_interval": 1000 * PING_SECONDS, "ws_ping_timeout": 1000 * SILENCE_SECONDS,
+             "websocket_max_message_size": MOST_MESSAGE}
     return {
         "Voila": {"port": port, "port_retries": 0, "ip": ip, "open_browser": open_browser, "root_dir": str(assets),
                   "base_url": base_url, "notebook_path": str(assets / "dashboard.ipynb"), "config_file_paths": [],
