@@ -337,6 +337,8 @@ def test_what_cannot_be_private_is_refused(exact):
         narrower.privatize(epsilon=1)
     with pytest.raises(ValueError, match="'table' is a column of the result"):
         Cohort.summarize(rows(60).rename(columns={"group": "table"}), replace(SCHEMA, factors={"table": ["a", "b", "c"]})).privatize(epsilon=1)
+    with pytest.raises(ValueError, match="scores: found none"):
+        exact.privatize(epsilon=1, scores=())
     with pytest.raises(ValueError, match="no factor 'class'"):
         exact.privatize(epsilon=1, factors="class")
     with pytest.raises(ValueError, match="leave out crossed"):

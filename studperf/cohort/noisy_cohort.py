@@ -223,6 +223,7 @@ def declared_schema(
     ]
     problems += [f"factors: {name!r} is a column of the result; give the factor another name"
                  for name in factors if name in OWN_COLUMNS]
+    problems += [] if scores else ["scores: found none, expected one or more"]
     if problems:
         raise ValueError("privatize: " + "; ".join(problems))
     return Schema(
