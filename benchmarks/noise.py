@@ -6,7 +6,7 @@
     coverage    share of repetitions whose 95% interval holds the population's mean, or the difference of two: ours, and the usual
                 interval that takes noisy numbers for exact (`plain`); median half-width of ours, of the plain one, and of Student's
                 interval without noise. `lost`: share in which the noise hides how many students there are.
-                One score by one factor of two levels; group sizes vary; normal scores, and scores of which many are at the maximum
+                One score by one factor of two levels; group sizes vary; normal and skewed scores
     audit       lower bounds of epsilon, 95% sure, from two attacks on `Cohort.privatize` itself:
                 twins: thousands of draws of two tables, one student apart (Jagielski, Ullman and Oprea, 2020);
                 one run: 20,000 students, half of whom are in the table, guessed from a single draw (Steinke, Nasr and Jagielski, 2023)
@@ -41,7 +41,7 @@ def normal_scores(random, mean, n):
     return np.clip(np.round(random.normal(mean, 15, n)), 0, 100)
 
 
-def scores_at_the_ceiling(random, mean, n):  # a fifth of the students have all points
+def skewed_scores(random, mean, n):  # nearly one in four has 90 points or more
     return np.minimum(np.round(100 * random.beta(.05 * mean, 1.2, n)), 100)
 
 
@@ -74,7 +74,7 @@ def plain_interval(n, total, squares):
 def coverage(repetitions, seed=1):
     """A row per kind of scores, size and epsilon."""
     random, rows = np.random.default_rng(seed), []
-    for draw in (normal_scores, scores_at_the_ceiling):
+    for draw in (normal_scores, skewed_scores):
         for size in SIZES:
             (first, mean_a), (second, mean_b) = (drawn_sums(random, draw, mean, size, repetitions) for mean in (66, 70))
             truth, gap = 50 + 50 * mean_a, 50 * (mean_a - mean_b)

@@ -1,7 +1,6 @@
 """A Cohort with noise: what it publishes, that one student changes it by no more than the noise hides, and that no interval ignores the noise."""
 import json
 import math
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,10 @@ import pytest
 
 import studperf
 from studperf import STUDENTS, Cohort, DataError, Schema, compare, describe, gaps, pairs, simulate_students
+from studperf.cli import main
 from studperf.cohort.noise import GRID, SHARES, MOST_CHANGE, Privacy, laplace_results, with_noise
 from studperf.cohort.noisy_cohort import NoisyCohort, exact_results, load_noisy, noisy_groups, places_of_cells
-from studperf.cohort.noisy_means import noisy_differences, noisy_limits, noisy_p_values
+from studperf.cohort.noisy_means import NoisyMeans, noisy_differences, noisy_limits, noisy_p_values
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 SCHEMA = Schema({"group": ["a", "b", "c"], "lunch": ["free", "paid"]}, {"score": (0, 20), "mark": (1, 6)})
@@ -285,6 +285,9 @@ def test_an_altered_file_is_refused_in_a_line(saved, tmp_path):
 
     def with_about(**changes):
         return table.replace_schema_metadata({b"studperf.cohort": json.dumps(about | changes)})
+    many = Privacy((1.0,) * 100_000, 1)
+    assert NoisyMeans("score", (0, 20), table.to_pandas()[:1], *np.ones((3, 1)), np.array([many.variances(what) for what in MOST_CHANGE]),
+                      cells=1_000_000).error.shape == (1,)  # as much as a file may say, in little memory
     altered = [table.slice(1), table.drop_columns("total"), with_about(privacy={}), with_about(privacy={"releases": []}),
                with_about(privacy={"releases": [-1.0]}), with_about(privacy={"releases": [math.nan]}), with_about(privacy=None),
                with_about(crossed=True), with_about(schema={"factors": {"group": []}, "scores": {"score": [0, 20]}}), with_about(schema=3),
@@ -337,6 +340,8 @@ def test_what_cannot_be_private_is_refused(exact):
         narrower.privatize(epsilon=1)
     with pytest.raises(ValueError, match="'table' is a column of the result"):
         Cohort.summarize(rows(60).rename(columns={"group": "table"}), replace(SCHEMA, factors={"table": ["a", "b", "c"]})).privatize(epsilon=1)
+    with pytest.raises(ValueError, match="scores: found none"):
+        exact.privatize(epsilon=1, scores=())
     with pytest.raises(ValueError, match="no factor 'class'"):
         exact.privatize(epsilon=1, factors="class")
     with pytest.raises(ValueError, match="leave out crossed"):
@@ -364,10 +369,13 @@ def test_too_little_noise_is_an_error():
         laplace_results([5], GRID * .99, GRID, 1.0)
 
 
-def test_the_command_line_adds_noise(tmp_path):
+def test_the_command_line_adds_noise(tmp_path, monkeypatch, capsys):
     def studperf_says(*command):
-        done = subprocess.run([sys.executable, "-c", "from studperf.cli import main; main()", *map(str, command)], capture_output=True, text=True)
-        return done.returncode, done.stdout, done.stderr
+        monkeypatch.setattr(sys, "argv", ["studperf", *map(str, command)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capsys.readouterr()
+
     simulate_students(3_000).to_csv(tmp_path / "s.csv", index=False)
     code, said, _ = studperf_says("summarize", tmp_path / "s.csv", "--epsilon", "1", "-o", tmp_path / "open.parquet")
     assert code == 0 and "epsilon 1 for each student" in said

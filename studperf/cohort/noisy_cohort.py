@@ -114,7 +114,7 @@ class NoisyCohort:
             For unknown names.
         """
         check_conf_level(conf_level)
-        by = [factors] if isinstance(factors, str) else list(factors)
+        by = [factors] if isinstance(factors, str) else list(dict.fromkeys(factors))
         return means_table(noisy_groups(self, score or next(iter(self.schema.scores)), by), conf_level)
 
     def save(
@@ -223,6 +223,7 @@ def declared_schema(
     ]
     problems += [f"factors: {name!r} is a column of the result; give the factor another name"
                  for name in factors if name in OWN_COLUMNS]
+    problems += [] if scores else ["scores: found none, expected one or more"]
     if problems:
         raise ValueError("privatize: " + "; ".join(problems))
     return Schema(
@@ -363,14 +364,14 @@ def noisy_groups(
         if by
         else own[list(MOST_CHANGE)].sum().to_frame().T
     )
-    draws = len(own) // len(results)  # cells in each group
-    noise = np.array([np.tile(cohort.privacy.variances(what), draws) for what in MOST_CHANGE])
+    noise = np.array([cohort.privacy.variances(what) for what in MOST_CHANGE])
     return NoisyMeans(
         score,
         tuple(map(float, cohort.schema.scores[score])),
         results[list(by)],
         *(results[what].to_numpy(float) / steps for what, steps in MOST_CHANGE.items()),
         noise,
+        cells=len(own) // len(results),
     )
 
 # %% ../../nbs/2_cohort/noisy_cohort.ipynb #6f91173d

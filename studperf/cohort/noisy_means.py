@@ -32,6 +32,9 @@ class NoisyMeans:
     squares : np.ndarray
         (G,) sums of squares of t
     noise : np.ndarray
+        (3, releases) variances of a cell's noise: of n, total and squares
+    cells : int = 1
+        that were added up to each group, with noise of their own
     """
 
     column: str  # a score
@@ -40,9 +43,19 @@ class NoisyMeans:
     n: np.ndarray  # (G,) students, with noise: may be below 0
     total: np.ndarray  # (G,) sums of t, from -1 to 1 for a student
     squares: np.ndarray  # (G,) sums of squares of t
-    noise: (
+    noise: np.ndarray  # (3, releases) variances of a cell's noise: of n, total and squares
+    cells: int = 1  # that were added up to each group, with noise of their own
+
+    @property
+    def variance(self) -> np.ndarray:  # (3,)
+        """Return the variances of a group's noise: of n, total and squares.
+
+        Returns
+        -------
         np.ndarray
-    )  # (3, draws) variances of the noise of n, total and squares; a group's noise is the sum of draws
+            (3,)
+        """
+        return self.noise.sum(axis=1) * self.cells
 
     @property
     def middle(self) -> float:
@@ -85,7 +98,7 @@ class NoisyMeans:
         np.ndarray
             (G,) of t, n times their variance
         """
-        v_n, v_total, _ = self.noise.sum(axis=1)
+        v_n, v_total, _ = self.variance
         found = self.squares - 2 * self.share * self.total + self.share**2 * self.n
         found = found + (v_total + self.share**2 * v_n) / self.size
         return np.clip(found, 0, self.size * (1 - self.share**2)) * self.size / (self.size - 1)
@@ -99,7 +112,7 @@ class NoisyMeans:
         np.ndarray
             (G,) of sums of t
         """
-        return self.spread + self.noise[1].sum() + self.share**2 * self.noise[0].sum()
+        return self.spread + self.variance[1] + self.share**2 * self.variance[0]
 
 # %% ../../nbs/2_cohort/noisy_means.ipynb #26a193df
 def noisy_quantile(
@@ -107,9 +120,7 @@ def noisy_quantile(
     conf_level: float | np.ndarray,  # of the intervals, above 0 and below 1; one, or (G,)
 ) -> np.ndarray:  # (G,) standard errors
     "Return how many standard errors an interval reaches to either side. Cornish and Fisher (1938)."
-    fourth = 3 * (means.noise[:2] ** 2).sum(
-        axis=1
-    )  # cumulants: of a Laplace distribution 3 times its squared variance
+    fourth = 3 * means.cells * (means.noise[:2] ** 2).sum(axis=1)  # cumulants; a Laplace has 3 variances squared
     kurtosis = (fourth[1] + means.share**4 * fourth[0]) / np.maximum(means.error, 1e-300) ** 2
     normal, student = ndtri((1 + conf_level) / 2), stdtrit(means.size - 1, (1 + conf_level) / 2)
     laplace = -np.log1p(-conf_level) / np.sqrt(2)  # no sum of both has a longer tail than either
@@ -121,8 +132,8 @@ def noisy_limits(means: NoisyMeans,
                  conf_level: float | np.ndarray,  # of the intervals, above 0 and below 1; one, or (G,)
                  ) -> np.ndarray:  # (2, G) points; infinite where the noise hides how many students there are
     "Return the intervals of the means, which may reach beyond the scale. Fieller (1954)."
-    reach, v_n = noisy_quantile(means, conf_level) ** 2, means.noise[0].sum()
-    about_zero = means.spread + means.noise[1].sum()
+    reach, v_n = noisy_quantile(means, conf_level) ** 2, means.variance[0]
+    about_zero = means.spread + means.variance[1]
     a, b, c = means.n ** 2 - reach * v_n, means.n * means.total, means.total ** 2 - reach * about_zero
     known = (a > 0) & (means.n >= 2)
     with np.errstate(divide="ignore", invalid="ignore"):
