@@ -24,6 +24,7 @@ from studperf.dashboard.preparing import prepared_facts
 from studperf.models.predictor import load_predictor
 from studperf.prediction import files as scoring
 
+COLUMNS = ["writer", "kills", "in mid-write", "first content", "second content", "damaged", "files left beside it"]
 RESULTS = Path(__file__).parent / "results" / "killed_writers.csv"
 
 
@@ -75,6 +76,17 @@ def killed(folder, write):
     return bool(parts(folder))
 
 
+def content_of(out, contents):
+    """Which of the contents a file has: its place, or -1. Two files of one predictor differ in the time that is in them; they must load."""
+    if out.suffix == ".studperf":
+        try:
+            return int(load_predictor(out).n > 0)
+        except Exception as error:  # whatever it is, it is what a user would meet
+            print(error)
+            return -1
+    return contents.index(out.read_bytes()) if out.read_bytes() in contents else -1
+
+
 def file_row(name, out, write, kills):
     """Kill the writer of a file so many times."""
     contents = []
@@ -84,7 +96,7 @@ def file_row(name, out, write, kills):
     found, left, after = [], 0, 0
     for _ in range(kills):
         left += killed(out.parent, lambda turn: write(out, bool(turn % 2)))
-        found.append(contents.index(out.read_bytes()) if out.read_bytes() in contents else -1)
+        found.append(content_of(out, contents))
         write(out, False)
         after += len(list(out.parent.iterdir())) - 1
     return {"writer": name, "kills": kills, "in mid-write": left, "first content": found.count(0), "second content": found.count(1),
@@ -116,6 +128,7 @@ def registry_row(folder, predictor, kills):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--only", metavar="WRITER", help="one of them, such as report; with --save its row is replaced")
     parser.add_argument("--save", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -125,10 +138,15 @@ def main():
         folder = Path(place)
         jobs, predictor = writers(folder)
         for name, (file, write) in jobs.items():
+            if options.only not in (None, name):
+                continue
             (folder / name).mkdir()
             rows.append(file_row(name, folder / name / file, write, options.kills))
-        rows.append(registry_row(folder / "registry", predictor, options.kills))
-    table = pd.DataFrame(rows).astype({"first content": "Int64", "second content": "Int64", "files left beside it": "Int64"})
+        if options.only in (None, "registry"):
+            rows.append(registry_row(folder / "registry", predictor, options.kills))
+    if options.only and options.save:
+        rows = [next((row for row in rows if row["writer"] == old["writer"]), old) for old in pd.read_csv(RESULTS).to_dict("records")]
+    table = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[1:], "Int64"))
     print(table.to_string(index=False, na_rep="-"))
     if options.save:
         table.to_csv(RESULTS, index=False)
