@@ -24,7 +24,7 @@ except ModuleNotFoundError:  # Windows
 # %% ../nbs/0_base/files.ipynb #5c9d4d56
 NOT_BY_LINK = getattr(os, "O_NOFOLLOW", 0)
 PART = ".part"
-DAY = 86_400  # seconds
+OLD_ENOUGH = 86_400  # seconds, a day: where there are no locks
 
 # %% ../nbs/0_base/files.ipynb #95bcae8a
 def _is_locked(opened: int,  # a file descriptor
@@ -62,7 +62,7 @@ def _remove_leftover(part: Path) -> None:
     with suppress(OSError):
         opened = os.open(part, os.O_RDWR | NOT_BY_LINK)
         try:
-            abandoned = _is_locked(opened) if fcntl else os.fstat(opened).st_mtime < time() - DAY
+            abandoned = _is_locked(opened) if fcntl else os.fstat(opened).st_mtime < time() - OLD_ENOUGH
             if abandoned and fcntl:
                 part.unlink()
         finally:

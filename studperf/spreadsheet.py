@@ -44,7 +44,7 @@ def harmless_table(frame: Any,  # of pandas
         return frame
     safe = frame.set_axis(harmless_cells(frame.columns), axis=1)
     for place in range(safe.shape[1]):
-        if _is_numeric(safe, place):
+        if _has_numbers(safe, place):
             continue
         column = safe.iloc[:, place]
         changed = {value: harmless(value) for value in set(filter(_is_text, column))}
@@ -57,7 +57,7 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 # %% ../nbs/0_base/spreadsheet.ipynb #6ecadd8a
-def _is_numeric(frame: Any, place: int) -> bool:
+def _has_numbers(frame: Any, place: int) -> bool:
     return frame.dtypes.iloc[place].kind in "biufcmM"
 
 # %% ../nbs/0_base/spreadsheet.ipynb #1e2be16b
@@ -73,7 +73,7 @@ def write_rows(frame: Any,  # of pandas
                ) -> None:
     "Write rows as CSV that no spreadsheet runs."
     safe = harmless_table(frame, raw_cells=raw_cells)
-    columns = (safe.iloc[:, place] for place in range(safe.shape[1]) if not _is_numeric(safe, place))
+    columns = (safe.iloc[:, place] for place in range(safe.shape[1]) if not _has_numbers(safe, place))
     returns = any("\r" in text for text in set(filter(_is_text, chain(safe.columns, *columns))))
     safe.to_csv(path, index=False, mode="w" if first else "a", header=first,
                 quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL)
