@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-import studperf.reporting.report
 from studperf import Cohort, DataError, Schema, audit, disclosure, fit_predictor, model_card, report
 from studperf.cohort.small_groups import without_small_groups
 from studperf.cohort.what_follows import KNOWN, REST, follows_exactly, groups_asked

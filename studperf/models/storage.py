@@ -243,8 +243,8 @@ def refuse_rows(model: str,  # its name
                 remedy: str) -> None:
     "Raise ValueError for a model that keeps students' rows."
     if model in HOLDS_ROWS:
-        raise ValueError(f"{place}: found a model of {model!r}, which keeps students' rows, expected one that keeps none; "
-                         f"{remedy}")
+        raise ValueError(f"{place}: found a model of {model!r}, which keeps students' rows, expected one that keeps "
+                         f"none; {remedy}")
 
 # %% ../../nbs/5_models/storage.ipynb #6bfb42be
 def predictor_to_bytes(fitted: Any,  # a ScorePredictor: a FittedModel that knows its formula
