@@ -23,6 +23,11 @@ from ..cohort.what_follows import KNOWN, GivenAway, Stated
 from ..rows.values import DataError
 
 # %% ../../nbs/6_reporting/published.ipynb #f4d45633
+def attribute_name(text: Any) -> str:
+    "Write the name of an attribute as files and pages agree on it: test_prep is test prep."
+    return str(text).lower().replace("_", " ").strip()
+
+
 @dataclass
 class Published:
     "What a file says of groups of students."
@@ -36,7 +41,8 @@ class Published:
 
     def says(self, where: str, of: str, group: Mapping[str, str], n: int, values: bool = False) -> None:
         "Note an exact number of students."
-        self.stated.append(Stated(where, of, dict(group), int(n), int(n), values))
+        own = {attribute_name(name): level for name, level in group.items()}
+        self.stated.append(Stated(where, of.replace("_", " "), own, int(n), int(n), values))
 
 # %% ../../nbs/6_reporting/published.ipynb #8d94c24e
 def number_in(text: Any) -> float | None:
@@ -84,7 +90,8 @@ def _counts_of_row(said: Published, cells: Mapping[str, str], group: Mapping[str
     for side in ("_a", "_b"):
         if (n := number_in(cells.get(f"n{side}"))) and "factor" in cells:
             said.says(where, of, {str(cells["factor"]).lower(): str(cells[f"group{side}"])}, round(n), True)
-    n = next((n for name in NUMBER_HEADINGS if (n := number_in(cells.get(name))) is not None), None)
+    n = next((n for name in NUMBER_HEADINGS if (n := number_in(cells.get(name))) is not None
+              and "%" not in str(cells[name])), None)
     if n is None or not float(n).is_integer() or group is None or "groups" in cells or n == 0:
         return
     said.says(where, of_errors, group, int(n), values)
@@ -260,7 +267,7 @@ def _levels_listed(html: str, number: int) -> list[Stated]:
     found = []
     for headings, rows, _ in (_table_of(table) for table in BeautifulSoup(html, "html.parser")("table")):
         if "levels and their students" in headings:
-            found += [Stated(f"cell {number}: {row[0]} {level.strip()}", "", {row[0].lower(): level.strip()}, n, n)
+            found += [Stated(f"cell {number}: {row[0]} {level.strip()}", "", {attribute_name(row[0]): level.strip()}, n, n)
                       for row in rows for level, count in re.findall(r"([^,;]+?) \(([\d,]+)\)", row[1])
                       if (n := round(number_in(count)))]
     return found
@@ -293,7 +300,7 @@ def _read_cell(said: Published, row: Mapping[str, Any], group: Mapping[str, str]
     missing = [name for place, name in enumerate(numbers) if int(row["missing"]) >> place & 1]
     for name in numbers:
         if name not in missing:
-            said.stated.append(Stated(where, name, {**group, "lacks": ", ".join(missing)}, row["n"], row["n"], True))
+            said.says(where, name, {**group, "lacks": ", ".join(missing)}, row["n"], True)
         few = [count for count in row.get(f"counts of {name}") or () if is_small(count, least)]
         if few:
             said.plain(name, f"students with one score, {_words(group)}", int(min(few)), "score", where)
