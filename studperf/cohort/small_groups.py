@@ -193,9 +193,27 @@ def without_small_groups(cohort: CohortData,
         cells[factor] = cells[factor].where(~cells[factor].isin([level for name, level in small if name == factor]))
     keep = _not_found_by_subtraction(cohort, cells, min_n)
     if not small and keep.all():
-        return cohort
+        small = _levels_giving_away(cohort, min_n)  # a reader who knows who is in which group needs no group to be empty
+        if not small:
+            return cohort
+        for factor, level in small:
+            cells[factor] = cells[factor].where(cells[factor] != level)
     fewer = select_cells(replace(cohort, cells=cells), keep)
     return without_small_groups(fewer, min_n)  # leaving students out can make another group small
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #ee737ef9
+def _levels_giving_away(cohort: CohortData, min_n: int) -> list[tuple[str, str]]:  # factor, level
+    "Return levels whose means, with those of the others and of all, would give a small group away."
+    names = [(factor, level) for factor in cohort.schema.factors for level in cohort.levels(factor)]
+    if len(cohort.schema.factors) < 2:
+        return []
+    complete = np.logical_and.reduce([cohort.has(factor) for factor in cohort.schema.factors])
+    levels = [complete & (cohort.cells[factor] == level).to_numpy() for factor, level in names]
+    for score in reported_scores(cohort, min_n):
+        kept = shown_together(np.array([*levels, complete]), _students_with(cohort, score), np.array(levels), min_n)
+        if not kept[:-1].all():
+            return [name for name, is_kept in zip(names, kept, strict=False) if not is_kept]
+    return []
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #26c1d728
 def _not_found_by_subtraction(cohort: CohortData, cells: pd.DataFrame, min_n: int) -> np.ndarray:  # (cells,)

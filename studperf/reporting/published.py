@@ -267,7 +267,8 @@ def _levels_listed(html: str, number: int) -> list[Stated]:
     found = []
     for headings, rows, _ in (_table_of(table) for table in BeautifulSoup(html, "html.parser")("table")):
         if "levels and their students" in headings:
-            found += [Stated(f"cell {number}: {row[0]} {level.strip()}", "", {attribute_name(row[0]): level.strip()}, n, n)
+            found += [Stated(f"cell {number}: {row[0]} {level.strip()}", "",
+                             {attribute_name(row[0]): level.strip()}, n, n)
                       for row in rows for level, count in re.findall(r"([^,;]+?) \(([\d,]+)\)", row[1])
                       if (n := round(number_in(count)))]
     return found
