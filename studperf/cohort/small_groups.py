@@ -193,7 +193,7 @@ def without_small_groups(cohort: CohortData,
         cells[factor] = cells[factor].where(~cells[factor].isin([level for name, level in small if name == factor]))
     keep = _not_found_by_subtraction(cohort, cells, min_n)
     if not small and keep.all():
-        small = _levels_giving_away(cohort, min_n)  # a reader who knows who is in which group needs no group to be empty
+        small = _levels_giving_away(cohort, min_n)  # to a reader who knows who is in which group
         if not small:
             return cohort
         for factor, level in small:
