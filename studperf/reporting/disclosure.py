@@ -55,7 +55,7 @@ def disclosure(artefact: Any,  # a file that is to be shared, several, or a tabl
                least: int = LEAST_SHOWN,  # students from which a group is not small; from 2
                seconds: float = 30.0,  # to search in; what was not searched is named
                ) -> Disclosure:  # `findings`, a row per small group; `smallest`; `safe`; `stopped`
-    """Find the groups of students that can be read or computed from what is to be shared.
+    """Find the groups of students that can be computed from what is to be shared.
 
     Parameters
     ----------
