@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-import studperf.reporting.report
 from studperf import Cohort, DataError, Schema, audit, disclosure, fit_predictor, model_card, report
 from studperf.cohort.small_groups import without_small_groups
 from studperf.cohort.what_follows import KNOWN, REST, follows_exactly, groups_asked
 from studperf.dashboard.preparing import facts_of
-from studperf.reporting.published import published
+from studperf.reporting.published import attribute_name, published
 
 LEAST = 10
 MODELS = ("least squares", "ridge", "partial pooling", "decision tree", "random forest", "gradient boosting")
@@ -122,7 +121,7 @@ def found_with_rows(path: Path, cohort: Cohort) -> tuple[int, int]:
     """The students in groups under ten whose mean follows for someone who has the rows; numbers that are not of these rows."""
     cells = cohort.cells.reset_index(drop=True)
     keys = [*cohort.schema.factors, *([cohort.schema.cluster] if cohort.schema.cluster else [])]
-    columns = {name.lower(): cells[name].astype(object).where(cells[name].notna(), "(no value)").astype(str) for name in keys}
+    columns = {attribute_name(name): cells[name].astype(object).where(cells[name].notna(), "(no value)").astype(str) for name in keys}
     said, students, strange = published(path, LEAST), set(), 0
     shown = {name: {one.group[name] for one in said.stated if name in one.group} - {KNOWN, REST, "(no value)"} for name in columns}
     for of in dict.fromkeys(one.of for one in said.stated):

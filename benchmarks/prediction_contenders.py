@@ -90,7 +90,7 @@ def make_predictor(path, model, inputs, out):
     """The predictor that all who predict a file are given."""
     from studperf import fit_predictor, load_students
 
-    fit_predictor(load_students(path), TARGET, inputs=inputs, model=model, progress=False).save(out)
+    fit_predictor(load_students(path), TARGET, inputs=inputs, model=model, progress=False).save(out, own_use=True)
     return {}
 
 

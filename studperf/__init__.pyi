@@ -32,10 +32,10 @@ from .dashboard.server.serving import serve
 
 __all__ = [
     "STUDENTS", "Cohort", "DataError", "DataWarning", "PredictorWidget", "Registry", "Schema", "audit", "ceiling",
-    "compare", "compare_models", "correlations", "decompose", "describe", "disclosure", "equivalence", "fit_predictor", "gaps",
-    "importance", "interactions", "load_predictor", "load_students", "manova", "missing_values", "mixed",
-    "model_card", "odds", "pairs", "plot_audit", "plot_ceiling", "plot_correlations", "plot_distribution",
-    "plot_explanation", "plot_gaps", "plot_importance", "plot_interaction", "plot_means", "plot_models",
-    "plot_pairs", "plot_trend", "power", "predict_file", "ranks", "regress", "report", "serve", "simulate_students",
-    "spread", "trend",
+    "compare", "compare_models", "correlations", "decompose", "describe", "disclosure", "equivalence",
+    "fit_predictor", "gaps", "importance", "interactions", "load_predictor", "load_students", "manova",
+    "missing_values", "mixed", "model_card", "odds", "pairs", "plot_audit", "plot_ceiling", "plot_correlations",
+    "plot_distribution", "plot_explanation", "plot_gaps", "plot_importance", "plot_interaction", "plot_means",
+    "plot_models", "plot_pairs", "plot_trend", "power", "predict_file", "ranks", "regress", "report", "serve",
+    "simulate_students", "spread", "trend",
 ]

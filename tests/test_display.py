@@ -56,7 +56,7 @@ def test_a_cohort_of_few_students_tells_no_score(schema, table):
 
 
 def test_what_is_suppressed_is_told(table, schema):
-    safe = Cohort.summarize(table, schema.only(["group", "form", "essay"])).suppress(min_n=10)
+    safe = Cohort.summarize(table, schema.only(["group", "form", "essay"])).suppress(min_n=10, alone=True)
     assert safe.suppressed == 7 and "Fewer than 10 more students were left out" in safe._repr_html_()
 
 

@@ -341,7 +341,7 @@ def test_suppressed_students_leave_no_trace_in_the_scales():
                          "reading": [np.nan] * 20 + [77.123456789, 79], "weight": 1.5})
     for schema in (Schema(["class"], ["math", "reading"]), Schema(["class"], ["math", "reading"], weight="weight")):
         cohort = Cohort.summarize(rows, schema)
-        left = cohort.suppress(min_n=5)
+        left = cohort.suppress(min_n=5, alone=True)
         assert (left.scales["math"].origin, left.scales["reading"].origin, left.scales["reading"].center) == (50, 0, 0)
         assert all(scale.origin == scale.center == 0 for scale in cohort.suppress(min_n=100).scales.values())
 

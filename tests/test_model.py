@@ -436,7 +436,7 @@ def saved(tmp_path_factory, students):
         if model not in paths:
             paths[model] = folder / model
             with first_values():
-                fit_predictor(students[:200], "math", model=model, folds=2).save(paths[model])
+                fit_predictor(students[:200], "math", model=model, folds=2).save(paths[model], own_use=True)
         return paths[model]
     return path_of
 

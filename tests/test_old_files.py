@@ -40,7 +40,7 @@ def test_a_file_of_version_3_predicts_what_it_did(name):
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_an_old_predictor_saved_again_has_the_new_version(tmp_path, name):
-    load_quietly(FOLDER / name).save(tmp_path / "again")
+    load_quietly(FOLDER / name).save(tmp_path / "again", own_use=True)
     with zipfile.ZipFile(tmp_path / "again") as archive:
         assert json.loads(archive.read("predictor.json"))["version"] == FORMAT_VERSION
     predicted = load_predictor(tmp_path / "again").predict(load_students().iloc[::50])

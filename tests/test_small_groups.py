@@ -93,10 +93,17 @@ def test_a_reported_cohort_has_no_small_group_and_no_small_remainder():
 
 def test_a_level_that_becomes_small_by_leaving_students_out_goes_too():
     """Three students lack a bus; without them class 7b, of ten, is small."""
-    rows = pd.DataFrame({"class": ["7a"] * 40 + ["7c"] * 40 + ["7b"] * 10, "bus": ["yes"] * 43 + ["no"] * 44 + [None] * 3, "essay": range(90)})
+    rows = pd.DataFrame({"class": ["7a"] * 40 + ["7c"] * 40 + ["7b"] * 10, "bus": ["yes", "no"] * 43 + ["no"] + [None] * 3, "essay": range(90)})
     shown = without_small_groups(Cohort.summarize(rows, Schema(["class", "bus"], ["essay"])), 10)
     assert shown.levels("class") == ["7a", "7c"]
     assert shown.n == 80  # and the seven who are left of it would be all students less the two other classes
+
+
+def test_levels_that_single_few_students_out_together_are_not_all_shown():
+    """All of class 7a and three of 7c take the bus: who knows that, has the three's mean from those of 7a and of the bus."""
+    rows = pd.DataFrame({"class": ["7a"] * 40 + ["7c"] * 40, "bus": ["yes"] * 43 + ["no"] * 37, "essay": range(80)})
+    shown = without_small_groups(Cohort.summarize(rows, Schema(["class", "bus"], ["essay"])), 10)
+    assert {*shown.levels("class"), *shown.levels("bus")} < {"7a", "7c", "yes", "no"}
 
 
 def test_a_group_of_one_heavy_student_is_small():

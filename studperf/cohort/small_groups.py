@@ -193,9 +193,27 @@ def without_small_groups(cohort: CohortData,
         cells[factor] = cells[factor].where(~cells[factor].isin([level for name, level in small if name == factor]))
     keep = _not_found_by_subtraction(cohort, cells, min_n)
     if not small and keep.all():
-        return cohort
+        small = _levels_giving_away(cohort, min_n)  # to a reader who knows who is in which group
+        if not small:
+            return cohort
+        for factor, level in small:
+            cells[factor] = cells[factor].where(cells[factor] != level)
     fewer = select_cells(replace(cohort, cells=cells), keep)
     return without_small_groups(fewer, min_n)  # leaving students out can make another group small
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #ee737ef9
+def _levels_giving_away(cohort: CohortData, min_n: int) -> list[tuple[str, str]]:  # factor, level
+    "Return levels whose means, with those of the others and of all, would give a small group away."
+    names = [(factor, level) for factor in cohort.schema.factors for level in cohort.levels(factor)]
+    if len(cohort.schema.factors) < 2:
+        return []
+    complete = np.logical_and.reduce([cohort.has(factor) for factor in cohort.schema.factors])
+    levels = [complete & (cohort.cells[factor] == level).to_numpy() for factor, level in names]
+    for score in reported_scores(cohort, min_n):
+        kept = shown_together(np.array([*levels, complete]), _students_with(cohort, score), np.array(levels), min_n)
+        if not kept[:-1].all():
+            return [name for name, is_kept in zip(names, kept, strict=False) if not is_kept]
+    return []
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #26c1d728
 def _not_found_by_subtraction(cohort: CohortData, cells: pd.DataFrame, min_n: int) -> np.ndarray:  # (cells,)
@@ -214,6 +232,7 @@ def _not_found_by_subtraction(cohort: CohortData, cells: pd.DataFrame, min_n: in
 def suppress(cohort: CohortData,  # the Cohort itself
              *,
              min_n: int = LEAST_SHOWN,  # students of the smallest cell that is kept
+             alone: bool = False,  # True: nothing else of these students is shared, so nobody can subtract
              counts: bool = True,  # keep the value counts, of which quantiles, rank tests and histograms are made?
              ) -> CohortData:  # a new one; its `suppressed` counts the students who were left out
     """Leave out the cells of fewer than min_n students.
@@ -224,6 +243,8 @@ def suppress(cohort: CohortData,  # the Cohort itself
         the Cohort itself
     min_n : int = LEAST_SHOWN
         students of the smallest cell that is kept
+    alone : bool = False
+        True: nothing else of these students is shared, so nobody can subtract
     counts : bool = True
         keep the value counts, of which quantiles, rank tests and histograms are made?
 
@@ -238,7 +259,7 @@ def suppress(cohort: CohortData,  # the Cohort itself
         Unless min_n is a whole number from 1 up.
     """
     check_min_n(min_n)
-    shown = select_cells(cohort, ~_cells_left_out(cohort, min_n))
+    shown = select_cells(cohort, ~_cells_left_out(cohort, min_n, alone))
     if not counts:
         scales = {name: replace(scale, discrete=False) for name, scale in cohort.scales.items()}
         shown = replace(shown, scales=scales, counts=shown.counts.head(0), joint=None)
@@ -248,26 +269,26 @@ def suppress(cohort: CohortData,  # the Cohort itself
     return replace(_without_draft(shown), suppressed=cohort.suppressed + cohort.n - shown.n)
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #ccf1e587
-def _cells_left_out(cohort: CohortData, min_n: int) -> np.ndarray:  # (cells,) true or false
+def _cells_left_out(cohort: CohortData, min_n: int, alone: bool) -> np.ndarray:  # (cells,) true or false
     "Return the cells to leave out, so that of all students and of each level none or enough are left out."
     n = cohort.cells["n"].to_numpy()
     hidden = (n < min_n) | (_effective_n(cohort) < min_n / 2)
-    lines = [np.zeros(len(n), int), *(cohort.cells[name].cat.codes.to_numpy(int) + 1 for name in cohort.schema.factors)]
-    counted = [n, *(np.where(cohort.has(score), n, 0) for score in cohort.schema.scores)]
-    while (more := _smallest_beside(n, hidden, lines, counted, min_n)).any():
-        hidden = hidden | more
+    lines = [*(cohort.cells[name].cat.codes.to_numpy(int) + 1 for name in cohort.schema.factors), np.zeros(len(n), int)]
+    counted, last = [n, *(np.where(cohort.has(score), n, 0) for score in cohort.schema.scores)], -1
+    while last != hidden.sum() and not alone:  # what is left out of one level may be enough in another, and in all
+        last = hidden.sum()
+        for line, students in product(lines, counted):
+            hidden = hidden | _smallest_beside(n, hidden, line, students, min_n)
     return hidden
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #802ca049
-def _smallest_beside(n: np.ndarray, hidden: np.ndarray, lines: Sequence[np.ndarray], counted: Sequence[np.ndarray],
+def _smallest_beside(n: np.ndarray, hidden: np.ndarray, line: np.ndarray, students: np.ndarray,
                      min_n: int) -> np.ndarray:  # (cells,) true or false
-    "Return the smallest shown cell of each line in which few students are hidden."
-    more = np.zeros(len(n), bool)
-    for line, students in product(lines, counted):
-        left = np.bincount(line, np.where(hidden, students, 0))
-        in_question = ~hidden & (students > 0) & ((0 < left) & (left < min_n))[line]
-        places = np.flatnonzero(in_question)[np.argsort(n[in_question], kind="stable")]
-        more[places[np.unique(line[places], return_index=True)[1]]] = True
+    "Return the smallest shown cell of each level in which few students are hidden."
+    left, more = np.bincount(line, np.where(hidden, students, 0)), np.zeros(len(n), bool)
+    in_question = ~hidden & (students > 0) & ((0 < left) & (left < min_n))[line]
+    places = np.flatnonzero(in_question)[np.argsort(n[in_question], kind="stable")]
+    more[places[np.unique(line[places], return_index=True)[1]]] = True
     return more
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #004cc78a

@@ -135,7 +135,7 @@ MOST_CELLS_SOLVED = 100_000  # combinations of values that are solved at once
 
 
 @dataclass(frozen=True)
-class Found:
+class GivenAway:
     "A group whose number of students follows from what is stated."
     of: str  # whose numbers: those of a score, or "" for all students
     group: str  # in words
@@ -149,7 +149,7 @@ def what_follows(stated: Sequence[Stated],
                  *,
                  least: int,  # students from which a group is not small
                  seconds: float = 20.0,  # to look for groups of which few numbers are possible
-                 ) -> tuple[list[Found], list[str]]:  # the smallest groups of each score; why it stopped looking, if so
+                 ) -> tuple[list[GivenAway], list[str]]:  # the smallest groups; why it stopped looking, if so
     "Return the small groups whose number of students can be computed; of a score without any, the smallest group."
     found, stopped, deadline = [], {}, monotonic() + seconds
     for of in dict.fromkeys(one.of for one in stated):
@@ -179,16 +179,16 @@ def _solved_together(own: Sequence[Stated], stopped: dict[str, None]) -> Iterato
                 yield short
 
 # %% ../../nbs/2_cohort/what_follows.ipynb #fa92a4d1
-MOST_PARTS = 1_500  # groups of cells that the numbers tell apart
+MOST_TOLD_APART = 1_500  # groups of cells that the numbers tell apart
 
 
-def _solved(of: str, stated: Sequence[Stated], least: int, deadline: float) -> tuple[list[Found], list[str]]:
+def _solved(of: str, stated: Sequence[Stated], least: int, deadline: float) -> tuple[list[GivenAway], list[str]]:
     "Return the groups that follow from statements on the same students, and why it stopped looking."
     attributes = attributes_of(stated)
     every = members_of([one.group for one in stated], attributes)
     members, first = np.unique(every.astype(np.int8), axis=1, return_inverse=True)
     first = np.asarray(first).ravel()
-    if members.shape[1] > MOST_PARTS:
+    if members.shape[1] > MOST_TOLD_APART:
         return [], [f"the numbers tell {members.shape[1]:,} groups apart, more than are solved at once"]
     asked = groups_asked(members)
     exact = np.array([one.low == one.high for one in stated])
@@ -200,9 +200,10 @@ def _solved(of: str, stated: Sequence[Stated], least: int, deadline: float) -> t
     means = exact & np.array([one.values for one in stated])
     with_values = follows_exactly(asked, members[means], low[means])[0]
 
-    def named(place: int, low: int, high: int) -> Found:
+    def named(place: int, low: int, high: int) -> GivenAway:
         chosen = means if with_values[place] else exact if follows[place] else np.ones(len(stated), bool)
-        return Found(of, _in_words(asked[place][first], attributes), low, high, "mean" if with_values[place] else "number",
+        tells = "mean" if with_values[place] else "number"
+        return GivenAway(of, _in_words(asked[place][first], attributes), low, high, tells,
                      _used(asked[place], members[chosen], [one.where for one, is_in in zip(stated, chosen, strict=True)
                                                            if is_in]))
 
@@ -218,10 +219,10 @@ def _solved(of: str, stated: Sequence[Stated], least: int, deadline: float) -> t
     return found, ["the time was up before all groups were looked at"] * puzzle.stopped
 
 # %% ../../nbs/2_cohort/what_follows.ipynb #91987461
-def _as_stated(stated: Sequence[Stated], least: int) -> list[Found]:
+def _as_stated(stated: Sequence[Stated], least: int) -> list[GivenAway]:
     "Return the small groups that are stated as they are."
-    return [Found(one.of, one.where, one.low, one.high, "mean" if one.values else "number", (one.where,)) for one in stated
-            if 0 < one.low == one.high < least]
+    return [GivenAway(one.of, one.where, one.low, one.high, "mean" if one.values else "number", (one.where,))
+            for one in stated if 0 < one.low == one.high < least]
 
 # %% ../../nbs/2_cohort/what_follows.ipynb #aee81c5e
 def _some_tables(puzzle: Puzzle, tries: int = 6) -> bool:

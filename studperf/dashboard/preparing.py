@@ -262,7 +262,15 @@ def shown_beside(cohort: Cohort, score: str, means: Sequence[GroupMean],
     members += [np.logical_and.reduce([levels[name] == level for name, level in zip(factors, cell, strict=True)])
                 for cell in alike]
     every = [codes == code for name in factors for codes in [pd.factorize(levels[name])[0]] for code in set(codes)]
-    kept = shown_together(np.array(members, bool).reshape(len(members), len(n)), n, np.array(every)).tolist()
+    members, kept = np.array(members, bool).reshape(len(members), len(n)), np.ones(len(members), bool)
+    while True:  # what is in no group shown of a factor grows with each group that is left out
+        rests = [~np.any([one for one, group, is_kept in zip(members, means, kept, strict=False)
+                          if is_kept and group.factor == name] or [np.zeros(len(n), bool)], axis=0) for name in factors]
+        both = [one & other for one, other in combinations(rests, 2)]
+        before, kept[kept] = kept.copy(), shown_together(members[kept], n, np.array([*every, *rests, *both]))
+        if (before == kept).all():
+            break
+    kept = kept.tolist()
     return (tuple(group for group, is_kept in zip(means, kept, strict=False) if is_kept),
             {cell: bars for (cell, bars), is_kept in zip(alike.items(), kept[len(means):], strict=True) if is_kept})
 

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ..cohort.bounds import LEAST_SHOWN, check_min_n
-from ..cohort.what_follows import Found, Stated, what_follows
+from ..cohort.what_follows import GivenAway, Stated, what_follows
 from ..display import summary_html, table_html
 from .published import Published, published
 
@@ -55,7 +55,7 @@ def disclosure(artefact: Any,  # a file that is to be shared, several, or a tabl
                least: int = LEAST_SHOWN,  # students from which a group is not small; from 2
                seconds: float = 30.0,  # to search in; what was not searched is named
                ) -> Disclosure:  # `findings`, a row per small group; `smallest`; `safe`; `stopped`
-    """Find the groups of students that can be read or computed from what is to be shared.
+    """Find the groups of students that can be computed from what is to be shared.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def disclosure(artefact: Any,  # a file that is to be shared, several, or a tabl
     names = ["the table" if isinstance(one, pd.DataFrame) else Path(one).name for one in files]
     read = [published(one, least) for one in files]
     several = len(read) > 1
-    stated, changed = _together(names, read, least)
+    stated, changed = _of_all_files(names, read, least)
     groups, stopped = what_follows(stated, least=least, seconds=seconds)
     plain = [("together", one) for one in changed]
     plain += [(name, one) for name, said in zip(names, read, strict=True) for one in said.found]
@@ -92,7 +92,7 @@ def disclosure(artefact: Any,  # a file that is to be shared, several, or a tabl
     return Disclosure(findings, min(sizes, default=None), len(stated), least, (*stopped, *unread))
 
 # %% ../../nbs/6_reporting/disclosure.ipynb #fb445f2e
-def _together(names: Sequence[str], read: Sequence[Published], least: int) -> tuple[list[Stated], list[Found]]:
+def _of_all_files(names: Sequence[str], read: Sequence[Published], least: int) -> tuple[list[Stated], list[GivenAway]]:
     "Return what several files state of the same students, and groups that differ by few students between files."
     if len(read) < 2:
         return list(read[0].stated) if read else [], []
@@ -108,13 +108,13 @@ def _together(names: Sequence[str], read: Sequence[Published], least: int) -> tu
                 other.add(of)  # not the same students
                 if gap < least:
                     words = "; ".join(map(": ".join, group)) or "all"
-                    changed.append(Found(of, f"{words}, in one file and not in the other", gap, gap,
+                    changed.append(GivenAway(of, f"{words}, in one file and not in the other", gap, gap,
                                          "mean" if one.values and first.values else "number", (first.where, one.where)))
     return [replace(one, of=f"{one.of}, {name}") if one.of in other else one
             for name, said in zip(names, read, strict=True) for one in said.stated], changed
 
 # %% ../../nbs/6_reporting/disclosure.ipynb #b442e45c
-def _findings(found: Sequence[tuple[str, Found]]) -> pd.DataFrame:
+def _findings(found: Sequence[tuple[str, GivenAway]]) -> pd.DataFrame:
     "Return the groups as a table, the smallest first."
     rows = {(name, one.of, one.group, one.low, one.high, one.tells, "; ".join(one.where)): None for name, one in found}
     table = pd.DataFrame(list(rows), columns=list(DISCLOSURE_COLUMNS))

@@ -354,7 +354,8 @@ def _missing_texts(table: pd.DataFrame, lacking: pd.DataFrame, people: str) -> t
     "Return the caption and the text alternative of missing values."
     whole, few = int((table["missing"] == 0).sum()), int((table["missing"] > 0).sum()) - len(lacking)
     caption = (f"Share of the {people} without a value, for each column that lacks some."
-               + f" {counted(few, 'column')} that too few {people} lack {'are' if few > 1 else 'is'} not shown." * (few > 0)
+               + f" {counted(few, 'column')} that too few {people} lack {'are' if few > 1 else 'is'} not shown."
+               * (few > 0)
                + f" {whole} other columns are complete." * (whole > 1))
     parts = [f"{words(row.column)} {_percent(row.share)} ({people_word(people, row.missing)})"
              for row in lacking.itertuples()]

@@ -103,7 +103,8 @@ def scores_content(cohort: Cohort,
     table, together = scores_table(cohort, scores, rows, min_n), correlations(cohort, scores)
     together = together[together["estimate"].notna() & (together["n"] >= min_n)]
     beside = covariate_pairs(cohort, scores, min_n)
-    hills = [found for _, row in table.head(MOST_FIGURED).iterrows() if (found := histogram_of(cohort, row, rows, min_n))]
+    rows_figured = [row for _, row in table.head(MOST_FIGURED).iterrows()]
+    hills = [found for row in rows_figured if (found := histogram_of(cohort, row, rows, min_n))]
     figures = [strips_of(found, cohort, min_n) for found in hills]
     figures += [map_part(together, list(scores), cohort.schema.people)] if len(together) > 1 else []  # one is a number
     figures += [intervals_part(covariate_rows(cohort, beside))] if len(beside) else []
