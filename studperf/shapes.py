@@ -55,11 +55,18 @@ PLAIN = {str: "a text", int: "a whole number", float: "a number", bool: "true or
 def _is_plain(value: Any, kind: type) -> bool:
     if kind is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+    if kind is str:
+        return isinstance(value, str) and is_text(value)
     return isinstance(value, kind) and (kind is not int or not isinstance(value, bool) and abs(value) < 2**63)
+
+# %% ../nbs/0_base/shapes.ipynb #f2ea70b7
+def is_text(value: str) -> bool:
+    "Return whether a text can be written; JSON can hold halves of characters, which no file can."
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 # %% ../nbs/0_base/shapes.ipynb #80b905ec
 def _check_names(value: Any, shape: Mapping, where: str) -> None:
-    _expect(isinstance(value, dict), value, "names with values", where)
+    _expect(isinstance(value, dict) and all(map(is_text, value)), value, "names with values", where)
     if ANY in shape:
         for name, part in value.items():
             check_shape(part, shape[ANY], f"{where}.{name[:60]}")

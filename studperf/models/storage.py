@@ -407,7 +407,8 @@ def _read_pipeline(model: bytes, path: str | Path,
     if number < FORMAT_VERSION:
         model = with_new_names(model)
     if unexpected := unexpected_types(model):
-        refuse(path, f"model.skops holds {', '.join(unexpected)}, which no predictor of studperf needs")
+        names = ", ".join(name[:100] for name in unexpected[:5]) + f" and {len(unexpected) - 5} more" * (len(unexpected) > 5)
+        refuse(path, f"model.skops holds {names}, which no predictor of studperf needs")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InconsistentVersionWarning)  # all libraries are warned of at once
         return skops.io.loads(model, trusted=sorted(KNOWN_TYPES))

@@ -18,6 +18,7 @@ import tomli_w
 
 from ..opening import read_regular
 from ..files import whole_file
+from ..shapes import is_text
 from .values import is_made_of, is_reserved, normalized
 from ..text import listed, quoted_names
 
@@ -516,6 +517,8 @@ def schema_from_dict(record: Mapping) -> Schema:
             "decimal", "notes", "certainty", "lowest_best", "others", "people", "rows_per_student", "sheet")
     if not isinstance(record, Mapping):
         raise ValueError(f"Schema: found {str(record)[:60]!r}, expected names with values")
+    if not is_text(repr(record)):
+        raise ValueError("Schema: a name or a level holds half a character, expected text")
     if unknown := [key for key in record if key not in keys]:
         raise ValueError(f"Schema: unknown key {listed(unknown)}; it has {listed(keys)}")
     read = {"factors": {}, "scores": {}, **record}
