@@ -68,6 +68,7 @@ bench: .venv/.installed-dev .venv-bench/.installed .venv-pycaret/.installed .ven
 	@.venv-bench/bin/python benchmarks/prediction.py $(BENCH)
 	@.venv-bench/bin/python benchmarks/report_speed.py $(BENCH)
 	@$(BIN)/python benchmarks/dashboard.py
+	@$(BIN)/python benchmarks/altered_files.py $(BENCH)
 
 constraints:  ## update constraints.txt to the newest versions (some minutes), then: make prepare test ALL=1
 	@PYTHON=$(PYTHON) tools/update_constraints.sh

@@ -38,6 +38,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet
 import tomli_w
 
@@ -135,9 +136,7 @@ def arrow(frame, form):
     content = io.BytesIO()
     table = pa.Table.from_pandas(frame.astype({"gender": "category"}))
     if form == "feather":
-        import pyarrow.feather
-
-        pyarrow.feather.write_feather(table, content)
+        pa.feather.write_feather(table, content)
     else:
         with pa.ipc.new_stream(content, table.schema) as stream:
             stream.write_table(table)

@@ -204,15 +204,20 @@ def read_entry(log: Log, number: int) -> dict[str, Any]:
     return _entry_from(log, number, log.storage.cat_file(log.path(number)))
 
 # %% ../../nbs/5_models/entries.ipynb #93ab2776
-def check_inside(storage: AbstractFileSystem, path: str, shown: str,
-                 parts: int,  # how many parts of the path are the registry's own
-                 ) -> None:
-    "Raise PredictorFileError for a link in a folder's registry, which may lead out of it, and for what is no regular file."
+def check_inside(
+    storage: AbstractFileSystem,
+    path: str,
+    shown: str,
+    parts: int,  # how many parts of the path are the registry's own
+) -> None:
+    "Raise PredictorFileError for a link in a registry's folder, and for what is no regular file."
     if not isinstance(storage, LocalFileSystem):
         return
     place = Path(path)
     if linked := next((one for one in [place, *place.parents][:parts] if one.is_symlink()), None):
-        raise PredictorFileError(f"{shown}: {linked.name!r} is a link, which a registry never makes; it was not loaded")
+        raise PredictorFileError(
+            f"{shown}: {linked.name!r} is a link, which a registry never makes; it was not loaded"
+        )
     if place.exists():
         try:
             check_regular(place)

@@ -396,9 +396,11 @@ def _renamed(node: Any) -> Any:
     return found if kind is None else found | {"__module__": kind.__module__, "__class__": kind.__qualname__}
 
 # %% ../../nbs/5_models/storage.ipynb #6d2ef478
-def _read_pipeline(model: bytes, path: str | Path,
-                   number: int = FORMAT_VERSION,  # of the file's format
-                   ) -> Pipeline:
+def _read_pipeline(
+    model: bytes,
+    path: str | Path,
+    number: int = FORMAT_VERSION,  # of the file's format
+) -> Pipeline:
     "Return the pipeline that skops described, made of known types alone."
     import skops.io
 
@@ -407,7 +409,9 @@ def _read_pipeline(model: bytes, path: str | Path,
     if number < FORMAT_VERSION:
         model = with_new_names(model)
     if unexpected := unexpected_types(model):
-        names = ", ".join(name[:100] for name in unexpected[:5]) + f" and {len(unexpected) - 5} more" * (len(unexpected) > 5)
+        names = ", ".join(name[:100] for name in unexpected[:5]) + f" and {len(unexpected) - 5} more" * (
+            len(unexpected) > 5
+        )
         refuse(path, f"model.skops holds {names}, which no predictor of studperf needs")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InconsistentVersionWarning)  # all libraries are warned of at once

@@ -67,10 +67,24 @@ def _schema_of_version(value: Any, where: str) -> None:
     schema_from_dict(value)  # which says what is wrong
 
 # %% ../../nbs/5_models/versions.ipynb #95b24ff1
-SHAPES = {"versions": {"target": str, "inputs": [str], "model": str, "parameters": dict, "n": int, "metrics": {ANY: float},
-                       "fingerprint": str, "schema": _schema_of_version, "versions": {ANY: str}, "note": str,
-                       "folder": _path_part, "files": _files_of_version, "time": str},
-          "in_force": {"version": int, "action": one_of("promoted", "rolled back"), "time": str}}
+SHAPES = {
+    "versions": {
+        "target": str,
+        "inputs": [str],
+        "model": str,
+        "parameters": dict,
+        "n": int,
+        "metrics": {ANY: float},
+        "fingerprint": str,
+        "schema": _schema_of_version,
+        "versions": {ANY: str},
+        "note": str,
+        "folder": _path_part,
+        "files": _files_of_version,
+        "time": str,
+    },
+    "in_force": {"version": int, "action": one_of("promoted", "rolled back"), "time": str},
+}
 
 # %% ../../nbs/5_models/versions.ipynb #a99e0002
 def log_of(registry: RegistryLocation,  # a `Registry`

@@ -224,7 +224,9 @@ def check_description(record: Mapping[str, Any], path: str | Path) -> None:
         check_shape(record, DESCRIPTION_SHAPE, "predictor.json")
         schema, inputs = schema_from_dict(record["schema"]), record["inputs"]
         if len(set(inputs)) < len(inputs) or not set(inputs) <= set(schema.columns) - {record["target"]}:
-            raise ValueError(f"found the inputs {', '.join(map(repr, inputs[:9]))}, expected columns of its Schema, once each")
+            raise ValueError(
+                f"found the inputs {', '.join(map(repr, inputs[:9]))}, expected columns of its Schema, once each"
+            )
         if record["target"] not in schema.scores:
             raise ValueError(f"found the target {record['target']!r}, expected a score of its Schema")
         if record["formula"] is not None:

@@ -24,8 +24,9 @@ from .schema import Schema, match_columns, schema_from_dict, schema_to_dict
 from .table_shape import (
     HEAD_ROWS, first_word_of, is_blank, is_remark, named_columns, rows_named, table_shape)
 from .values import DataError
-from .workbooks import (
-    Sheet, check_packed, check_rectangles, most_unpacked, names_of_sheets, open_workbook, rows_of_sheet, sheet_named, sheets_note, sheets_of)
+from studperf.rows.workbooks import (
+    Sheet, check_packed, check_rectangles, most_unpacked, names_of_sheets, open_workbook, rows_of_sheet, sheet_named,
+    sheets_note, sheets_of)
 from ..text import quoted_names, quoted_value
 
 # %% ../../nbs/1_rows/parsing.ipynb #dc968ad6
@@ -338,12 +339,17 @@ def _check_columns(count: int, limits: ReadLimits, source: str) -> None:
 
 # %% ../../nbs/1_rows/parsing.ipynb #4d611b09
 def check_size(rows: int, columns: int, limits: ReadLimits, source: str) -> None:
-    "Raise DataError for a table with more rows, columns or numbers than allowed; a file says how many it has, truly or not."
+    "Raise DataError for a table that says that it has more rows, columns or numbers than allowed."
     _check_rows(rows, limits, source)
     _check_columns(columns, limits, source)
     if limits.unpacked and max(rows, 0) * columns > limits.unpacked:
-        raise DataError(source, [f"the table has {rows:,} rows and {columns:,} columns, too many to be read at once; "
-                                 "leave out columns, or summarize it"])
+        raise DataError(
+            source,
+            [
+                f"the table has {rows:,} rows and {columns:,} columns, too many to be read at once; "
+                "leave out columns, or summarize it"
+            ],
+        )
 
 # %% ../../nbs/1_rows/parsing.ipynb #62144634
 END = "end of the file"  # a row of its own behind the last one; it is swallowed where a quote is not closed
