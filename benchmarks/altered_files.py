@@ -14,6 +14,7 @@ which a library crashed; the command and the page say of both in one line what w
 that is no sentence for the person who chose the file.
 """
 import argparse
+import copy
 import gzip
 import hashlib
 import io
@@ -253,11 +254,11 @@ def altered_value(record, chance):
             key = chance.choice(list(inside) if isinstance(inside, dict) else range(len(inside)))
             parent, inside = (inside, key), inside[key]
         if parent is None:
-            return chance.choice(VALUES)
+            return copy.deepcopy(chance.choice(VALUES))
         holder, key = parent
         way = chance.random()
         if way < .7:
-            holder[key] = chance.choice(VALUES)
+            holder[key] = copy.deepcopy(chance.choice(VALUES))
         elif way < .85:
             del holder[key]
         elif isinstance(holder, list):

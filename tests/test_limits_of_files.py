@@ -19,7 +19,7 @@ import pyarrow.parquet
 import pytest
 from conftest import SHARED, missing
 
-from studperf import Cohort, DataError, DataWarning, Registry, fit_predictor, load_predictor, load_students, simulate_students
+from studperf import Cohort, DataError, DataWarning, Registry, fit_predictor, load_predictor, load_students
 from studperf.cohort.cohort_file import COHORT_FORMAT
 from studperf.dashboard.class_list import class_list_apart, read_class_list
 from studperf.dashboard.facts import Facts
@@ -112,7 +112,7 @@ BOOKS = {"far.xlsx": (far("CV"), "a sheet spans 1,048,576 rows and 100 columns, 
          "columns.ods": (repeated(1, 2_000_000_000), "no rows|takes more than|cannot be read"), "entities.ods": (entities(), "cannot be read|takes more than")}
 TEXTS = {"columns.csv": (b",".join(b"c%d" % place for place in range(1_000_000)) + b"\n" + b"1," * 999_999 + b"1\n", "1,000,000 columns, at most 20,000"),
          "line.csv": (b"gender,math\n" + b"a" * 60_000_000, "the text is not a table"), "quote.csv": (b'gender,math\nf,50\nm,"60\n' + b"f,50\nm,60\n" * 200_000, "quotation mark"),
-         "bomb.csv.gz": (bomb(), "would unpack to more than 50 MB"), "bomb.zip": (packed_table(), "would unpack to more than 50 MB")}
+         "bomb.csv.gz": (bomb(), r"would unpack to more than \d\d MB"), "bomb.zip": (packed_table(), r"would unpack to more than \d\d MB")}
 
 
 @pytest.fixture
@@ -169,10 +169,9 @@ def test_standard_input_and_output(command, tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's data")
 def test_memory_that_runs_out_is_one_line(command, tmp_path):
-    rows = pd.concat([simulate_students(20_000, seed=1)] * 20)
+    rows = pd.concat([load_students()] * 200)
     rows.to_csv(tmp_path / "a.csv", index=False)
-    command("--memory", "300MB", "schema", "a.csv", said="the command needs more memory than the 0.3 GB that it may take")
-    command("schema", "a.csv", said="", code=0)
+    command("--memory", "250MB", "compare", "a.csv", said="the command needs more memory than the 0.2 GB that it may take")
     command("--memory", "little", "schema", "a.csv", said="--memory: found 'little', expected a size of at least 100MB")
 
 
