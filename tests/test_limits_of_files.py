@@ -148,12 +148,14 @@ def test_a_parquet_file_of_gigabytes(command, tmp_path):
 @pytest.mark.parametrize("words", [("compare", "{}"), ("schema", "{}"), ("summarize", "{}", "--scores", "math"), ("predict", "{}", "right.csv"), ("compare", "right.csv", "--schema", "{}"),
                                    ("report", "{}"), ("dashboard", "--prepared", "{}")], ids=" ".join)
 @pytest.mark.parametrize("kind", ["pipe", "loop", "folder", "socket", "device"])
-def test_what_is_no_file_is_refused(command, tmp_path, words, kind):
+def test_what_is_no_file_is_refused(command, tmp_path, monkeypatch, words, kind):
     path = tmp_path / "a.csv"
     Path(tmp_path, "right.csv").write_bytes(load_students().head(30).to_csv(index=False).encode())
     if kind == "socket":
         os.chdir(tmp_path)
-        socket.socket(socket.AF_UNIX).bind("a.csv")
+        monkeypatch.chdir(tmp_path)
+        with socket.socket(socket.AF_UNIX) as opened:
+            opened.bind("a.csv")
     {"pipe": os.mkfifo, "loop": lambda path: path.symlink_to(path), "folder": os.mkdir, "socket": bool, "device": lambda path: path.symlink_to("/dev/zero")}[kind](path)
     command(*(word.format("a.csv") for word in words))
 
