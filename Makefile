@@ -69,6 +69,7 @@ bench: .venv/.installed-dev .venv-bench/.installed .venv-pycaret/.installed .ven
 	@.venv-bench/bin/python benchmarks/report_speed.py $(BENCH)
 	@$(BIN)/python benchmarks/dashboard.py
 	@$(BIN)/python benchmarks/killed_writers.py
+	@$(BIN)/python benchmarks/altered_files.py $(BENCH)
 
 # pip-audit says yes where it found no database at all; --strict makes that an error.
 audit: .venv-audit/.installed  ## ask the database of PyPI for known weaknesses of constraints.txt, and zizmor for those of the workflows (a minute, needs a connection)

@@ -51,9 +51,17 @@ _memory = 0  # bytes; 0: no limit
 
 # %% ../nbs/9_cli/cli.ipynb #1cfdd698
 @app.callback()
-def limited(context: typer.Context, memory: Annotated[str | None, typer.Option(
-        metavar="SIZE", envvar="STUDPERF_MEMORY",
-        help="Most memory that a command may take, such as 4GB; default: four fifths of what there is.")] = None) -> None:
+def limited(
+    context: typer.Context,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            envvar="STUDPERF_MEMORY",
+            help="Most memory that a command may take, such as 4GB; default: four fifths of what there is.",
+        ),
+    ] = None,
+) -> None:
     global _memory
     try:
         most = bytes_meant(memory) if memory else usual_memory()

@@ -35,13 +35,14 @@ def usual_memory() -> int:  # bytes
     return max(memory_here() * 4 // 5, LEAST_MEMORY)
 
 # %% ../nbs/0_base/limited_command.ipynb #42e0677a
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+UNIT_BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30,
+              "TI": 2**40}
 
 
 def bytes_meant(text: str) -> int:
     "Return how many bytes a text such as 4GB means; raise ValueError for one that is no size."
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?|)B?", text.strip().upper(), re.ASCII)
-    if not found or (size := int(float(found[1]) * UNITS[found[2]])) < 100 * 10**6:
+    if not found or (size := int(float(found[1]) * UNIT_BYTES[found[2]])) < 100 * 10**6:
         raise ValueError(f"found {text!r}, expected a size of at least 100MB, such as 4GB")
     return size
 
@@ -65,7 +66,7 @@ BROKEN_OFF = {"SIGABRT": "a library broke off, as it does when memory runs out o
 
 # %% ../nbs/0_base/limited_command.ipynb #f858e2ce
 def supervise() -> None:
-    "Go on in a copy of this process; the first one waits, and ends as the copy does, with a line if the system ended it."
+    "Go on in a copy of this process; the first one waits, ends as the copy does, and says if the system ended it."
     if not hasattr(os, "fork"):
         return
     parent = os.getpid()

@@ -193,12 +193,13 @@ REASONS = {
 JOB_PROGRAM = "from studperf.limited_jobs import do_job; do_job()"
 
 # %% ../nbs/0_base/limited_jobs.ipynb #25c9290d
-def run_job(job: str,  # "module:function"; it takes the content and the options, and returns bytes, or what JSON can hold
-            content: bytes,  # of a file
-            options: Mapping[str, Any] | None = None,  # what JSON can hold
-            *,
-            limits: JobLimits = JOB_LIMITS,
-            ) -> Any:  # what the function returned
+def run_job(
+    job: str,  # "module:function"; it takes the content and the options, and returns bytes, or what JSON can hold
+    content: bytes,  # of a file
+    options: Mapping[str, Any] | None = None,  # what JSON can hold
+    *,
+    limits: JobLimits = JOB_LIMITS,
+) -> Any:  # what the function returned
     """Do a job in a process of its own and return its answer.
 
     Parameters

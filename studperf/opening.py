@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 # %% ../nbs/0_base/opening.ipynb #dee8d28b
-KINDS = {stat.S_ISDIR: ("a folder", "name a file in it"),
+NO_FILES = {stat.S_ISDIR: ("a folder", "name a file in it"),
          stat.S_ISFIFO: ("a named pipe", "write it to a file, or give - and redirect it to standard input"),
          stat.S_ISSOCK: ("a socket", "name a file"), stat.S_ISCHR: ("a device", "name a file"),
          stat.S_ISBLK: ("a device", "name a file")}
@@ -24,16 +24,16 @@ def open_regular(path: str | Path) -> BinaryIO:
     try:
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        raise _refused(path, error) from None
+        raise _in_words(path, error) from None
     mode = os.fstat(number).st_mode
     if not stat.S_ISREG(mode):
         os.close(number)
-        kind, remedy = next((words for is_kind, words in KINDS.items() if is_kind(mode)), ("no file", "name a file"))
+        kind, remedy = next((words for is_kind, words in NO_FILES.items() if is_kind(mode)), ("no file", "name a file"))
         raise OSError(f"{path}: is {kind}, expected a file; {remedy}")
     return os.fdopen(number, "rb")
 
 # %% ../nbs/0_base/opening.ipynb #7a1ed335
-def _refused(path: str | Path, error: OSError) -> OSError:
+def _in_words(path: str | Path, error: OSError) -> OSError:
     if error.errno == errno.ELOOP:
         return OSError(f"{path}: is a link that leads back to itself, expected a file; name the file itself")
     return OSError(f"{path}: is a socket, expected a file; name a file") if error.errno == errno.ENXIO else error

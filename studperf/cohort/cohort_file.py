@@ -114,11 +114,14 @@ def _check_cohort(cohort: CohortData) -> None:
     cells, counts = cohort.cells, cohort.counts
     if set(cohort.scales) != set(cohort.schema.numeric):
         raise ValueError("its units are not those of its numeric columns")
+    sums = cells[sum_columns(cohort.schema)]
+    if odd := [name for name in ("n", "missing") if not pd.api.types.is_integer_dtype(cells[name])] + [
+            name for name in sums if not _holds_numbers(sums[name])]:
+        raise ValueError(f"column {odd[0]!r} does not hold numbers")
     if (cells["n"] < 1).any() or cells.duplicated(key_columns(cohort.schema)).any():
         raise ValueError("each cell must be there once, with one student or more")
     if (cells["missing"] < 0).any() or (cells["missing"] >= 2 ** len(cohort.schema.numeric)).any():
         raise ValueError("a cell lacks columns that there are not")
-    sums = cells[sum_columns(cohort.schema)]
     if not all(np.isfinite(sums[name].astype(float)).all() for name in sums):
         raise ValueError("a sum is not a finite number")
     if len(counts) and ((counts["count"] < 1).any() or not counts["cell"].between(0, len(cells) - 1).all()):
@@ -129,6 +132,12 @@ def _check_cohort(cohort: CohortData) -> None:
             raise ValueError(f"the counts of {score!r} are not those of its cells")
     if cohort.suppressed < 0:
         raise ValueError(f"{cohort.suppressed} students were left out")
+
+# %% ../../nbs/2_cohort/cohort_file.ipynb #15879e4d
+def _holds_numbers(column: pd.Series) -> bool:
+    if column.dtype == object:
+        return column.map(lambda value: isinstance(value, int)).all()
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 # %% ../../nbs/2_cohort/cohort_file.ipynb #aa162b6d
 def _from_arrow(table: pa.Table, about: Mapping[str, Any]) -> CohortData:

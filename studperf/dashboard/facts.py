@@ -250,18 +250,29 @@ def _check_facts(facts: Facts) -> None:
         raise ValueError("a factor has no levels")
     for (target, others), formula in facts.formulas.items():
         levels = {name: [level for level in points if level is not None] for name, points in formula.points.items()}
-        if target not in facts.scores or formula.target != target or set(others) != set(formula.slopes) or (
-                not set(others) <= set(facts.numbers)):
-            raise ValueError(f"a formula is for {target!r} from {', '.join(map(repr, others[:9])) or 'no numbers'}, "
-                             "which are not its numbers")
-        if set(levels) != set(facts.factors) or any(set(levels[name]) != set(own) for name, own in facts.factors.items()):
+        if (
+            target not in facts.scores
+            or formula.target != target
+            or set(others) != set(formula.slopes)
+            or (not set(others) <= set(facts.numbers))
+        ):
+            raise ValueError(
+                f"a formula is for {target!r} from {', '.join(map(repr, others[:9])) or 'no numbers'}, "
+                "which are not its numbers"
+            )
+        if set(levels) != set(facts.factors) or any(
+            set(levels[name]) != set(own) for name, own in facts.factors.items()
+        ):
             raise ValueError(f"a formula for {target!r} has other levels than the factors")
         _check_shares(facts.shares[target, others], formula)
 
 # %% ../../nbs/7_dashboard/facts.ipynb #ec4087a7
 def _check_shares(shares: Background, formula: Formula) -> None:
-    check_shape(shares, {**{name: {ANY: float} for name in formula.points}, **{name: [float] for name in formula.slopes}},
-                "the shares of the inputs")
+    check_shape(
+        shares,
+        {**{name: {ANY: float} for name in formula.points}, **{name: [float] for name in formula.slopes}},
+        "the shares of the inputs",
+    )
 
 # %% ../../nbs/7_dashboard/facts.ipynb #ff5409f9
 def facts_from_dict(record: Mapping[str, Any]) -> Facts:

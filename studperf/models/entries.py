@@ -10,7 +10,7 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -22,8 +22,10 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from ..files import force_to_disk, whole_file
+from ..opening import check_regular
 from ..prediction.formula_file import PredictorFileError, record_hash
 from ..rows.values import DataWarning
+from ..shapes import check_shape
 
 # %% ../../nbs/5_models/entries.ipynb #b575bc80
 PATH_PART = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
@@ -58,7 +60,7 @@ def _create_file(path: Path, content: bytes) -> None:
         force_to_disk(folder)
 
 # %% ../../nbs/5_models/entries.ipynb #d8db7ef1
-ENTRY = re.compile(r"(\d{6,})\.json")
+ENTRY = re.compile(r"([0-9]{6}|[1-9][0-9]{6,8})\.json")
 MOST_ENTRY = 8 * 2**20  # bytes; a larger entry is not ours, and is not read
 
 # %% ../../nbs/5_models/entries.ipynb #ebcbd0b1
@@ -73,10 +75,13 @@ class Log:
         as the storage writes it
     shown : str
         what messages call the folder
+    shape : Any
+        of each entry
     """
     storage: AbstractFileSystem
     folder: str  # as the storage writes it
     shown: str  # what messages call the folder
+    shape: Any = field(default_factory=dict, compare=False)  # of each entry
 
     @property
     def kind(self) -> str:  # such as math/versions
@@ -178,8 +183,30 @@ def is_exclusive(log: Log,
 # %% ../../nbs/5_models/entries.ipynb #cf3185e9
 def read_entry(log: Log, number: int) -> dict[str, Any]:
     "Return an entry; raises PredictorFileError if it is not as it was written."
+    check_inside(log.storage, log.path(number), f"{log.shown}/{number:06}.json", 3)
     _check_entry_size(log, number, log.storage.info(log.path(number))["size"])
     return _entry_from(log, number, log.storage.cat_file(log.path(number)))
+
+# %% ../../nbs/5_models/entries.ipynb #93ab2776
+def check_inside(
+    storage: AbstractFileSystem,
+    path: str,
+    shown: str,
+    parts: int,  # how many parts of the path are the registry's own
+) -> None:
+    "Raise PredictorFileError for a link in a registry's folder, and for what is no regular file."
+    if not isinstance(storage, LocalFileSystem):
+        return
+    place = Path(path)
+    if linked := next((one for one in [place, *place.parents][:parts] if one.is_symlink()), None):
+        raise PredictorFileError(
+            f"{shown}: {linked.name!r} is a link, which a registry never makes; it was not loaded"
+        )
+    if place.exists():
+        try:
+            check_regular(place)
+        except OSError as error:
+            raise PredictorFileError(f"{shown}: cannot be read ({error}); it was not loaded") from None
 
 # %% ../../nbs/5_models/entries.ipynb #b93abb66
 def _entry_from(log: Log, number: int, content: bytes) -> dict[str, Any]:
@@ -195,6 +222,10 @@ def _entry_from(log: Log, number: int, content: bytes) -> dict[str, Any]:
         raise PredictorFileError(f"{shown}: not as it was written (its checksum differs)")
     if said != (log.kind, number):
         raise PredictorFileError(f"{shown}: was written as number {said[1]} of {said[0]}")
+    try:
+        check_shape(entry, log.shape, shown)
+    except ValueError as error:
+        raise PredictorFileError(f"{error}; not as studperf writes it") from None
     return entry
 
 # %% ../../nbs/5_models/entries.ipynb #eb8e62e6
@@ -204,17 +235,27 @@ def _check_entry_size(log: Log, number: int, size: int) -> None:
         raise PredictorFileError(f"{log.shown}/{number:06}.json: has {size:,} bytes, more than the {MOST_ENTRY:,} of "
                                  "the longest entry")
 
+# %% ../../nbs/5_models/entries.ipynb #681cf02c
+def _refused(log: Log, number: int, size: int) -> PredictorFileError | None:
+    "Return why an entry is not read at all."
+    try:
+        check_inside(log.storage, log.path(number), f"{log.shown}/{number:06}.json", 3)
+        _check_entry_size(log, number, size)
+    except PredictorFileError as error:
+        return error
+
 # %% ../../nbs/5_models/entries.ipynb #f32e4b2a
 def read_entries(log: Log) -> dict[int, dict[str, Any]]:  # by number
     "Return all entries of a log, requested at the same time; warns of each that is damaged and leaves it out."
     sizes, entries = log.sizes(), {}
-    readable = [number for number, size in sizes.items() if size <= MOST_ENTRY]
+    refused = {number: error for number, size in sizes.items() if (error := _refused(log, number, size))}
+    readable = [number for number in sizes if number not in refused]
     found = log.storage.cat_ranges([log.path(number) for number in readable], None, None, on_error="raise")
-    contents = dict(zip(readable, found, strict=True))
-    for number, size in sizes.items():
+    for number, content in zip(readable, found, strict=True):
         try:
-            _check_entry_size(log, number, size)
-            entries[number] = _entry_from(log, number, contents[number])
+            entries[number] = _entry_from(log, number, content)
         except PredictorFileError as error:
-            warnings.warn(f"left out: {error}", DataWarning, stacklevel=3)
+            refused[number] = error
+    for number in sorted(refused):
+        warnings.warn(f"left out: {refused[number]}", DataWarning, stacklevel=3)
     return entries

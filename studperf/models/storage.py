@@ -241,8 +241,8 @@ def refuse_rows(model: str,  # its name
                 remedy: str) -> None:
     "Raise ValueError for a model that keeps students' rows."
     if model in HOLDS_ROWS:
-        raise ValueError(f"{place}: found a model of {model!r}, which keeps students' rows, expected one that keeps none; "
-                         f"{remedy}")
+        raise ValueError(f"{place}: found a model of {model!r}, which keeps students' rows, expected one that keeps "
+                         f"none; {remedy}")
 
 # %% ../../nbs/5_models/storage.ipynb #6bfb42be
 def predictor_to_bytes(fitted: Any,  # a ScorePredictor: a FittedModel that knows its formula
@@ -411,9 +411,11 @@ def _renamed(node: Any) -> Any:
     return found if kind is None else found | {"__module__": kind.__module__, "__class__": kind.__qualname__}
 
 # %% ../../nbs/5_models/storage.ipynb #6d2ef478
-def _read_pipeline(model: bytes, path: str | Path,
-                   number: int = FORMAT_VERSION,  # of the file's format
-                   ) -> Pipeline:
+def _read_pipeline(
+    model: bytes,
+    path: str | Path,
+    number: int = FORMAT_VERSION,  # of the file's format
+) -> Pipeline:
     "Return the pipeline that skops described, made of known types alone."
     import skops.io
 
@@ -422,7 +424,10 @@ def _read_pipeline(model: bytes, path: str | Path,
     if number < FORMAT_VERSION:
         model = with_new_names(model)
     if unexpected := unexpected_types(model):
-        refuse(path, f"model.skops holds {', '.join(unexpected)}, which no predictor of studperf needs")
+        names = ", ".join(name[:100] for name in unexpected[:5]) + f" and {len(unexpected) - 5} more" * (
+            len(unexpected) > 5
+        )
+        refuse(path, f"model.skops holds {names}, which no predictor of studperf needs")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InconsistentVersionWarning)  # all libraries are warned of at once
         return skops.io.loads(model, trusted=sorted(KNOWN_TYPES))

@@ -20,12 +20,15 @@ import pandas as pd
 from fsspec import AbstractFileSystem
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from .entries import PATH_PART, Log, append_entry, checked_name, create, read_entries, read_entry
+from .entries import (
+    PATH_PART, Log, append_entry, check_inside, checked_name, create, read_entries, read_entry)
 from .predictor import ScorePredictor, predictor_from_bytes
 from .storage import predictor_to_bytes, predictor_to_dict, refuse_rows
 from ..prediction.formula_file import PredictorFileError
 from ..rows.reading import checked_rows
+from ..rows.schema import schema_from_dict
 from ..rows.values import DataWarning
+from ..shapes import ANY, check_shape, one_of
 
 # %% ../../nbs/5_models/versions.ipynb #e024db6d
 class RegistryLocation:
@@ -46,6 +49,42 @@ class RegistryLocation:
                  url: str,  # what messages call it, without keys and passwords
                  ):
         self.storage, self.root, self.url = storage, root, url
+
+# %% ../../nbs/5_models/versions.ipynb #2b2471e6
+def _path_part(value: Any, where: str) -> None:
+    if not isinstance(value, str) or not PATH_PART.fullmatch(value):
+        raise ValueError(f"{where}: found {str(value)[:60]!r}, expected a name that leads to no other folder")
+
+# %% ../../nbs/5_models/versions.ipynb #a65a73a6
+def _files_of_version(value: Any, where: str) -> None:
+    check_shape(value, {ANY: {"size": int, "sha256": str}}, where)
+    for name in value:
+        _path_part(name, where)
+
+# %% ../../nbs/5_models/versions.ipynb #f129d3a5
+def _schema_of_version(value: Any, where: str) -> None:
+    check_shape(value, dict, where)
+    schema_from_dict(value)  # which says what is wrong
+
+# %% ../../nbs/5_models/versions.ipynb #95b24ff1
+SHAPES = {
+    "versions": {
+        "target": str,
+        "inputs": [str],
+        "model": str,
+        "parameters": dict,
+        "n": int,
+        "metrics": {ANY: float},
+        "fingerprint": str,
+        "schema": _schema_of_version,
+        "versions": {ANY: str},
+        "note": str,
+        "folder": _path_part,
+        "files": _files_of_version,
+        "time": str,
+    },
+    "in_force": {"version": int, "action": one_of("promoted", "rolled back"), "time": str},
+}
 
 # %% ../../nbs/5_models/versions.ipynb #a99e0002
 def log_of(registry: RegistryLocation,  # a `Registry`
@@ -68,7 +107,8 @@ def log_of(registry: RegistryLocation,  # a `Registry`
     Log
         whose entries are numbered from 1
     """
-    return Log(registry.storage, f"{registry.root}/{checked_name(name)}/{kind}", f"{registry.url}/{name}/{kind}")
+    return Log(registry.storage, f"{registry.root}/{checked_name(name)}/{kind}", f"{registry.url}/{name}/{kind}",
+               SHAPES.get(kind, {}))
 
 # %% ../../nbs/5_models/versions.ipynb #c3055392
 PREDICTOR = "predictor.studperf"
@@ -380,6 +420,7 @@ def _read_bytes(registry: RegistryLocation, name: str, version: int, file: str) 
                          f"expected one of {', '.join(map(repr, entry['files']))}")
     place, expected = f"{name}/files/{entry['folder']}/{file}", entry["files"][file]
     path, shown = f"{registry.root}/{place}", f"{registry.url}/{place}"
+    check_inside(registry.storage, path, shown, 4)
     try:
         size = registry.storage.info(path)["size"]
     except FileNotFoundError:
@@ -494,7 +535,7 @@ def compare_versions(registry: RegistryLocation,  # a `Registry`
 # %% ../../nbs/5_models/versions.ipynb #372036ce
 def _fields(entry: Mapping[str, Any]) -> dict[str, Any]:
     "Return what two versions can differ in, as single values."
-    levels = entry["schema"].get("factors", {})
+    levels = {name: levels or () for name, levels in schema_from_dict(entry["schema"]).factors.items()}
     parameters = ", ".join(f"{key} {value}" for key, value in entry["parameters"].items())
     return {"published": entry["time"], "note": entry["note"], "model": entry["model"], "parameters": parameters,
             "target": entry["target"], "inputs": ", ".join(entry["inputs"]),

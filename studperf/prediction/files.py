@@ -364,7 +364,7 @@ def predicted_names(headings: Sequence[str],  # of the file
 NO_TEXT = re.compile(r"U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|DATE|TIME.*")
 
 # %% ../../nbs/4_prediction/files.ipynb #c51227b8
-def _own_columns(file: InputFile, raw_cells: bool) -> str:
+def _columns_sql(file: InputFile, raw_cells: bool) -> str:
     "Return the SQL of the file's own columns under their headings, as no spreadsheet runs them."
     columns = []
     for (name, type_), heading in zip(file.form.kinds, file.form.headings, strict=True):
@@ -379,7 +379,7 @@ def copy_predicted(file: InputFile, content: FileContent, predictor: PredictionM
                    level: float, raw_cells: bool = False) -> int:
     "Let DuckDB write all rows with their predictions; return the number of rows."
     formula, margin = predictor.formula, double_sql(predictor.errors.half_width(level))
-    own = _own_columns(file, raw_cells or kind == ".parquet")
+    own = _columns_sql(file, raw_cells or kind == ".parquet")
     raw = "raw"
     while raw in {name.casefold() for name, _ in file.form.kinds}:
         raw += "_"

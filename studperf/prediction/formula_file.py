@@ -10,6 +10,7 @@ __all__ = ['PREDICTOR_FORMAT', 'FORMAT_VERSION', 'READABLE_VERSIONS', 'MOST_RECO
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -172,7 +173,8 @@ def megabytes(size: int) -> str:
 def read_predictor_file(path: str | Path) -> bytes:
     "Return what a predictor's file holds, or enough of it to refuse it as too large."
     with open_regular(path) as file:
-        return file.read(MOST_PREDICTOR_BYTES + 1)
+        size = os.fstat(file.fileno()).st_size  # else Python would take memory for the largest file
+        return file.read(min(size, MOST_PREDICTOR_BYTES + 1))
 
 # %% ../../nbs/4_prediction/formula_file.ipynb #623deb49
 def members_of(content: bytes,  # what a predictor's file holds
@@ -222,7 +224,9 @@ def check_description(record: Mapping[str, Any], path: str | Path) -> None:
         check_shape(record, DESCRIPTION_SHAPE, "predictor.json")
         schema, inputs = schema_from_dict(record["schema"]), record["inputs"]
         if len(set(inputs)) < len(inputs) or not set(inputs) <= set(schema.columns) - {record["target"]}:
-            raise ValueError(f"found the inputs {', '.join(map(repr, inputs[:9]))}, expected columns of its Schema, once each")
+            raise ValueError(
+                f"found the inputs {', '.join(map(repr, inputs[:9]))}, expected columns of its Schema, once each"
+            )
         if record["target"] not in schema.scores:
             raise ValueError(f"found the target {record['target']!r}, expected a score of its Schema")
         if record["formula"] is not None:

@@ -230,6 +230,9 @@ def report_content(
             ],
         )
     cohort, people = without_small_groups(cohort, min_n) if cohort.schema.factors else cohort, cohort.schema.people
+    if not (scores := reported_scores(cohort, min_n)):
+        raise DataError(source, [f"without small groups, and those who could be found by subtraction, {too_few(min_n)} "
+                                 "have a score, expected more; merge levels, or leave factors out"])
     missing, about = missing_values(cohort), scores_content(cohort, scores, min_n, rows)
     content = {
         "title": title,

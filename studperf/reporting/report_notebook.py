@@ -42,6 +42,7 @@ def notebook_cells(cohort: Cohort,  # of the report's source
     if not cohort.schema.factors:
         return _data_cells(cohort, read, scores, title, min_n) + _score_cells(cohort, scores)
     shown = without_small_groups(cohort, min_n)
+    scores = reported_scores(shown, min_n)
     students = compared_students(shown, scores, min_n)
     regressions, _ = fitted(students)
     cells = _data_cells(cohort, read, scores, title, min_n)

@@ -341,12 +341,17 @@ def _check_columns(count: int, limits: ReadLimits, source: str) -> None:
 
 # %% ../../nbs/1_rows/parsing.ipynb #4d611b09
 def check_size(rows: int, columns: int, limits: ReadLimits, source: str) -> None:
-    "Raise DataError for a table with more rows, columns or numbers than allowed; a file says how many it has, truly or not."
+    "Raise DataError for a table that says that it has more rows, columns or numbers than allowed."
     _check_rows(rows, limits, source)
     _check_columns(columns, limits, source)
     if limits.unpacked and max(rows, 0) * columns > limits.unpacked:
-        raise DataError(source, [f"the table has {rows:,} rows and {columns:,} columns, too many to be read at once; "
-                                 "leave out columns, or summarize it"])
+        raise DataError(
+            source,
+            [
+                f"the table has {rows:,} rows and {columns:,} columns, too many to be read at once; "
+                "leave out columns, or summarize it"
+            ],
+        )
 
 # %% ../../nbs/1_rows/parsing.ipynb #62144634
 END = "end of the file"  # a row of its own behind the last one; it is swallowed where a quote is not closed

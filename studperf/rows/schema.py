@@ -18,6 +18,7 @@ import tomli_w
 
 from ..opening import read_regular
 from ..files import whole_file
+from ..shapes import is_text
 from .values import is_made_of, is_reserved, normalized
 from ..text import listed, quoted_names
 
@@ -194,9 +195,10 @@ def inferred_schema(cls,
 MOST_SCHEMA_BYTES = 10_000_000
 
 # %% ../../nbs/1_rows/schema.ipynb #20ce9b8a
-def schema_from_toml(cls,
-                     path: str | Path,  # the TOML file
-                     ) -> "Schema":  # as the file describes it
+def schema_from_toml(
+    cls,
+    path: str | Path,  # the TOML file
+) -> "Schema":  # as the file describes it
     """Read a Schema from a TOML file (see `schema_to_dict` for its form).
 
     Parameters
@@ -215,7 +217,9 @@ def schema_from_toml(cls,
         If it is not one.
     """
     try:
-        return schema_from_dict(tomllib.loads(read_regular(path, MOST_SCHEMA_BYTES).decode("utf-8").replace("\r\n", "\n")))
+        return schema_from_dict(
+            tomllib.loads(read_regular(path, MOST_SCHEMA_BYTES).decode("utf-8").replace("\r\n", "\n"))
+        )
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a TOML file: {error}") from error
     except RecursionError:
@@ -512,10 +516,29 @@ def schema_to_dict(schema: Schema) -> dict:  # of texts, numbers and lists alone
 # %% ../../nbs/1_rows/schema.ipynb #9ddded8a
 def schema_from_dict(record: Mapping) -> Schema:
     "Return the Schema that `schema_to_dict` described; raise ValueError for a key that no Schema has."
-    keys = ("factors", "scores", "ordered", "covariates", "weight", "cluster", "aliases", "left_out", "recode",
-            "decimal", "notes", "certainty", "lowest_best", "others", "people", "rows_per_student", "sheet")
+    keys = (
+        "factors",
+        "scores",
+        "ordered",
+        "covariates",
+        "weight",
+        "cluster",
+        "aliases",
+        "left_out",
+        "recode",
+        "decimal",
+        "notes",
+        "certainty",
+        "lowest_best",
+        "others",
+        "people",
+        "rows_per_student",
+        "sheet",
+    )
     if not isinstance(record, Mapping):
         raise ValueError(f"Schema: found {str(record)[:60]!r}, expected names with values")
+    if not is_text(repr(record)):
+        raise ValueError("Schema: a name or a level holds half a character, expected text")
     if unknown := [key for key in record if key not in keys]:
         raise ValueError(f"Schema: unknown key {listed(unknown)}; it has {listed(keys)}")
     read = {"factors": {}, "scores": {}, **record}
@@ -524,5 +547,10 @@ def schema_from_dict(record: Mapping) -> Schema:
             read[key] = {name: None if values == [] else values for name, values in read[key].items()}
     try:
         return Schema(**read)
-    except (TypeError, AttributeError, KeyError, OverflowError) as error:  # a value of another type than any check expects
+    except (
+        TypeError,
+        AttributeError,
+        KeyError,
+        OverflowError,
+    ) as error:  # a value of another type than any check expects
         raise ValueError(f"Schema: a value has another form than it should ({error})") from None

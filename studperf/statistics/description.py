@@ -62,7 +62,8 @@ def missing_values(cohort: Any,  # a Cohort, or the students' rows: a frame or f
     small = (table["missing"] > 0) & (table["missing"] < min_n)
     if not small.any():
         return table
-    return table.astype({"n": "Int64", "missing": "Int64"}).mask(small, table.assign(n=pd.NA, missing=pd.NA, share=np.nan))
+    hidden = table.assign(n=pd.NA, missing=pd.NA, share=np.nan)
+    return table.astype({"n": "Int64", "missing": "Int64"}).mask(small, hidden)
 
 # %% ../../nbs/3_statistics/description.ipynb #098338dd
 QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
