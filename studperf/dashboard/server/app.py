@@ -126,7 +126,10 @@ class Channel(VoilaKernelWebsocketHandler):
 
     async def on_message(self, message: str | bytes) -> None:
         "Pass a message on, and read the next when the page may send it."
-        super().on_message(message)
+        try:
+            super().on_message(message)
+        except Exception as error:  # it may be anything: Jupyter looks for what it expects
+            log_event("warning", "message not understood", error=type(error).__name__)
         if wait := self.flow.wait(len(message)):
             await asyncio.sleep(wait)
 
