@@ -63,11 +63,12 @@ docs: .venv/.installed-dev  ## build the docs site into _docs (needs Quarto; abo
 	@rm -rf _docs && mv _proc/_docs . && echo "Written: _docs/index.html"
 
 # The peers have environments of their own, so that they change no version of ours. BENCH=--full for all sizes.
-bench: .venv/.installed-dev .venv-bench/.installed .venv-pycaret/.installed .venv-profiling/.installed  ## measure speed and memory beside the peers, then the dashboard in a browser (Chromium) and for fifty people (about fifteen minutes)
+bench: .venv/.installed-dev .venv-bench/.installed .venv-pycaret/.installed .venv-profiling/.installed  ## measure speed and memory beside the peers, then the dashboard in a browser (Chromium), for fifty people, and under floods and kills (about half an hour)
 	@.venv-bench/bin/python benchmarks/battery.py $(BENCH)
 	@.venv-bench/bin/python benchmarks/prediction.py $(BENCH)
 	@.venv-bench/bin/python benchmarks/report_speed.py $(BENCH)
 	@$(BIN)/python benchmarks/dashboard.py
+	@$(BIN)/python benchmarks/dashboard_faults.py
 
 constraints:  ## update constraints.txt to the newest versions (some minutes), then: make prepare test ALL=1
 	@PYTHON=$(PYTHON) tools/update_constraints.sh
