@@ -161,9 +161,11 @@ def kill_forkers(port, kills):
         forker, _ = family(psutil.Process(SERVER.pid))
         forker.kill()
         begun = time.monotonic()
+        seconds_until(lambda forker=forker: not forker.is_running() or forker.status() == psutil.STATUS_ZOMBIE)
         new = page(port)
         again.append(time.monotonic() - begun)
-        well.append(seconds_until(lambda: healthy(port)) + again[-1])
+        seconds_until(lambda: healthy(port))
+        well.append(time.monotonic() - begun)
         close(port, new)
         _, copies = family(psutil.Process(SERVER.pid))
         lost += others[:15] not in copies
@@ -199,6 +201,9 @@ def show(lines):
 
 
 def save(lines):
+    """Write the lines in the place of those of the same parts."""
+    parts = {one["part"] for one in lines}
+    lines = [one for one in (csv.DictReader(RESULTS.read_text().splitlines()) if RESULTS.exists() else ()) if one["part"] not in parts] + lines
     with RESULTS.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -209,6 +214,7 @@ def save(lines):
 def main():
     global SERVER
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", default="load,page,forker,server", help="one or more")
     parser.add_argument("--sockets", type=int, default=2000)
     parser.add_argument("--pages", type=int, default=100)
     parser.add_argument("--kills", type=int, default=50, help="of each kind")
@@ -219,16 +225,19 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         facts = Path(folder, "facts.json")
         subprocess.run([sys.executable, "-c", "import studperf.cli; studperf.cli.main()", "dashboard", "--prepare", str(facts)], check=True, stdout=subprocess.DEVNULL)
-        lines = load(facts, options.sockets, options.pages)
-        show(lines)
-        with served(facts, 10) as (port, SERVER):
-            lines += kill_pages(port, options.kills)
-            lines += kill_forkers(port, options.kills)
-        show(lines)
-        lines += kill_servers(facts, options.kills)
+        lines = []
+        for part in options.parts.split(","):
+            if part == "server":
+                found = kill_servers(facts, options.kills)
+            elif part == "load":
+                found = load(facts, options.sockets, options.pages)
+            else:
+                with served(facts, 10) as (port, SERVER):
+                    found = (kill_pages if part == "page" else kill_forkers)(port, options.kills)
+            lines += found
+            if options.save:
+                save(found)
     show(lines)
-    if options.save:
-        save(lines)
 
 
 if __name__ == "__main__":
