@@ -67,8 +67,13 @@ def _clear_away(alive: int) -> None:
     listening = select.poll()
     listening.register(alive, 0)
     folder = Path(os.environ.get("IPYTHONDIR", ""))
-    if listening.poll(0) and folder.name.startswith(SCRATCH):
+    if not listening.poll(100) or not folder.name.startswith(SCRATCH):
+        return
+    for _ in range(50):  # a copy that was just beginning may write to it until it ends, too
         shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(.1)
+        if not folder.exists():
+            return
 
 # %% ../../../nbs/7_dashboard/server/forking.ipynb #f0a10003
 SCRATCH = "studperf-"  # how the name of the server's temporary folder begins
