@@ -88,6 +88,13 @@ def healthy(port):
     return False
 
 
+def ended(process):
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def family(process):
     """The process that starts pages, and those of pages by their names."""
     forker, = (one for one in process.children() if "fork_on_request" in " ".join(one.cmdline()))
@@ -161,7 +168,7 @@ def kill_forkers(port, kills):
         forker, _ = family(psutil.Process(SERVER.pid))
         forker.kill()
         begun = time.monotonic()
-        seconds_until(lambda forker=forker: not forker.is_running() or forker.status() == psutil.STATUS_ZOMBIE)
+        seconds_until(lambda forker=forker: ended(forker))
         new = page(port)
         again.append(time.monotonic() - begun)
         seconds_until(lambda: healthy(port))
