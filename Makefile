@@ -63,13 +63,14 @@ docs: .venv/.installed-dev  ## build the docs site into _docs (needs Quarto; abo
 	@rm -rf _docs && mv _proc/_docs . && echo "Written: _docs/index.html"
 
 # The peers have environments of their own, so that they change no version of ours. BENCH=--full for all sizes.
-bench: .venv/.installed-dev .venv-bench/.installed .venv-pycaret/.installed .venv-profiling/.installed  ## measure speed and memory beside the peers, then the dashboard in a browser (Chromium) and for fifty people, then kill writers (about twenty minutes)
+bench: .venv/.installed-dev .venv-bench/.installed .venv-pycaret/.installed .venv-profiling/.installed  ## measure speed and memory beside the peers, then the dashboard in a browser (Chromium), for fifty people, and under floods and kills, then altered files and killed writers (about forty minutes)
 	@.venv-bench/bin/python benchmarks/battery.py $(BENCH)
 	@.venv-bench/bin/python benchmarks/prediction.py $(BENCH)
 	@.venv-bench/bin/python benchmarks/report_speed.py $(BENCH)
 	@$(BIN)/python benchmarks/dashboard.py
 	@$(BIN)/python benchmarks/killed_writers.py
 	@$(BIN)/python benchmarks/altered_files.py $(BENCH)
+	@$(BIN)/python benchmarks/dashboard_faults.py
 
 # pip-audit says yes where it found no database at all; --strict makes that an error.
 audit: .venv-audit/.installed  ## ask the database of PyPI for known weaknesses of constraints.txt, and zizmor for those of the workflows (a minute, needs a connection)

@@ -347,7 +347,7 @@ def main():
     if "plain" in options.parts.split(","):
         lines += plain()
     if "load" in options.parts.split(","):
-        with served(pages=options.people + 5) as (port, process):
+        with served(pages=options.people + 5, each=options.people + 5) as (port, process):
             lines += asyncio.run(many(port, process, options.people, options.within, options.seconds))
     show(lines)
     if options.save:

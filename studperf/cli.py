@@ -806,8 +806,8 @@ def dashboard(model: ServedPredictor = None, data: StudentsToCompare = None, sch
         check_not_read(prepare, model, data, schema)
         write_prepared(prepare, data, predictor=model, schema=chosen)
         return tell(f"wrote {prepare}")
-    given = (tuple(",".join(values).split(",") if values else ())
-             for values in (allowed_hosts, trusted_proxies, frame_ancestors))
+    lists = allowed_hosts, trusted_proxies, frame_ancestors  # each value may itself be several
+    given = (tuple(",".join(values).split(",") if values else ()) for values in lists)
     access = Access(*given, contact=security_contact, sessions=sessions)
     limits = Limits(pages=most_pages, idle=60 * idle_minutes, each=most_pages_each)
     studperf.serve(data, predictor=model, schema=chosen, prepared=prepared, port=port, ip=host, base_url=base_url,

@@ -41,7 +41,7 @@ from .private import NotSignedIn, PasswordCheck, SignIn, SignOut
 from .responses import KeepsCompiled, SafetyHeaders, packed, packing
 from .scripts import write_parts
 from .visitors import (
-    USUAL_ACCESS, Access, AllowedHosts, SecurityText, UnknownHost, WrongHost, is_proxy, visitor_address, visitor_of)
+    USUAL_ACCESS, Access, HostNames, SecurityText, UnknownHost, WrongHost, is_proxy, visitor_address, visitor_of)
 
 # %% ../../../nbs/7_dashboard/server/app.ipynb #ee100006
 class Page(TornadoVoilaHandler):
@@ -126,7 +126,10 @@ class Channel(VoilaKernelWebsocketHandler):
 
     async def on_message(self, message: str | bytes) -> None:
         "Pass a message on, and read the next when the page may send it."
-        super().on_message(message)
+        try:
+            super().on_message(message)
+        except Exception as error:  # it may be anything: Jupyter looks for what it expects
+            log_event("warning", "message not understood", error=type(error).__name__)
         if wait := self.flow.wait(len(message)):
             await asyncio.sleep(wait)
 
@@ -191,27 +194,10 @@ class UnknownAddress(Matcher):
         return {} if is_unknown(request.path.removeprefix(self.base)) else None
 
 # %% ../../../nbs/7_dashboard/server/app.ipynb #ee100013
-class Dashboard(Voila):
-    "Voila's server with our pages, headers and limits."
+class CountedVoila(Voila):
+    "Voila's server, which counts its connections and looks for what nobody needs."
     limits, check, access, descriptors = Limits(), None, USUAL_ACCESS, 1024  # check: PasswordCheck, for a private page
     forker = log_handler = None  # what starts kernels, where the system can copy processes; what writes the log
-
-    def init_settings(self) -> dict[str, Any]:
-        "Return Tornado's settings."
-        settings = super().init_settings()  # which makes the manager of kernels
-        self.kernel_manager.context.set(zmq.MAX_SOCKETS, min(self.descriptors, 65_535))  # the usual 1,023 hold 100 pages
-        problem = self.forker.problem if self.forker else lambda: None
-        xsrf = {"samesite": "None", "secure": True} if self.access.frames else {"samesite": "Lax"}
-        return {**settings, "compress_response": True, "studperf_places": Places(self.kernel_manager, self.limits),
-                "studperf_access": self.access, "studperf_descriptors": self.descriptors, "studperf_problem": problem,
-                "xsrf_cookie_kwargs": xsrf}
-
-    def init_handlers(self) -> list:
-        "Return what answers which address; the first that matches does."
-        parts = packed_parts(Path(self.connection_dir_root, "parts", "parts.js"))
-        theirs = [handler for handler in super().init_handlers() if handler[1] is not RequestInfoSocketHandler]
-        own = own_handlers(self.server_url, self.check, parts, access=self.access, ip=self.ip)
-        return [*own, *map(_with_ours, theirs)]
 
     def listen(self) -> None:
         "Serve, and look for kernels that nobody needs, until the server is stopped."
@@ -225,9 +211,9 @@ class Dashboard(Voila):
         super().listen()
 
     def _listen(self, port: int, ip: str) -> CountingServer:
-        server = CountingServer(self.app, connections=self.connections, address=self._counted, max_body_size=MOST_POSTED,
-                                max_header_size=MOST_HEADERS, idle_connection_timeout=REQUEST_SECONDS,
-                                body_timeout=REQUEST_SECONDS)
+        server = CountingServer(
+            self.app, connections=self.connections, address=self._counted, max_body_size=MOST_POSTED,
+            max_header_size=MOST_HEADERS, idle_connection_timeout=REQUEST_SECONDS, body_timeout=REQUEST_SECONDS)
         server.listen(port, ip)
         return server
 
@@ -238,7 +224,8 @@ class Dashboard(Voila):
         loop, places = IOLoop.current(), self.app.settings["studperf_places"]
         loop.time = loop.asyncio_loop.time
         pause = min(CHECK_SECONDS, self.limits.idle / 2)
-        self.watches = [PeriodicCallback(places.end_unneeded, 1000 * pause), PeriodicCallback(self._mend, 1000 * MEND_SECONDS)]
+        self.watches = [PeriodicCallback(places.end_unneeded, 1000 * pause),
+                        PeriodicCallback(self._mend, 1000 * MEND_SECONDS)]
         if self.log_handler:
             self.watches.append(PeriodicCallback(self.log_handler.sum_up, 1000 * ALIKE_SECONDS / 4))
         for watch in self.watches:
@@ -248,6 +235,27 @@ class Dashboard(Voila):
         if not self.app.settings["studperf_problem"]():
             self.app.settings["studperf_places"].mend()
         self.connections.end_stalled(time.monotonic())
+
+# %% ../../../nbs/7_dashboard/server/app.ipynb #ee100041
+class Dashboard(CountedVoila):
+    "Voila's server with our pages, headers and limits."
+
+    def init_settings(self) -> dict[str, Any]:
+        "Return Tornado's settings."
+        settings = super().init_settings()  # which makes the manager of kernels
+        self.kernel_manager.context.set(zmq.MAX_SOCKETS, min(self.descriptors, 65_535))  # 1,023 would hold 100 pages
+        problem = self.forker.problem if self.forker else lambda: None
+        xsrf = {"samesite": "None", "secure": True} if self.access.frames else {"samesite": "Lax"}
+        return {**settings, "compress_response": True, "studperf_places": Places(self.kernel_manager, self.limits),
+                "studperf_access": self.access, "studperf_descriptors": self.descriptors, "studperf_problem": problem,
+                "xsrf_cookie_kwargs": xsrf}
+
+    def init_handlers(self) -> list:
+        "Return what answers which address; the first that matches does."
+        parts = packed_parts(Path(self.connection_dir_root, "parts", "parts.js"))
+        theirs = [handler for handler in super().init_handlers() if handler[1] is not RequestInfoSocketHandler]
+        own = own_handlers(self.server_url, self.check, parts, access=self.access, ip=self.ip)
+        return [*own, *map(_with_ours, theirs)]
 
     def stop(self) -> None:
         "Stop at once: kernels have nothing to save, and one that is asked to end while it starts complains."
@@ -286,7 +294,7 @@ def own_handlers(base: str,  # the path of the dashboard
     private = [Rule(NotSignedIn(check), SignIn, {"check": check, **page}),
                (url_path_join(base, "/sign-out"), SignOut, {"check": check, **page})] if check else []
     return [(url_path_join(base, "/health"), Health),
-            Rule(UnknownHost(AllowedHosts(ip, access.hosts)), WrongHost),
+            Rule(UnknownHost(HostNames(ip, access.hosts)), WrongHost),
             *((url_path_join(at, "/.well-known/security.txt"), SecurityText, contact) for at in {base, "/"}),
             Rule(UnknownAddress(base.rstrip("/")), ErrorHandler, {"status_code": 404}), *private,
             (url_path_join(base, "/metrics"), Metrics),

@@ -276,11 +276,14 @@ class SignOut(RequestHandler):
     def post(self) -> None:
         if session := self.check.session(self.request):
             self.check.end(session)
-            self.settings["studperf_places"].close_channels(
-                lambda channel: COOKIE in channel.request.cookies and not self.check.session(channel.request), "signed out")
+            places = self.settings["studperf_places"]
+            places.close_channels(lambda channel: self._has_ended(channel.request), "signed out")
         for name in (COOKIE, SIGNED_IN):
             self.clear_cookie(name, path=self.page)
         self.redirect(self.page, status=303)
+
+    def _has_ended(self, request: Any) -> bool:
+        return COOKIE in request.cookies and not self.check.session(request)
 
     def check_xsrf_cookie(self) -> None:
         "Accept any: `prepare` has looked where the request comes from."

@@ -140,7 +140,8 @@ def serve(source: Any = None,  # a file or frame of students with scores; None: 
             prepare(os.environ[FACTS_VARIABLE], source, predictor=predictor, schema=schema, model=model)
         else:
             os.environ[FACTS_VARIABLE] = checked_facts(prepared)
-        _run(voila_settings(port, ip, open_browser, scratch, limits=limits, base_url=base_url), limits, check, access, handler,
+        settings = voila_settings(port, ip, open_browser, scratch, limits=limits, base_url=base_url)
+        _run(settings, limits, check, access, handler,
              f"http://{'localhost' if ip in ('127.0.0.1', '0.0.0.0', '', '::') else ip}:{port}{base_url.rstrip('/')}")
     print("Stopped.")
 
