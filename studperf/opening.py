@@ -24,7 +24,7 @@ def open_regular(path: str | Path) -> BinaryIO:
     try:
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        raise _in_words(path, error) from None
+        raise _opening_error(path, error) from None
     mode = os.fstat(number).st_mode
     if not stat.S_ISREG(mode):
         os.close(number)
@@ -33,7 +33,7 @@ def open_regular(path: str | Path) -> BinaryIO:
     return os.fdopen(number, "rb")
 
 # %% ../nbs/0_base/opening.ipynb #7a1ed335
-def _in_words(path: str | Path, error: OSError) -> OSError:
+def _opening_error(path: str | Path, error: OSError) -> OSError:
     if error.errno == errno.ELOOP:
         return OSError(f"{path}: is a link that leads back to itself, expected a file; name the file itself")
     return OSError(f"{path}: is a socket, expected a file; name a file") if error.errno == errno.ENXIO else error

@@ -12,6 +12,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
+from conftest import missing
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -200,7 +201,7 @@ def test_no_other_rule():
 def test_libreoffice_finds_no_formula(tmp_path):
     """What a real program makes of the cells, split at the comma, and at the semicolon as in countries of the decimal comma."""
     if not (soffice := shutil.which("soffice")):
-        pytest.skip("LibreOffice Calc is not installed (Debian: libreoffice-calc)")
+        missing("LibreOffice Calc is not installed (Debian: libreoffice-calc)")
     for name, rule in (("raw", str), ("safe", harmless)):
         with open(tmp_path / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([[str(place), rule(text), "end"] for place, text in enumerate([*FORMULAS, *NUMBERS, *OWN])])

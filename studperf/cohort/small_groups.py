@@ -273,7 +273,8 @@ def _cells_left_out(cohort: CohortData, min_n: int, alone: bool) -> np.ndarray: 
     "Return the cells to leave out, so that of all students and of each level none or enough are left out."
     n = cohort.cells["n"].to_numpy()
     hidden = (n < min_n) | (_effective_n(cohort) < min_n / 2)
-    lines = [*(cohort.cells[name].cat.codes.to_numpy(int) + 1 for name in cohort.schema.factors), np.zeros(len(n), int)]
+    lines = [*(cohort.cells[name].cat.codes.to_numpy(int) + 1 for name in cohort.schema.factors), np.zeros(len(n), int),
+             cohort.cells[list(cohort.schema.factors)].notna().all(axis=1).to_numpy(int)]  # who are adjusted for
     counted, last = [n, *(np.where(cohort.has(score), n, 0) for score in cohort.schema.scores)], -1
     while last != hidden.sum() and not alone:  # what is left out of one level may be enough in another, and in all
         last = hidden.sum()

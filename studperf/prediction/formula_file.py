@@ -177,7 +177,7 @@ def read_predictor_file(path: str | Path) -> bytes:
         return file.read(min(size, MOST_PREDICTOR_BYTES + 1))
 
 # %% ../../nbs/4_prediction/formula_file.ipynb #623deb49
-def members_of(content: bytes,  # what a predictor's file holds
+def zip_members_of(content: bytes,  # what a predictor's file holds
                path: str | Path,  # what messages call the file
                ) -> dict[str, bytes]:
     "Return the two members of a predictor's file."
@@ -301,7 +301,7 @@ def description_of(content: bytes,  # what a predictor's file holds
                    path: str | Path,  # what messages call the file
                    ) -> tuple[dict, bytes]:  # the description; the model, of which nothing is known but its checksum
     "Return the two parts of a predictor's file; raise PredictorFileError if they are not as they were saved."
-    members = members_of(content, path)
+    members = zip_members_of(content, path)
     record = read_record(members["predictor.json"], path)
     if hashlib.sha256(members["model.skops"]).hexdigest() != record.get("model_sha256"):
         refuse(path, "model.skops is not the one that was saved (its checksum differs)")

@@ -285,7 +285,7 @@ def read_cells(path: Path, least: int) -> Published:
     numbers = [*schema["scores"], *schema.get("covariates", ())]
     for place, row in enumerate(rows, 1):
         group = {name.lower(): "(no value)" if row[name] is None else str(row[name]) for name in keys}
-        _read_cell(said, row, group, numbers, f"cell {place} ({_words(group)})", least)
+        _read_shared_cell(said, row, group, numbers, f"cell {place} ({_words(group)})", least)
     if is_small(about.get("suppressed"), least):
         said.plain("", "left out", about["suppressed"], "number", "suppressed")
     if joint := about.get("joint"):
@@ -295,8 +295,8 @@ def read_cells(path: Path, least: int) -> Published:
     return said
 
 # %% ../../nbs/6_reporting/published.ipynb #1f20e80c
-def _read_cell(said: Published, row: Mapping[str, Any], group: Mapping[str, str], numbers: Sequence[str], where: str,
-               least: int) -> None:
+def _read_shared_cell(said: Published, row: Mapping[str, Any], group: Mapping[str, str], numbers: Sequence[str],
+                      where: str, least: int) -> None:
     "Note the students of a cell, and the scores that few of them have."
     missing = [name for place, name in enumerate(numbers) if int(row["missing"]) >> place & 1]
     for name in numbers:
