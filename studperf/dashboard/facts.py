@@ -220,12 +220,12 @@ def facts_to_dict(facts: Facts) -> dict:  # of texts, numbers and lists alone
     "Return the facts as a dictionary that JSON can hold."
     names = ("people", "n", "version", "factors", "scores", "aliases", "recode", "decimal", "counts", "averages")
     plain = {name: getattr(facts, name) for name in names}
-    return plain | {
+    return json.loads(json.dumps(plain | {
         "numbers": {name: asdict(number) for name, number in facts.numbers.items()},
         "formulas": [[*key, formula_to_dict(formula), facts.shares[key]] for key, formula in facts.formulas.items()],
         "alike": {score: list(cells.items()) for score, cells in facts.alike.items()},
         "means": {score: list(map(asdict, groups)) for score, groups in facts.means.items()},
-        "models": list(map(asdict, facts.models))}
+        "models": list(map(asdict, facts.models))}))  # tuples become lists
 
 # %% ../../nbs/7_dashboard/facts.ipynb #47b7e246
 BARS_SHAPE = [(float, float, int)]
