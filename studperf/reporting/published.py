@@ -387,7 +387,7 @@ def _read_model(said: Published, content: bytes, n: int, least: int) -> None:
             said.plain("", f"rows of students that {name} keeps", 1, "rows", "model.skops")
         for member in archive.namelist():
             if member.endswith(".npy"):
-                _read_array(said, np.load(io.BytesIO(archive.read(member)), allow_pickle=False), n, least)
+                _read_array(said, np.load(io.BytesIO(archive.read(member))), n, least)
 
 # %% ../../nbs/6_reporting/published.ipynb #1ade569d
 def _read_array(said: Published, values: np.ndarray, n: int, least: int) -> None:
