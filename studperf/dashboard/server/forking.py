@@ -139,7 +139,7 @@ def _run_kernel(kernelapp: ModuleType, arguments: Sequence[str]) -> int:  # exit
     return 0
 
 # %% ../../../nbs/7_dashboard/server/forking.ipynb #f0a10004
-FIRST_PAUSE, MOST_PAUSE = .1, 30  # seconds before it is started again: the first time, and where it ends again and again
+FIRST_PAUSE, MOST_PAUSE = .1, 30  # seconds before it starts again: the first time, and where it ends again and again
 
 # %% ../../../nbs/7_dashboard/server/forking.ipynb #01e63535
 class ForkedProcess:
