@@ -444,17 +444,20 @@ COMPARISON_PRINTED = ["score", "factor", "group_a", "group_b", "estimate", "ci_l
 @app.command("compare")
 @takes_columns
 def compare_command(columns: Columns, file: TableOrCohort = None, out: ComparisonOut = None,
-                    level: ConfidenceLevel = 0.95, raw_cells: RawCells = False) -> None:
+                    level: ConfidenceLevel = 0.95, min_n: LeastShown = LEAST_SHOWN,
+                    raw_cells: RawCells = False) -> None:
     "Compare the scores by factor, with effect sizes and intervals."
     if out:
         check_output(out, file, columns.schema, kinds=(".csv",))
     from studperf.cohort.cohort import as_cohort
     from studperf.cohort.noisy_cohort import as_noisy
+    from studperf.cohort.small_groups import without_small_groups
 
     cohort = as_noisy(file)
     if cohort is None:
         cohort = as_cohort(file, without_weight(chosen_schema(file, columns)))
         tell_missing(cohort)
+        cohort = without_small_groups(cohort, min_n)
     table = studperf.compare(cohort, conf_level=level)
     if out:
         write_csv(table, out, raw_cells=raw_cells)
@@ -465,21 +468,21 @@ def compare_command(columns: Columns, file: TableOrCohort = None, out: Compariso
 SharedFiles = Annotated[list[str], typer.Argument(
     metavar="FILE...", help="A Cohort, predictor, prepared facts, report, notebook, model card, or a CSV table with a "
                             "column n; of several files: what follows from all together.")]
-LeastShown = Annotated[int, typer.Option(help="Students from which a group is not small.")]
+SmallestShown = Annotated[int, typer.Option(help="Students from which a group is not small.")]
 SecondsToSearch = Annotated[float, typer.Option(help="Seconds to search in; what was not searched is named.")]
 
 # %% ../nbs/9_cli/cli.ipynb #5d5b78bc
 @app.command("disclosure")
-def disclosure_command(files: SharedFiles, least: LeastShown = LEAST_SHOWN, seconds: SecondsToSearch = 30.0) -> None:
+def disclosure_command(files: SharedFiles, least: SmallestShown = LEAST_SHOWN, seconds: SecondsToSearch = 30.0) -> None:
     "Say what the smallest group is that can be read or computed from files; exit code 1 if one is too small."
     found = studperf.disclosure(files, least=least, seconds=seconds)
     for row in found.findings.head(20).itertuples():
         between = f"{row.fewest}" if row.fewest == row.most else f"{row.fewest} to {row.most}"
-        typer.echo(f"{row.file}: {between} student{'s' * (row.most > 1)}, {f'{row.of}, ' * bool(row.of)}{row.group} "
+        tell(f"{row.file}: {between} student{'s' * (row.most > 1)}, {f'{row.of}, ' * bool(row.of)}{row.group} "
                    f"({row.tells}), from: {row.statements}")
     if len(found.findings) > 20:
-        typer.echo(f"... and {len(found.findings) - 20} more")
-    typer.echo(repr(found).removeprefix("Disclosure: "))
+        tell(f"... and {len(found.findings) - 20} more")
+    tell(repr(found).removeprefix("Disclosure: "))
     if not found.safe:
         raise typer.Exit(1)
 

@@ -18,7 +18,7 @@ from studperf.models.explanation import explain
 from studperf.prediction.formula_file import formula_from_dict, formula_to_dict
 from studperf.dashboard.form import Form, choose_from
 from studperf.dashboard.page import SECTIONS, PredictorPage
-from studperf.models.predictor import fit_predictor
+from studperf.models.predictor import fit_predictor, load_predictor
 from studperf.dashboard.facts import facts_from_dict, facts_to_dict
 from studperf.dashboard.predictor import PredictorWidget
 from studperf.rows.schema import STUDENTS, Schema
@@ -152,3 +152,12 @@ def test_a_class_of_ten_thousand_equals_the_table(predictor, rows):
     assert found.problems == ()
     assert np.allclose([one[:3] for one in found.predictions], expected, rtol=0, atol=1e-9)
     assert np.allclose([one[3] for one in found.predictions], fitted.chance(many, 60), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("model", ["ridge", "decision tree"])
+def test_inputs_in_any_order_are_read_back(tmp_path, model):
+    """A strict reader once took the order of the Schema for the only one."""
+    students = simulate_students(200, seed=1)
+    fitted = fit_predictor(students, "math", inputs=["lunch", "gender"], model=model, folds=2)
+    fitted.save(tmp_path / "file")
+    pd.testing.assert_frame_equal(load_predictor(tmp_path / "file").predict(students[:50]), fitted.predict(students[:50]))

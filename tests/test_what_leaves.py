@@ -349,3 +349,59 @@ def test_the_rules_change_no_prediction_where_groups_are_large():
         warnings.simplefilter("error")
         fit_predictor(load_students(), "math", model="least squares")
     assert set(fitted.schema.factors) == set(STUDENTS.factors)
+
+
+# --- found by attack ----------------------------------------------------------------------------------------------------
+
+def drafted_rows(n=120):
+    """A table whose draft notes a level of one student, and the outermost scores."""
+    rows = simulate_students(n, seed=5)[["lunch", "math", "reading"]]
+    rows["need"] = ["deafblind", *["none", "some"] * 60][:n]
+    rows["remark"] = [None, "suspended", *[None] * (n - 2)]
+    return rows
+
+
+def test_no_note_of_a_draft_leaves(tmp_path):
+    """The lowest score, a level of one student and the only entry of a column stood in the predictor's file and in the report's notebook."""
+    from studperf import report
+
+    rows = drafted_rows()
+    schema = Schema.infer(rows, ["math", "reading"])
+    assert schema.notes and "deafblind" in str(schema.notes) and "suspended" not in str(schema.left_out)
+    fitted = fit_predictor(rows, "math", schema=schema, model="least squares", folds=3)
+    assert not fitted.schema.notes and not fitted.schema.certainty
+    fitted.save(tmp_path / "file")
+    with zipfile.ZipFile(tmp_path / "file") as archive:
+        record = archive.read("predictor.json").decode()
+    assert "deafblind" not in record and "whole numbers from" not in record
+    report(rows, tmp_path / "report.html", schema=schema, notebook=True)
+    for name in ("report.html", "report.ipynb"):
+        assert "whole numbers from" not in (tmp_path / name).read_text()
+    assert "certainty={" not in (tmp_path / "report.ipynb").read_text() and "suspended" not in (tmp_path / "report.ipynb").read_text()
+
+
+def test_the_levels_that_all_reach_a_mark_do_not_leave_the_few_who_do_not():
+    rows = pd.DataFrame({"school": ["A"] * 40 + ["B"] * 40 + ["C"] * 40, "gender": ["f", "m"] * 60, "math": [70] * 119 + [10]})
+    with pytest.raises(ValueError) as raised:
+        odds(rows, "math", 40, schema=Schema({"school": None, "gender": None}, {"math": (0, 100)}))
+    assert "'A'" not in str(raised.value) and "Choose another mark" in str(raised.value)
+
+
+def test_a_comparison_that_is_written_has_no_small_group(tmp_path, capsys):
+    from studperf import cli
+
+    rows = pd.DataFrame({"school": ["A"] * 298 + ["Z"] * 2, "math": np.random.default_rng(0).integers(20, 90, 300)})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compare", str(tmp_path / "rows.csv"), "--scores", "math", "--factors", "school", "--out", str(tmp_path / "out.csv")])
+    assert ended.value.code == 0 and "Z" not in (tmp_path / "out.csv").read_text() + capsys.readouterr().out
+
+
+@pytest.mark.parametrize("record", ["[1]", '{"cells": 5}', '{"formulas": [], "means": [5]}', '{"profile": [1], "target": "math", "n": 5}',
+                                    '{"profile": {"a": {"b": "c"}}, "target": "math", "n": 5}', "[" * 20_000, '{"cells": 1e400}'])
+def test_a_file_that_is_none_is_refused_in_one_line(tmp_path, record):
+    from studperf import disclosure
+
+    (tmp_path / "file.json").write_text(record)
+    with pytest.raises(DataError):
+        disclosure([tmp_path / "file.json"])

@@ -19,6 +19,7 @@ from .columns import sum_of
 from .grouping import adder, group_places
 from .merging import select_cells
 from .moments import moments
+from ..rows.schema import without_notes
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #7a6a8a28
 def withheld(counts: np.ndarray,  # students by the levels of a factor, (levels,), or of several, (levels, levels, ...)
@@ -321,8 +322,8 @@ def _without_draft(cohort: CohortData) -> CohortData:
     schema, factors = cohort.schema, dict(cohort.schema.factors)
     for name in set(factors) & {*schema.notes, *schema.certainty}:  # what a person declared says nothing of the rows
         factors[name] = [level for level in factors[name] or () if level in cohort.levels(name)] or None
-    schema = replace(schema, factors=factors, ordered=[name for name in schema.ordered if factors[name]], notes={},
-                     certainty={}, left_out=dict.fromkeys(schema.left_out, "left out"))
+    schema = replace(without_notes(schema), factors=factors,
+                     ordered=[name for name in schema.ordered if factors[name]])
     return replace(cohort, schema=schema, cells=cells_with_levels(cohort.cells, schema))
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #8de4e47e

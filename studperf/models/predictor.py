@@ -36,7 +36,7 @@ from .training_rows import training_table, without_rare_levels
 from ..prediction.formula import Formula
 from ..prediction.tables import PredictionMethods
 from ..progress import progress_bar
-from ..rows.schema import STUDENTS, Schema
+from ..rows.schema import STUDENTS, Schema, without_notes
 from ..rows.values import DataWarning
 from ..text import number_format
 
@@ -162,7 +162,7 @@ def fit_predictor(rows: Any,  # a frame with a row per student
         pipeline, parameters, expected = _fitted_to(table, target, names, name, known, splits, seed, bar)
     scores = table[target].to_numpy(float)
     return ScorePredictor(
-        schema=known, target=target, inputs=names, model=name, pipeline=pipeline, parameters=parameters,
+        schema=without_notes(known), target=target, inputs=names, model=name, pipeline=pipeline, parameters=parameters,
         residuals=kept_residuals(np.sort(scores - expected)), metrics=_metrics(scores, expected), comparison=comparison,
         ceiling=_ceiling_known(comparison) or ceiling_of(table, target, names, schema),
         together=kept_together(table, folds, schema, duplicates),

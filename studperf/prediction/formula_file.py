@@ -241,7 +241,7 @@ DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, Overflow
 def check_levels(formula: Formula, schema: Schema, inputs: Sequence[str], learned_missing: Sequence[str]) -> None:
     "Raise ValueError if a formula has other inputs or levels than the Schema, or another order."
     levels = {name: [*(schema.factors[name] or ()), *[None] * (name in learned_missing)]
-              for name in schema.only(inputs).columns if name in schema.factors}
+              for name in inputs if name in schema.factors}
     if {name: list(points) for name, points in formula.points.items()} != levels or list(formula.points) != list(
         levels
     ):

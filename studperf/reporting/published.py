@@ -20,6 +20,8 @@ import pandas as pd
 import pyarrow.parquet
 
 from ..cohort.what_follows import KNOWN, GivenAway, Stated
+from ..opening import read_regular
+from ..prediction.formula_file import check_unpacked, first_line
 from ..rows.values import DataError
 
 # %% ../../nbs/6_reporting/published.ipynb #f4d45633
@@ -368,6 +370,7 @@ def read_predictor(content: bytes, least: int) -> Published:
     "Read the description of a predictor, and the sizes of the leaves of its model."
     said = Published()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        check_unpacked(archive, "predictor.json", "the file")
         record = json.loads(archive.read("predictor.json"))
         _read_shares(said, record["profile"], f"model of {record['target']}", record["n"])
         if "model.skops" in archive.namelist():
@@ -378,12 +381,13 @@ def read_predictor(content: bytes, least: int) -> Published:
 def _read_model(said: Published, content: bytes, n: int, least: int) -> None:
     "Note a model that keeps rows, and leaves of few students."
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        check_unpacked(archive, "schema.json", "the model")
         classes = set(re.findall(r'"__class__": "(\w+)"', archive.read("schema.json").decode()))
         for name in sorted(classes & set(ROW_KEEPERS)):
             said.plain("", f"rows of students that {name} keeps", 1, "rows", "model.skops")
         for member in archive.namelist():
             if member.endswith(".npy"):
-                _read_array(said, np.load(io.BytesIO(archive.read(member)), allow_pickle=False), n, least)
+                _read_array(said, np.load(io.BytesIO(archive.read(member))), n, least)
 
 # %% ../../nbs/6_reporting/published.ipynb #1ade569d
 def _read_array(said: Published, values: np.ndarray, n: int, least: int) -> None:
@@ -414,15 +418,13 @@ def read_numbers(table: pd.DataFrame, name: str) -> Published:
                   mean is not None and not pd.isna(row[mean]))
     return said
 
-# %% ../../nbs/6_reporting/published.ipynb #53084242
-def published(source: Any,  # a path, or a table of numbers
-              least: int,  # students from which a group is not small
-              ) -> Published:
-    "Read what a file says of groups of students; raise DataError if it is none of the forms that studperf writes."
-    if isinstance(source, pd.DataFrame):
-        return read_numbers(source, "the table")
-    path = Path(source)
-    content = path.read_bytes()
+# %% ../../nbs/6_reporting/published.ipynb #d15c0de1
+MOST_PUBLISHED_BYTES = 256 * 2**20  # of a file that is read
+FAULTS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError,
+          zipfile.BadZipFile)
+
+# %% ../../nbs/6_reporting/published.ipynb #d15c0de2
+def _read_content(content: bytes, path: Path, least: int) -> Published:
     if content[:4] == b"PAR1":
         return read_cells(path, least)
     if content[:2] == b"PK":
@@ -437,6 +439,22 @@ def published(source: Any,  # a path, or a table of numbers
     if text.startswith("#"):
         return _settled(read_markdown(text, least))
     raise _not_ours(path)
+
+# %% ../../nbs/6_reporting/published.ipynb #53084242
+def published(source: Any,  # a path, or a table of numbers
+              least: int,  # students from which a group is not small
+              ) -> Published:
+    "Read what a file says of groups of students; raise DataError if it is none of the forms that studperf writes."
+    if isinstance(source, pd.DataFrame):
+        return read_numbers(source, "the table")
+    path = Path(source)
+    try:
+        return _read_content(read_regular(path, MOST_PUBLISHED_BYTES), path, least)
+    except DataError:
+        raise
+    except FAULTS as error:  # what is altered or damaged can fail in each of these ways
+        raise DataError(str(path), [f"the file is damaged, or another than it seems ({first_line(error)}); "
+                                    "give a file as studperf wrote it"]) from None
 
 # %% ../../nbs/6_reporting/published.ipynb #08d31059
 def _settled(said: Published) -> Published:

@@ -24,7 +24,7 @@ from .mark_part import odds_or_reason, plot_odds
 from .prediction_part import MOST_PREDICTED, students_of, too_little_to_model
 from .report_parts import fitted, groups_caution, manova_part
 from .scores_part import MOST_FIGURED, scores_caution
-from ..rows.schema import STUDENTS, schema_from_dict, schema_to_dict
+from ..rows.schema import STUDENTS, schema_from_dict, schema_to_dict, without_notes
 from ..rows.values import DataWarning
 from ..statistics.description import describe
 from ..text import as_markdown, heading
@@ -67,7 +67,8 @@ from {schema_from_dict.__module__} import schema_from_dict"""
 # %% ../../nbs/6_reporting/report_notebook.ipynb #c54b6766
 def _data_cells(cohort: Cohort, read: str, scores: list[str], title: str, min_n: int) -> list[tuple[str, str]]:
     "Return the cells that read the table and describe the scores."
-    schema = "STUDENTS" if cohort.schema == STUDENTS else f"schema_from_dict({schema_to_dict(cohort.schema)!r})"
+    described = schema_to_dict(without_notes(cohort.schema))
+    schema = "STUDENTS" if cohort.schema == STUDENTS else f"schema_from_dict({described!r})"
     people, groups = cohort.schema.people, bool(cohort.schema.factors)
     caution = groups_caution(people) if groups else scores_caution(people, related=True)
     return [

@@ -157,24 +157,14 @@ def _limit_sentence(cohort: Cohort, score: str, min_n: int) -> str | None:
 def role_rows(cohort: Cohort) -> pd.DataFrame:  # column, role, what
     "Return the role that each column was given."
     schema = cohort.schema
-    rows = [
-        (
-            score,
-            "score",
-            schema.notes.get(score, "any number") if limits is None else f"{limits[0]:g} to {limits[1]:g}",
-        )
-        for score, limits in schema.scores.items()
-    ]
+    rows = [(score, "score", "any number" if limits is None else f"{limits[0]:g} to {limits[1]:g}")
+            for score, limits in schema.scores.items()]  # a note of a draft would quote the outermost students
     rows += [
         (factor, "ordered factor" if factor in schema.ordered else "factor", _first(cohort.levels(factor)))
         for factor in schema.factors
     ]
-    rows += [(name, "covariate", schema.notes.get(name, "")) for name in schema.covariates]
-    rows += [
-        (name, role, schema.notes.get(name, ""))
-        for name, role in ((schema.cluster, "cluster"), (schema.weight, "weight"))
-        if name
-    ]
+    rows += [(name, "covariate", "") for name in schema.covariates]
+    rows += [(name, role, "") for name, role in ((schema.cluster, "cluster"), (schema.weight, "weight")) if name]
     rows += [(name, "left out", reason) for name, reason in schema.left_out.items()]
     return pd.DataFrame(rows, columns=["column", "role", "what"])
 

@@ -76,7 +76,7 @@ def _unusable(look: Look) -> Proposal | None:
     if not look.n:
         return Proposal("left out", "it is empty")
     if len(look.texts) <= MOST_LOOKED_AT and len(spellings(look)) < 2:
-        return Proposal("left out", f"it has fewer than two different values: all are {look.texts[0]!r}")
+        return Proposal("left out", "it has the same value in all rows that have one")
     if look.n < LEAST_FILLED * len(look.codes):
         return Proposal("left out", f"only {look.n:,} of {len(look.codes):,} rows have a value; "
                         f"to compare those who have one, say factors=[{look.name!r}]")

@@ -513,6 +513,11 @@ def schema_to_dict(schema: Schema) -> dict:  # of texts, numbers and lists alone
     # TOML has no null, and wants single values before tables.
     return {key: value for key, value in sorted(record.items(), key=lambda item: isinstance(item[1], dict)) if value}
 
+# %% ../../nbs/1_rows/schema.ipynb #4ee1d3a1
+def without_notes(schema: Schema) -> Schema:
+    "Return the Schema without what a draft noted of the rows."
+    return replace(schema, notes={}, certainty={}, left_out=dict.fromkeys(schema.left_out, "left out"))
+
 # %% ../../nbs/1_rows/schema.ipynb #9ddded8a
 def schema_from_dict(record: Mapping) -> Schema:
     "Return the Schema that `schema_to_dict` described; raise ValueError for a key that no Schema has."

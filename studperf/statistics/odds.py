@@ -340,7 +340,8 @@ def no_odds(counts: MarkCounts, score: str, mark: float, *,
     if not 0 < reached < n:
         return (f"Choose another mark: {'all' if reached else 'none'} of {shown_count(n)} students reach {mark:g} in "
                 f"{score}")
-    if texts := _one_sided(counts, least):
+    # Where few pass, or few fail, the levels of which all or none do would leave only them.
+    if min(reached, n - reached) >= least and (texts := _one_sided(counts, least)):
         more = f" and {len(texts) - 3} more levels" if len(texts) > 3 else ""
         return (f"Choose another mark, or merge levels: the odds of reaching {mark:g} in {score} are infinite for "
                 f"{'; '.join(texts[:3])}{more}")

@@ -57,7 +57,7 @@ READY = "ready"  # what it says when it is
 # %% ../../../nbs/7_dashboard/server/forking.ipynb #f0a10001
 def _end_with_server(alive: int) -> None:
     listening = select.poll()
-    listening.register(alive, 0)  # of which only the end is told
+    listening.register(alive, 0)  # only its end matters
     listening.poll()
     os._exit(1)
 
@@ -139,7 +139,7 @@ def _run_kernel(kernelapp: ModuleType, arguments: Sequence[str]) -> int:  # exit
     return 0
 
 # %% ../../../nbs/7_dashboard/server/forking.ipynb #f0a10004
-FIRST_PAUSE, MOST_PAUSE = .1, 30  # seconds before it is started anew: the first time, and where it ends again and again
+FIRST_PAUSE, MOST_PAUSE = .1, 30  # seconds before it starts again: the first time, and where it ends again and again
 
 # %% ../../../nbs/7_dashboard/server/forking.ipynb #01e63535
 class ForkedProcess:
@@ -201,7 +201,7 @@ class KeptProcess:
             self._turn_ready(False)
             if self.stopping:
                 return
-            log_event("error", "the process that starts pages ended, and is started anew")
+            log_event("error", "the process that starts pages ended, and is started again")
             pause = FIRST_PAUSE if time.monotonic() - begun > MOST_PAUSE else min(2 * pause, MOST_PAUSE)
             time.sleep(pause)
             self._close(self.process)
@@ -300,7 +300,7 @@ class ForkingProvisioner(LocalProvisioner):
         "Make a copy instead of running the command."
         arguments = cmd[cmd.index("ipykernel_launcher") + 1:]
         kernel = Path(self.parent.connection_file).stem.removeprefix("kernel-")
-        self.process = await asyncio.to_thread(  # so that nobody else waits where it must be started anew
+        self.process = await asyncio.to_thread(  # so that nobody else waits where it must be started again
             self.forker.fork, arguments, env=kwargs.get("env") or os.environ, folder=kwargs.get("cwd") or os.getcwd(),
             name=kernel[:15])
         self.pid = self.pgid = self.process.pid  # a copy leads a group of its own

@@ -147,7 +147,7 @@ def _check_frame(site: str) -> None:
         raise ValueError(f"site for frames {site!r}: expected an address without path, such as https://school.example")
 
 # %% ../../../nbs/7_dashboard/server/visitors.ipynb #ad057978
-SECURITY_DAYS = 180  # for which what security.txt says holds; it is written anew for each reader
+SECURITY_DAYS = 180  # for which what security.txt says holds; each reader gets a new one
 
 # %% ../../../nbs/7_dashboard/server/visitors.ipynb #50ae752a
 def contact_address(contact: str | None = None,  # an e-mail or https address; None: the project's
