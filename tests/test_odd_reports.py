@@ -43,7 +43,7 @@ def test_a_report_is_made_or_the_error_says_why(seed, tmp_path):
     try:
         page = report(table, tmp_path / "report.html", schema=schema, min_n=(1, 3, 10)[seed % 3]).read_text(encoding="utf-8")
     except DataError as error:
-        assert "there is nothing to compare" in str(error)
+        assert "there is nothing to compare" in str(error) or "has no rows" in str(error)
         return
     assert "<b>bold" not in page
     words = unescape(re.sub("<[^>]*>", " ", page.split("<main")[1].split("<script")[0]))

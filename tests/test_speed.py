@@ -2,6 +2,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_lines_without_anything_are_no_students(second, tmp_path):
     with duckdb_session("500MB", in_order=True) as (connection, _):
         form = file_form(str(path), schema, connection)
         found = connection.execute(f"SELECT column0, column1, column2 FROM {form.rows([str(path)])}").fetchall()
-        every = connection.execute(f"SELECT column0, column1, column2 FROM {form.rows([str(path)]).removesuffix(form.condition)}").fetchall()
+        every = connection.execute(f"SELECT column0, column1, column2 FROM {replace(form, condition='').rows([str(path)])}").fetchall()
     assert len(every) == 2 * len(FIRST_CELLS)
     assert found == [row for row in every if "".join(cell or "" for cell in row).strip(WHITESPACE)]
 

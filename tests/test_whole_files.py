@@ -271,8 +271,8 @@ def test_killed_at_any_step_of_writing(made):
 @posix
 def test_no_file_is_written_otherwise():
     """What opens a file for writing by itself is named here, with the reason."""
-    known = {"spreadsheet.py", "prediction/files.py", "cli.py", "rows/labelled_files.py", "dashboard/server/scripts.py", "cohort/duckdb_files.py",
-             "reporting/summary_page.py", "dashboard/server/forking.py", "dashboard/limited_jobs.py", "models/storage.py"}
+    known = {"spreadsheet.py", "prediction/files.py", "cli.py", "rows/labelled_files.py", "rows/reading.py", "dashboard/server/scripts.py", "cohort/duckdb_files.py",
+             "reporting/summary_page.py", "dashboard/server/forking.py", "limited_jobs.py", "models/storage.py"}
     opens = re.compile(r"write_text\(|write_bytes\(|\bopen\([^)]*[\"'][wax]b?[\"']|to_csv\(|to_parquet\(|savefig\(|COPY \(|write_table\(|ParquetWriter\(|nbformat\.write\(")
     for path in (REPO / "studperf").rglob("*.py"):
         text = path.read_text(encoding="utf-8")

@@ -210,7 +210,7 @@ def _levels_giving_away(cohort: CohortData, min_n: int) -> list[tuple[str, str]]
         return []
     complete = np.logical_and.reduce([cohort.has(factor) for factor in cohort.schema.factors])
     levels = [complete & (cohort.cells[factor] == level).to_numpy() for factor, level in names]
-    for score in reported_scores(cohort, min_n):
+    for score in reported_scores(cohort, min_n) if levels else ():
         kept = shown_together(np.array([*levels, complete]), _students_with(cohort, score), np.array(levels), min_n)
         if not kept[:-1].all():
             return [name for name, is_kept in zip(names, kept, strict=False) if not is_kept]

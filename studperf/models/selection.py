@@ -400,6 +400,9 @@ def still_open(r2: pd.DataFrame,  # a column per model, a row per part; NaN wher
     found = {name: (r2[name] - r2[best]).mean() for name in waiting
              if (_may_be_near(r2[name] - r2[best], folds) if order.index(name) < order.index(chosen)
                  else _may_win(r2[name], r2[chosen], r2[best], last, folds))}
+    shared = [name for name in r2 if name not in HOLDS_ROWS]
+    if best in HOLDS_ROWS and shared and (leader := r2[shared].mean().idxmax()) in waiting:
+        found[leader] = 0.0  # it is chosen in place of one that keeps rows
     return sorted(found, key=found.get, reverse=True)
 
 # %% ../../nbs/5_models/selection.ipynb #e2d4fa7f

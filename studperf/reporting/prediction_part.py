@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.stats import binomtest
 from sklearn import config_context
 
+from ..cohort.bounds import LEAST_SHOWN
 from ..cohort.cohort import Cohort
 from ..models.predictor import fit_predictor
 from ..models.selection import compare_models, splits_of
@@ -159,13 +160,14 @@ def coverage_sentence(students: pd.DataFrame,  # from `students_of`
     predictor = fit_predictor(train, score, comparison=comparison, schema=schema, folds=3, progress=False)
     known = predictor.schema.factors  # of a level that one student has, the model may know nothing
     fresh = fresh[np.logical_and.reduce([fresh[name].isin(levels) for name, levels in known.items()])]
+    model = (f"the model chosen of these, {chosen['model']}, misses" if chosen["model"] != "mean" else
+             f"no model is distinguishably better than the mean of all {people()}, which misses")
+    said = (f"{heading(score)}: {model} a {person()}'s score by {points(chosen['mae'])} on average. Its 90% interval "
+            f"reaches {points(predictor.errors.half_width(.9))} to either side of the prediction.")
+    if len(fresh) < LEAST_SHOWN:
+        return f"{said} Too few new {people()} are left to count how often it holds their scores."
     predicted = predictor.predict(fresh)
     inside = int(fresh[score].between(predicted["low"], predicted["high"]).sum())
     low, high = binomtest(inside, len(fresh)).proportion_ci(method="wilson")
-    model = (f"the model chosen of these, {chosen['model']}, misses" if chosen["model"] != "mean" else
-             f"no model is distinguishably better than the mean of all {people()}, which misses")
-    return (f"{heading(score)}: {model} a {person()}'s score by {points(chosen['mae'])} on average. Its 90% "
-            "interval reaches "
-            f"{points(predictor.errors.half_width(.9))} to either side of the prediction. It held the "
-            f"score of {inside / len(fresh):.0%} of {len(fresh):,} new "
-            f"{people()} ({low:.0%} to {high:.0%}).")
+    return (f"{said} It held the score of {inside / len(fresh):.0%} of {len(fresh):,} new {people()} "
+            f"({low:.0%} to {high:.0%}).")
