@@ -69,13 +69,16 @@ def supervise() -> None:
     "Go on in a copy of this process; the first one waits, ends as the copy does, and says if the system ended it."
     if not hasattr(os, "fork"):
         return
-    parent = os.getpid()
+    parent, handed_on = os.getpid(), (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, handed_on)  # what came while the copy begins would be lost
     child = os.fork()
     if child == 0:
         _end_with(parent)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, handed_on)
         return
-    for name in ("SIGTERM", "SIGHUP", "SIGINT"):
-        signal.signal(getattr(signal, name), lambda number, frame: _hand_on(number, child))
+    for number in handed_on:
+        signal.signal(number, lambda number, frame: _hand_on(number, child))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, handed_on)
     _end_as(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 # %% ../nbs/0_base/limited_command.ipynb #71f9d350

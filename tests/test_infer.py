@@ -94,7 +94,7 @@ EXPECTED = {
     "score": ["Math", "Reading"], "cluster": ["School"], "weight": ["Weight"],
     "left out": ["Student No", "Family name", "Year", "Date of birth", "Test day", "Gender code", "Total", "Passed", "Track again", "Town", "Comment",
                  "Empty", "n", "", "Ratio"]}
-REASONS = {"Student No": "every value is different", "Year": "fewer than two different values", "Date of birth": "holds dates", "Test day": "holds dates",
+REASONS = {"Student No": "every value is different", "Year": "the same value in all rows", "Date of birth": "holds dates", "Test day": "holds dates",
            "Total": "follows from the scores", "Passed": "levels follow from", "Track again": "says the same as 'Track'",
            "Town": "students share 'School', too.*cluster='Town'", "Comment": "free text", "Empty": "is empty", "n": "rename it", "": "has no name",
            "Ratio": "'1.O1' is not: correct"}

@@ -103,7 +103,7 @@ def cohort_of(table):
 
 def test_infinite_odds_are_refused_for_a_level_and_for_a_combination():
     for times, message in ((4, "infinite for class '7b' \\(none of them\\)"), (1, "in some levels or combinations of levels all students or none reach")):
-        table = [("7a", "red", [10, 90]), ("7a", "blue", [10, 90]), ("7b", "red", times * [10, 20]), ("7b", "blue", times * [5])]
+        table = [("7a", "red", 5 * [10, 90]), ("7a", "blue", 5 * [10, 90]), ("7b", "red", times * [10, 20]), ("7b", "blue", times * [5])]
         with pytest.raises(ValueError, match=message) as raised:  # which names no class of three students
             odds(cohort_of(table), "test", 50)
     assert "7b" not in str(raised.value)

@@ -193,7 +193,7 @@ def test_the_dashboard_is_served(environment):
             while (page := answer(f"http://localhost:{port}/")) is None and server.poll() is None and time.monotonic() < end:
                 time.sleep(1)
         finally:
-            for process in [*server.children(recursive=True), server]:
+            for process in [server, *server.children(recursive=True)]:  # else it would say that others have ended
                 process.kill()
             server.wait()
     said = (folder / "dashboard.log").read_text()
