@@ -402,8 +402,8 @@ def card_of_ethics(predictor: ScorePredictor, audit: Audit | None) -> list[dict]
 def _kept(predictor: ScorePredictor) -> str:
     "Return what the model keeps of its training rows."
     return ("keeps training rows: protect its file as you protect them." if predictor.model in HOLDS_ROWS
-            else "keeps no training row, and nothing of a group of fewer than "
-            f"{LEAST_LEARNED} of its students.")
+            else "keeps no training row, but its file holds the errors of single students, from which scores may be "
+            "worked out: give it only to people who may see the scores.")
 
 # %% ../../nbs/6_reporting/model_card.ipynb #0acb0f10
 def model_card(
