@@ -105,6 +105,18 @@ def axe(tmp_path_factory):
     return Path(folder, "node_modules", "axe-core", "axe.min.js").read_text("utf-8")
 
 
+LOOK = """axe.run(document, {resultTypes: ["violations"]}).then(found => [found.passes.length,
+    found.violations.flatMap(one => one.nodes.map(node => `${one.id}: ${node.html.slice(0, 200)} ${node.failureSummary.slice(0, 200)}`))])"""
+
+
+def found_by_axe(page):
+    """What axe-core, which the page has evaluated before, finds wrong there, a line each. Of what it finds right only the number is asked
+    for: to write all that down takes most of its time on a long page."""
+    passed, wrong = page.evaluate(LOOK)
+    assert passed > 20, "it did not look"
+    return wrong
+
+
 @pytest.fixture(scope="session")
 def chromium_path():
     """The browser's program."""

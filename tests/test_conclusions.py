@@ -1,8 +1,9 @@
-"""A thousand random tables: what a report says in words, shows in its figure and lists in its tables is the same.
+"""Random tables: what a report says in words, shows in its figure and lists in its tables is the same.
 
 Each table is read as a person reads the page: the sentences are taken apart by their words, the numbers by what is printed. Nothing
-here looks at how they were made.
+here looks at how they were made. STUDPERF_TABLES=1000 looks at as many.
 """
+import os
 import re
 import warnings
 
@@ -19,7 +20,8 @@ from studperf.reporting.report_parts import answer_words, fitted, gaps_part
 from studperf.rows.values import DataError
 from studperf.statistics.ceiling import CEILING_COLUMNS
 
-TABLES, WHOLE = 1000, 20  # every twentieth has its whole report read, the others what comes first: words, figure and table
+TABLES = int(os.environ.get("STUDPERF_TABLES", "200"))
+WHOLE = 5  # every fifth has its whole report read, the others what comes first: words, figure and table
 NO_CEILING = pd.DataFrame(columns=CEILING_COLUMNS)
 NUMBER = r"−?\d[\d,]*\.\d+"
 GROUP = r"(?:the “([^”]+)” group|“([^”]+)”)"

@@ -5,6 +5,11 @@
 # %% auto #0
 __all__ = ['CLIMBING', 'Page', 'Channel', 'Health', 'Metrics', 'UnknownAddress', 'KeepsNothing']
 
+# %% ../../../nbs/7_dashboard/server/app.ipynb #9a885fbd
+import sys
+
+sys.modules.setdefault("rfc3987_syntax", None)  # so that an import of it fails, which jsonschema allows for
+
 # %% ../../../nbs/7_dashboard/server/app.ipynb #d4ce744f
 import asyncio
 import re
