@@ -17,7 +17,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from begun import commands
 from conftest import SHARED, missing
+from serving import PATIENCE
 
 from studperf import Cohort, DataError, DataWarning, Registry, fit_predictor, load_predictor, load_students
 from studperf.cohort.cohort_file import COHORT_FORMAT
@@ -115,21 +117,33 @@ TEXTS = {"columns.csv": (b",".join(b"c%d" % place for place in range(1_000_000))
          "bomb.csv.gz": (bomb(), r"would unpack to more than \d\d MB"), "bomb.zip": (packed_table(), r"would unpack to more than \d\d MB")}
 
 
+def checked(done, code=2, said=""):
+    """How a command ended; it must end with one line that says what was wrong."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    if code == 2:
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("error: ")
+        assert len(last) < 1000
+    assert said in done.stderr
+    return done
+
+
 @pytest.fixture
 def command(tmp_path):
-    """The command as its users start it; it must end with one line that says what was wrong."""
+    """The command as its users start it."""
     def run(*words, code=2, said="", env=None, **options):
-        done = subprocess.run([sys.executable, "-c", "from studperf.cli import main; main()", *map(str, words)], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        done = subprocess.run([sys.executable, "-c", "from studperf.cli import main; main()", *map(str, words)], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE,
                               env={**os.environ, **(env or {})}, **options)
-        assert done.returncode == code, done.stderr
-        assert "Traceback" not in done.stderr
-        if code == 2:
-            last = done.stderr.splitlines()[-1]
-            assert last.startswith("error: ")
-            assert len(last) < 1000
-        assert said in done.stderr
-        return done
+        return checked(done, code, said)
     return run
+
+
+@pytest.fixture(scope="module")
+def begun():
+    """The command as a copy of a process that has the imports behind it."""
+    with commands() as run:
+        yield run
 
 
 @pytest.mark.parametrize("name", [*BOOKS, *TEXTS])
@@ -148,7 +162,7 @@ def test_a_parquet_file_of_gigabytes(command, tmp_path):
 @pytest.mark.parametrize("words", [("compare", "{}"), ("schema", "{}"), ("summarize", "{}", "--scores", "math"), ("predict", "{}", "right.csv"), ("compare", "right.csv", "--schema", "{}"),
                                    ("report", "{}"), ("dashboard", "--prepared", "{}")], ids=" ".join)
 @pytest.mark.parametrize("kind", ["pipe", "loop", "folder", "socket", "device"])
-def test_what_is_no_file_is_refused(command, tmp_path, monkeypatch, words, kind):
+def test_what_is_no_file_is_refused(begun, tmp_path, monkeypatch, words, kind):
     path = tmp_path / "a.csv"
     Path(tmp_path, "right.csv").write_bytes(load_students().head(30).to_csv(index=False).encode())
     if kind == "socket":
@@ -157,7 +171,7 @@ def test_what_is_no_file_is_refused(command, tmp_path, monkeypatch, words, kind)
         with socket.socket(socket.AF_UNIX) as opened:
             opened.bind("a.csv")
     {"pipe": os.mkfifo, "loop": lambda path: path.symlink_to(path), "folder": os.mkdir, "socket": bool, "device": lambda path: path.symlink_to("/dev/zero")}[kind](path)
-    command(*(word.format("a.csv") for word in words))
+    checked(begun(*(word.format("a.csv") for word in words), folder=tmp_path))
 
 
 def test_standard_input_and_output(command, tmp_path):

@@ -44,6 +44,8 @@ class DocumentWithNames(exec_show_docs):
     """
 
     def begin(self):
+        if not self.nb.has_docs_:  # so nothing would be run
+            return
         super().begin()
         module = layout.DEFAULT_EXP.search("\n".join(cell.source for cell in self.nb.cells if cell.cell_type == "code"))
         if module:
