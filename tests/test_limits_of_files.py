@@ -195,7 +195,8 @@ def test_memory_that_runs_out_is_one_line(command, tmp_path):
 def test_a_command_that_is_ended(tmp_path):
     command = [sys.executable, "-c", "from studperf.cli import main; main()", "compare", "-"]
     for sent in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # which a job in the background ignores, and all that it starts
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         while not children.read_text().split():  # until it waits for its copy
             assert process.poll() is None

@@ -1,33 +1,32 @@
 """Reports on tables that nobody here made, by the command line as a user types it."""
-import os
-import subprocess
-import sys
+from functools import partial
 
 import pytest
-
+from begun import commands
 from conftest import shared_file
 
 
-def studperf(*words, folder):
-    return subprocess.run([sys.executable, "-c", "from studperf.cli import main; main()", *map(str, words)], cwd=folder, capture_output=True,
-                          text=True, env={**os.environ, "COLUMNS": "100"})
+@pytest.fixture(scope="module")
+def studperf():
+    with commands() as run:
+        yield partial(run, COLUMNS="100")
 
 
 @pytest.mark.parametrize("file", ["CASchools.csv", "hsb2.sas7bdat", "nyc_sat.csv", "apistrat.csv", "egsingle.csv.gz"])
-def test_a_report_without_any_option(tmp_path, file):
+def test_a_report_without_any_option(studperf, tmp_path, file):
     ended = studperf("report", shared_file("wild", file), folder=tmp_path)
     assert ended.returncode == 0 and (tmp_path / "report.html").is_file(), ended.stderr
     assert "scores: " in ended.stderr and "Traceback" not in ended.stderr
 
 
-def test_what_is_said_of_schools_and_weights(tmp_path):
+def test_what_is_said_of_schools_and_weights(studperf, tmp_path):
     studperf("report", shared_file("wild", "apistrat.csv"), folder=tmp_path)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "How do the scores of schools differ?" in page and "does not use the survey weight" in page
     assert " students who are alike" not in page.split("Methods, and")[0]
 
 
-def test_marks_in_words_are_asked_for_and_then_stated(tmp_path):
+def test_marks_in_words_are_asked_for_and_then_stated(studperf, tmp_path):
     file = shared_file("wild", "xAPI.csv")
     asked = studperf("report", file, folder=tmp_path)
     assert asked.returncode == 2 and asked.stderr.count("\n") == 1 and f"studperf report {file} --scores Class" in asked.stderr
@@ -39,7 +38,7 @@ def test_marks_in_words_are_asked_for_and_then_stated(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"school.toml", "report.html", *(f"report-summary.{kind}" for kind in ("pdf", "png", "svg"))}
 
 
-def test_options_correct_the_draft(tmp_path):
+def test_options_correct_the_draft(studperf, tmp_path):
     file = shared_file("wild", "student-por.csv")
     ended = studperf("compare", file, "--scores", "G3", "--factors", "age", "--leave-out", "sex", "--limits", "G3=0:20", "--people", "pupils",
                      folder=tmp_path)
@@ -51,7 +50,7 @@ def test_options_correct_the_draft(tmp_path):
         assert wrong.returncode == 2 and said in wrong.stderr and wrong.stderr.count("\n") == 1, wrong.stderr
 
 
-def test_a_long_table_is_seen_and_reshaped(tmp_path):
+def test_a_long_table_is_seen_and_reshaped(studperf, tmp_path):
     lines = ["pupil,class,sex,subject,mark"] + [f"P{i:03d},{'ab'[i % 2]},{'fm'[i % 2]},{subject},{(7 * i + place) % 21}"
                                                 for i in range(60) for place, subject in enumerate(["math", "reading", "art"])]
     (tmp_path / "long.csv").write_text("\n".join(lines), encoding="utf-8")
