@@ -27,6 +27,8 @@ test bench check: export MPLBACKEND := agg
 test check: export OMP_NUM_THREADS := 1
 test check: export OPENBLAS_NUM_THREADS := 1
 test check: export LOKY_MAX_CPU_COUNT := 1
+# Each of the programs that the tests start would compile the package again.
+test check: export PYTHONDONTWRITEBYTECODE :=
 test: .venv/.installed-dev  ## run everything that must be green (about 15 minutes with two cores)
 	@echo "1 of 4: ruff and import-linter (seconds)"
 	@$(MAKE) --no-print-directory lint

@@ -109,9 +109,10 @@ LOOK = """axe.run(document, {resultTypes: ["violations"]}).then(found => [found.
     found.violations.flatMap(one => one.nodes.map(node => `${one.id}: ${node.html.slice(0, 200)} ${node.failureSummary.slice(0, 200)}`))])"""
 
 
-def found_by_axe(page):
-    """What axe-core, which the page has evaluated before, finds wrong there, a line each. Of what it finds right only the number is asked
-    for: to write all that down takes most of its time on a long page."""
+def violations(page, axe):
+    """What axe-core finds wrong, a line each. Of what it finds right only the number is asked for: to write that down takes most of its
+    time on a long page."""
+    page.evaluate(axe)
     passed, wrong = page.evaluate(LOOK)
     assert passed > 20, "it did not look"
     return wrong

@@ -1,6 +1,6 @@
 """The dashboard's pages, checked by axe-core: each view, light and dark."""
 import pytest
-from conftest import found_by_axe
+from conftest import violations
 from playwright.sync_api import expect
 from serving import PATIENCE
 
@@ -23,7 +23,6 @@ def test_axe_finds_nothing(browser, dashboard, axe, scheme, tmp_path):
                 chooser.value.set_files(tmp_path / "class.csv")
                 expect(page.locator(".sp-problem")).to_contain_text("column 'ethnicity': not found")
             page.wait_for_timeout(300)
-            page.evaluate(axe)
-            assert found_by_axe(page) == [], view
+            assert violations(page, axe) == [], view
     finally:
         page.close()

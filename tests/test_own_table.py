@@ -8,14 +8,14 @@ import zipfile
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 from playwright.sync_api import expect
-from conftest import shared_file
+from conftest import shared_file, violations
 from serving import PATIENCE, Served
-from test_dashboard_accessibility import violations
 
 from studperf.dashboard.facts import Facts, facts_from_dict
 from studperf.limited_jobs import JOB_LIMITS, JOB_PLACES_VARIABLE, JobError, job_place, jobs_allowed, make_job_places, run_job
@@ -179,10 +179,12 @@ def test_what_is_corrected_is_what_is_used(portuguese):
 
 @pytest.fixture(scope="module")
 def own(prepared, modules):
-    """A server under a path, as behind a proxy."""
-    served = Served("--prepared", prepared, "--base-url", "/school/")
-    yield served
-    served.stop()
+    """A server under a path, as behind a proxy, with a folder of its own for what it needs for a while."""
+    with TemporaryDirectory() as folder:
+        served = Served("--prepared", prepared, "--base-url", "/school/", TMPDIR=folder)
+        served.folder = folder
+        yield served
+        served.stop()
 
 
 @contextmanager
@@ -278,7 +280,8 @@ def test_from_upload_to_report_and_predictor(browser, own, axe, artefacts, portu
         page.get_by_role("button", name="Remove this table").click()
         expect(page.locator(".sp-own-draft")).to_be_hidden()
         assert page.evaluate("window.harm") is None
-    assert not [name for name in os.listdir(os.environ.get("TMPDIR", "/tmp")) if name.startswith("studperf-job-")]
+    there = os.listdir(own.folder)
+    assert there and not [name for name in there if name.startswith("studperf-job-")]
 
 
 def hsb(n=200):

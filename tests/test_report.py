@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from conftest import found_by_axe, shared_file
+from conftest import shared_file, violations
 from scipy.stats import studentized_range
 
 from studperf import Cohort, Schema, gaps, odds, report
@@ -31,8 +31,7 @@ def real_report(shared_data, tmp_path_factory):
 def test_axe_finds_no_violation(axe, browser, sample_report, width, scheme):
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page.goto(sample_report.as_uri())
-    page.evaluate(axe)
-    wrong = found_by_axe(page)
+    wrong = violations(page, axe)
     page.close()
     assert wrong == []
 
