@@ -23,10 +23,11 @@ lab: .venv/.installed-dev  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab nbs
 
 test bench check: export MPLBACKEND := agg
-# Two notebooks and two tests run at a time: with threads and processes of their own they would wait for each other.
+# Some notebooks and tests run at a time: with threads and processes of their own they would wait for each other.
 test check: export OMP_NUM_THREADS := 1
 test check: export OPENBLAS_NUM_THREADS := 1
 test check: export LOKY_MAX_CPU_COUNT := 1
+# One test in three waits for a server or a browser, so three run at a time, also with two cores.
 # Each of the programs that the tests start would compile the package again.
 test check: export PYTHONDONTWRITEBYTECODE :=
 test: .venv/.installed-dev  ## run everything that must be green (about 15 minutes with two cores)
@@ -36,8 +37,8 @@ test: .venv/.installed-dev  ## run everything that must be green (about 15 minut
 	@$(BIN)/python -m pytest -q tests/test_repo.py -k modules_are_exported
 	@echo "3 of 4: do the notebooks run, do their assertions hold, and are their outputs what is committed? (about 4 minutes)"
 	@$(BIN)/python tools/run_nbs.py --check
-	@echo "4 of 4: tests/ (about half an hour)"
-	@$(BIN)/python -m pytest tests -n 2 --dist loadfile --no-loadscope-reorder
+	@echo "4 of 4: tests/ (about 10 minutes)"
+	@$(BIN)/python -m pytest tests -n 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/.installed-dev  ## after an edit of one notebook, export it, run it and its quick tests (under a minute): make check NB=nbs/index.ipynb
 	@$(BIN)/python tools/check_notebook.py $(NB)

@@ -24,10 +24,12 @@ hypothesis.settings.register_profile("studperf", deadline=None, derandomize=IN_C
 hypothesis.settings.load_profile("studperf")
 
 
-# Files whose tests take longest, longest first: with two processes at work, each taking the next file, none idles at the end.
-LONGEST = ("test_model", "test_properties", "test_dashboard", "test_docs", "test_engines", "test_registry", "test_wheel", "test_report",
-           "test_audit", "test_figures", "test_scoring", "test_degenerate", "test_invariants", "test_predictor", "test_cli", "test_explanation",
-           "test_benchmarks", "test_dashboard_proxy", "test_dashboard_deploy", "test_tools")
+# Files whose tests take longest, longest first: with some processes at work, each taking the next file, none idles at the end.
+LONGEST = ("test_docs", "test_report_shapes", "test_own_table", "test_limits_of_files", "test_dashboard_attacks", "test_wheel", "test_model",
+           "test_registry", "test_engines", "test_properties", "test_conclusions", "test_dashboard", "test_dashboard_proxy", "test_figures",
+           "test_dashboard_deploy", "test_own_reports", "test_disclosure", "test_noise", "test_report", "test_audit", "test_scoring",
+           "test_degenerate", "test_invariants", "test_predictor", "test_benchmarks", "test_cli", "test_search", "test_altered_files",
+           "test_explanation", "test_dashboard_lab", "test_tools", "test_what_leaves")
 
 
 def pytest_collection_modifyitems(items):
