@@ -48,7 +48,7 @@ def in_full(*words, folder, **environment):
 @contextmanager
 def commands():
     """`run(*words, folder=..., **environment)` is what a command said and how it ended."""
-    if not hasattr(os, "fork"):
+    if not sys.platform.startswith("linux"):  # elsewhere a copy of a process that has imported much may not work
         yield in_full
         return
     with TemporaryDirectory() as place, subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
