@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from studperf import Cohort, DataError, Schema, audit, disclosure, fit_predictor, model_card, report
+from studperf import Cohort, DataError, Schema, audit, fit_predictor, model_card, report
 from studperf.cohort.small_groups import without_small_groups
 from studperf.cohort.what_follows import KNOWN, REST, follows_exactly, groups_asked
 from studperf.dashboard.preparing import facts_of
 from studperf.reporting.published import attribute_name, published
+from studperf.reporting.disclosure import look_at
 
 LEAST = 10
 MODELS = ("least squares", "ridge", "partial pooling", "decision tree", "random forest", "gradient boosting")

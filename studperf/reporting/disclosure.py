@@ -172,8 +172,9 @@ def _why_not(error: JobError, seconds: int) -> str:
     words = {"memory": f"takes more than the {SEARCH_MEMORY / 1e9:.1f} GB of memory that it may take",
              "time": f"takes more than the {seconds} seconds that it may take",
              "answer": "found more groups than can be told"}
-    return (f"looking at it {words[error.why]}, so it was not looked at to the end; do not share it, or share less of it"
-            if error.why in words else "it is damaged, or another file than it seems; give a file as studperf wrote it")
+    if error.why not in words:
+        return "it is damaged, or another file than it seems; give a file as studperf wrote it"
+    return f"looking at it {words[error.why]}, so the search did not end; do not share it, or share less of it"
 
 # %% ../../nbs/6_reporting/disclosure.ipynb #b442e45c
 def _findings(found: Sequence[tuple[str, GivenAway]]) -> pd.DataFrame:

@@ -153,9 +153,9 @@ def check_level_count(name: str,  # of a factor
         different values
     """
     if count > MOST_FACTOR_LEVELS:
-        raise ValueError(f"column {quoted_value(name)}: found {count:,} different values, at most {MOST_FACTOR_LEVELS:,} "
-                         "can be the levels of a factor; put them into a few groups, say that it is the cluster, or "
-                         "leave it out")
+        raise ValueError(f"column {quoted_value(name)}: found {count:,} different values, at most "
+                         f"{MOST_FACTOR_LEVELS:,} can be the levels of a factor; put them into a few groups, say that "
+                         "it is the cluster, or leave it out")
 
 # %% ../../nbs/1_rows/values.ipynb #5633fa04
 def number_of(value: object, decimal: str = ".") -> float:  # NaN: it writes no number
