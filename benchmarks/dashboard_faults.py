@@ -97,10 +97,17 @@ def ended(process):
         return True
 
 
+def forker_of(process):
+    """The process that starts pages, or None while there is none."""
+    with suppress(psutil.Error):
+        return next((one for one in process.children() if "fork_on_request" in " ".join(one.cmdline())), None)
+
+
 def family(process):
     """The process that starts pages, and those of pages by their names."""
-    forker, = (one for one in process.children() if "fork_on_request" in " ".join(one.cmdline()))
-    scratch, copies = forker.environ()["IPYTHONDIR"], {}
+    seconds_until(lambda: forker_of(process))
+    forker, copies = forker_of(process), {}
+    scratch = forker.environ()["IPYTHONDIR"]
     for one in psutil.process_iter():
         with suppress(psutil.Error):
             if re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-.", name := one.name()) and one.status() != psutil.STATUS_ZOMBIE and one.environ()["IPYTHONDIR"] == scratch:
