@@ -83,11 +83,11 @@ def disclosure(artefact: Any,  # a file that is to be shared, several, or a tabl
     check_min_n(least)
     files = [artefact] if isinstance(artefact, (str, Path, pd.DataFrame)) else list(artefact)
     if sys.platform == "emscripten" or is_confined() or all(isinstance(one, pd.DataFrame) for one in files):
-        return look_at(files, least=least, seconds=seconds)
+        return look_at_files(files, least=least, seconds=seconds)
     return _look_apart(files, least, seconds)
 
 # %% ../../nbs/6_reporting/disclosure.ipynb #ebb1373a
-def look_at(files: Sequence[str | Path | pd.DataFrame], *, least: int, seconds: float) -> Disclosure:
+def look_at_files(files: Sequence[str | Path | pd.DataFrame], *, least: int, seconds: float) -> Disclosure:
     "Find the groups of students that can be computed from files, in this process."
     names = ["the table" if isinstance(one, pd.DataFrame) else Path(one).name for one in files]
     read = [published(one, least) for one in files]
@@ -130,7 +130,7 @@ READING_SECONDS = 30
 
 
 def _look_apart(files: Sequence[str | Path | pd.DataFrame], least: int, seconds: float) -> Disclosure:
-    "Do what `look_at` does in a process with limits; raise DataError where it meets one."
+    "Do what `look_at_files` does in a process with limits; raise DataError where it meets one."
     paths = [one for one in files if not isinstance(one, pd.DataFrame)]
     for path in paths:
         check_regular(path)
@@ -156,11 +156,11 @@ def _plain_table(table: pd.DataFrame) -> dict:
 
 
 def look_job(content: bytes, given: list, least: int, seconds: float) -> dict:
-    "Do `look_at` as a job; say which file was refused."
+    "Do `look_at_files` as a job; say which file was refused."
     files = [pd.DataFrame(one["table"]["data"], columns=one["table"]["columns"], dtype=object)
              if isinstance(one, dict) else one for one in given]
     try:
-        found = look_at(files, least=least, seconds=seconds)
+        found = look_at_files(files, least=least, seconds=seconds)
     except DataError as error:
         return {"refused": list(error.problems), "file": error.source}
     return {"findings": found.findings.astype(object).values.tolist(), "stopped": list(found.stopped),

@@ -30,7 +30,8 @@ from .naming import parts_of, stem_of
 from .scales import usual_limits
 from .score_columns import Found, find_scores, is_school_year
 from .sharing import find_people, find_persons, is_group, is_name, is_name_within
-from .values import UnclearScores, check_level_count, is_made_of, is_number, is_reserved, level_text, normalized
+from .values import (
+    UnclearScores, check_level_count, is_made_of, is_number, is_reserved, level_text, normalized)
 from ..text import listed
 
 # %% ../../nbs/1_rows/drafting.ipynb #bc14ebc9
