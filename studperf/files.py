@@ -184,7 +184,7 @@ def marked_page(text: str, kind: str) -> str:
 # %% ../nbs/0_base/files.ipynb #side0003
 def notebook_mark(notebook: Mapping[str, Any],  # as JSON holds it
                   ) -> str:
-    "Return the mark of a notebook; its outputs do not count, since whoever runs it again has changed nothing."
+    "Return the mark of a notebook; its outputs do not count, since running it again changes nothing."
     cells = [[cell["cell_type"], "".join(cell["source"])] for cell in notebook["cells"]]
     return own_mark("notebook", json.dumps(cells))
 

@@ -279,7 +279,7 @@ def _some_tables(puzzle: Puzzle, tries: int = 6) -> bool:
 def _values_in(first: np.ndarray,  # (all cells,) the place among those told apart
                attributes: Mapping[str, Sequence[str]],
                ) -> list[np.ndarray]:  # for each attribute: (told apart, values) does it have the value
-    "Return which values there are in the cells that are told apart."
+    "Return which values the distinct cells have."
     sizes, found = [len(values) for values in attributes.values()], []
     for size, codes in zip(sizes, np.unravel_index(np.arange(len(first)), sizes) if sizes else (), strict=True):
         found.append(np.zeros((first.max() + 1, size), bool))
