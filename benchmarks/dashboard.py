@@ -32,6 +32,7 @@ from uuid import uuid4
 import psutil
 from battery import machine
 from playwright.sync_api import sync_playwright
+from jupyter_server.services.kernels.connection.base import serialize_binary_message
 from tornado.httpclient import AsyncHTTPClient
 from tornado.websocket import websocket_connect
 
@@ -63,13 +64,17 @@ class Visitor:
         asked = await self._send("kernel_info_request", {})  # an answer to it says that the kernel listens
         while (await self._read())["parent_header"].get("msg_id") != asked:
             pass
+        await self.ask_states()
+        self.lunch, = (comm for comm, state in self.states.items() if state.get("description") == "Lunch")
+        self.view, = (comm for comm, state in self.states.items() if "<svg" in str(state.get("value")))
+        return time.perf_counter() - begun
+
+    async def ask_states(self):
+        """Learn what controls the page has."""
         control = uuid4().hex
         await self._send("comm_open", {"comm_id": control, "target_name": "jupyter.widget.control", "data": {}}, version="1.0.0")
         await self._send("comm_msg", {"comm_id": control, "data": {"method": "request_states"}})
         self.states = {comm: model["state"] for comm, model in (await self._data("update_states"))["data"]["states"].items()}
-        self.lunch, = (comm for comm, state in self.states.items() if state.get("description") == "Lunch")
-        self.view, = (comm for comm, state in self.states.items() if "<svg" in str(state.get("value")))
-        return time.perf_counter() - begun
 
     async def change(self, index):
         """Choose another lunch; returns the seconds until the picture has changed."""
@@ -79,6 +84,15 @@ class Visitor:
             content = await self._data("update")
             if content["comm_id"] == self.view and "value" in content["data"]["state"]:
                 return time.perf_counter() - begun
+
+    async def send_with_content(self, comm, state, path, content):
+        """Give a control a state, perhaps with bytes in it, as the browser does, and wait until its page has dealt with it."""
+        header = {"msg_id": uuid4().hex, "msg_type": "comm_msg", "username": "", "session": "load", "date": "2026-01-01T00:00:00Z", "version": "5.3"}
+        data = {"method": "update", "state": state, "buffer_paths": [path] if path else []}
+        message = {"header": header, "parent_header": {}, "metadata": {}, "content": {"comm_id": comm, "data": data}, "channel": "shell", "buffers": [content] if path else []}
+        await (self.socket.write_message(serialize_binary_message(message), binary=True) if path else self.socket.write_message(json.dumps(message)))
+        while not ((said := await self._read())["parent_header"].get("msg_id") == header["msg_id"] and said["content"].get("execution_state") == "idle"):
+            pass
 
     async def _send(self, kind, content, **metadata):
         header = {"msg_id": uuid4().hex, "msg_type": kind, "username": "", "session": "load", "date": "2026-01-01T00:00:00Z", "version": "5.3"}

@@ -2,6 +2,7 @@
 
     python benchmarks/dashboard_faults.py                     2,000 open sockets and 100 pages; 50 kills each of page, forker and server
     python benchmarks/dashboard_faults.py --kills 5 --save    fewer, and writes benchmarks/results/dashboard_faults.csv
+    python benchmarks/dashboard_faults.py --parts uploads     81 files of 9.5 MB to each upload of a page, 81 class lists, and its memory
 
 The processes that are killed are those of one page, the one that starts pages (the forker), and the server itself. Linux only.
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 from socket import create_connection, socket
 
 import psutil
-from dashboard import quantile
+from dashboard import Visitor, quantile
 from tornado.websocket import websocket_connect
 
 RESULTS = Path(__file__).resolve().parent / "results" / "dashboard_faults.csv"
@@ -34,11 +35,12 @@ def line(part, measure, unit, values, goal=""):
 
 
 @contextmanager
-def served(facts, pages):
+def served(facts, pages, before=""):
+    """`before`: code that the server's process runs first."""
     with socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    code = ("import studperf; from studperf.dashboard.server.limits import Limits; "
+    code = (f"{before}import studperf; from studperf.dashboard.server.limits import Limits; "
             f"studperf.serve(prepared={str(facts)!r}, port={port}, limits=Limits(pages={pages}, each={pages}, alone=3600))")
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
@@ -95,10 +97,17 @@ def ended(process):
         return True
 
 
+def forker_of(process):
+    """The process that starts pages, or None while there is none."""
+    with suppress(psutil.Error):
+        return next((one for one in process.children() if "fork_on_request" in " ".join(one.cmdline())), None)
+
+
 def family(process):
     """The process that starts pages, and those of pages by their names."""
-    forker, = (one for one in process.children() if "fork_on_request" in " ".join(one.cmdline()))
-    scratch, copies = forker.environ()["IPYTHONDIR"], {}
+    seconds_until(lambda: forker_of(process))
+    forker, copies = forker_of(process), {}
+    scratch = forker.environ()["IPYTHONDIR"]
     for one in psutil.process_iter():
         with suppress(psutil.Error):
             if re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-.", name := one.name()) and one.status() != psutil.STATUS_ZOMBIE and one.environ()["IPYTHONDIR"] == scratch:
@@ -146,6 +155,52 @@ def load(facts, sockets, pages):
     return lines
 
 
+MEGABYTE = 2**20
+UNHURRIED = "import studperf.dashboard.server.limits as limits; limits.MESSAGE_RATE = limits.MESSAGE_BURST = 10**12; "
+
+
+def table_of_megabytes(size, number):
+    """A class list of so many bytes, and another one each time."""
+    row = f"female,group C,master's degree,standard,none,{number % 90},70,60\n"
+    text = "gender,race/ethnicity,parental level of education,lunch,test preparation course,math score,reading score,writing score\n"
+    return (text + row * ((size - len(text)) // len(row))).encode()
+
+
+async def upload_files(address, process, files):
+    """The memory of a page's process, in MB: at first, and after each file. Files too large for a class list, class lists, and own tables."""
+    visitor = Visitor(address)
+    await visitor.open()
+    _, copies = family(process)
+
+    def most():
+        return max(one.memory_full_info().uss for one in copies.values() if one.is_running()) / MEGABYTE
+
+    def uploads():
+        return [comm for comm, state in visitor.states.items() if state.get("_model_name") == "FileUploadModel"]
+    found, (class_list,) = [most()], uploads()
+    view, labels = next((comm, state["_options_labels"]) for comm, state in visitor.states.items() if "Class list" in state.get("_options_labels", ()))
+    await visitor.send_with_content(view, {"index": len(labels) - 1}, None, None)
+    await visitor.ask_states()
+    own_table, = set(uploads()) - {class_list}
+    for control, size in ((class_list, 9_500_000), (class_list, 600_000), (own_table, 9_500_000)):
+        for number in range(files):
+            content = table_of_megabytes(size, number)
+            given = {"name": f"class {number}.csv", "type": "text/csv", "size": len(content), "last_modified": 0}
+            await visitor.send_with_content(control, {"value": [given], "error": ""}, ["value", 0, "content"], content)
+            found.append(most())
+    visitor.socket.close()
+    return found
+
+
+def upload(facts, files):
+    """Files to one page, as fast as it takes them: without the brake on messages, which would make it take half an hour."""
+    with served(facts, 5, UNHURRIED) as (port, process):
+        found = asyncio.run(upload_files(f"127.0.0.1:{port}", process, files))
+        well = healthy(port)
+    return [line("uploads", f"{len(found) - 1} files, the page's own memory", "MB", found, "512"), line("uploads", "before the first", "MB", found[:1]),
+            line("uploads", "after the last", "MB", found[-1:]), line("uploads", "the server does not answer", "", [int(not well)], "0")]
+
+
 def kill_pages(port, kills):
     others, again, lost = page(port), [], 0
     for _ in range(kills):
@@ -160,6 +215,10 @@ def kill_pages(port, kills):
         lost += others[:15] not in copies
     close(port, others)
     return [line("page killed", "other pages lost", "pages", [lost], "0"), line("page killed", "until a new page is sent", "s", again)]
+
+
+# A forker that ends soon after it has begun is started later each time, for half a minute at last: with 50 kills that alone would take half an hour.
+AT_ONCE = "import studperf.dashboard.server.forking as forking; forking.MOST_PAUSE = forking.FIRST_PAUSE; "
 
 
 def kill_forkers(port, kills):
@@ -182,9 +241,15 @@ def kill_forkers(port, kills):
 
 
 def kill_servers(facts, kills):
+    """Each server is started in the place of the one that was killed before."""
     again, left, folders = [], [], []
-    for _ in range(kills):
+    for number in range(kills + 1):
+        begun = time.monotonic()
         with served(facts, 5) as (port, process):
+            seconds_until(lambda port=port: healthy(port))
+            again.append(time.monotonic() - begun)
+            if number == kills:
+                break
             page(port)
             forker, copies = family(process)
             scratch = Path(forker.environ()["IPYTHONDIR"])
@@ -192,12 +257,8 @@ def kill_servers(facts, kills):
             left.append(len(psutil.wait_procs([forker, *copies.values()], PATIENCE)[1]))
             seconds_until(lambda scratch=scratch: not scratch.exists())
             folders.append(scratch.exists())
-        begun = time.monotonic()
-        with served(facts, 5) as (port, _):
-            seconds_until(lambda port=port: healthy(port))
-            again.append(time.monotonic() - begun)
     return [line("server killed", "processes left", "", left, "0"), line("server killed", "temporary folders left", "", [sum(folders)], "0"),
-            line("server killed", "until a new one answers", "s", again)]
+            line("server killed", "until a new one answers", "s", again[1:])]
 
 
 def show(lines):
@@ -221,10 +282,11 @@ def save(lines):
 def main():
     global SERVER
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", default="load,page,forker,server", help="one or more")
+    parser.add_argument("--parts", default="load,page,forker,server,uploads", help="one or more")
     parser.add_argument("--sockets", type=int, default=2000)
     parser.add_argument("--pages", type=int, default=100)
     parser.add_argument("--kills", type=int, default=50, help="of each kind")
+    parser.add_argument("--files", type=int, default=81, help="of each kind, to one page")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/dashboard_faults.csv")
     options = parser.parse_args()
     if os.getloadavg()[0] > os.cpu_count() / 4:
@@ -238,8 +300,10 @@ def main():
                 found = kill_servers(facts, options.kills)
             elif part == "load":
                 found = load(facts, options.sockets, options.pages)
+            elif part == "uploads":
+                found = upload(facts, options.files)
             else:
-                with served(facts, 10) as (port, SERVER):
+                with served(facts, 10, AT_ONCE if part == "forker" else "") as (port, SERVER):
                     found = (kill_pages if part == "page" else kill_forkers)(port, options.kills)
             lines += found
             if options.save:

@@ -26,7 +26,7 @@ import studperf
 import typer
 
 from .cohort.bounds import LEAST_SHOWN
-from .files import check_not_read, whole_file
+from .files import check_beside, check_not_read, marked_page, whole_file
 from .limited_command import bytes_meant, limit_memory, supervise, usual_memory
 from .rows.apart import read_apart
 from .rows.schema import STUDENTS, Schema
@@ -390,6 +390,8 @@ ReportOut = Annotated[Path, typer.Option("--out", "-o", help="The HTML file to w
 LeastShown = Annotated[int, typer.Option(help="Smallest number of students in a group that is shown.")]
 WithNotebook = Annotated[bool, typer.Option(
     "--notebook", help="Also write the report as a notebook, with its outputs, for you to continue.")]
+ReplaceBeside = Annotated[bool, typer.Option(
+    "--replace", help="Also replace a file beside --out that studperf did not write, or that was changed since.")]
 WithSummary = Annotated[bool, typer.Option(
     "--summary", help="Also write one page for a slide: NAME-summary.pdf, .png and .svg.")]
 
@@ -404,6 +406,7 @@ def report_command(
     mark: Marks = None,
     notebook: WithNotebook = False,
     summary: WithSummary = False,
+    replace_file: ReplaceBeside = False,
 ) -> None:
     "Write a report: an HTML page with words, figures, tables."
     check_output(out, file, columns.schema, kinds=(".html", ".htm"))
@@ -411,6 +414,7 @@ def report_command(
     others += [out.with_name(f"{out.stem}-summary.{kind}") for kind in ("pdf", "png", "svg")] * summary
     for other in others:
         check_output(other, file, columns.schema, kinds=())
+        check_beside(other, "notebook" if other.suffix == ".ipynb" else "summary", replace_file)
     call = [
         "studperf",
         "report",
@@ -645,19 +649,19 @@ def train(columns: Columns, file: Table = None, target: TargetScore = None, inpu
           model: ModelName = None, out: PredictorOut = None, registry: RegistryAddress = None,
           name: PublishedName = None, note: VersionNote = "", search: SearchOfModels = "quick",
           duplicates: DuplicateRows = "group", small_levels: SmallLevels = "merge",
-          own_use: OwnUse = False) -> None:
+          own_use: OwnUse = False, replace_file: ReplaceBeside = False) -> None:
     "Fit a predictor, audit it, save or publish it."
     if registry is None and (name or note):
         raise ValueError("add --registry ADDRESS: --name and --note are only for a registry")
     if out:
-        check_output(out, file, columns.schema, kinds=(".studperf",))
-        check_output(out.with_suffix(".html"), file, columns.schema, kinds=())
+        _check_predictor_out(out, replace_file, file, columns.schema)
     if model is not None and (registry or not own_use):
         _refuse_rows(model, registry)
     chosen = without_weight(chosen_schema(file, columns))
     target = target or usual_target(chosen)
     if registry is None:
         out = out or Path(f"{target}.studperf")
+        _check_predictor_out(out, replace_file, file, columns.schema)
     rows = studperf.load_students(file, schema=chosen)
     names = inputs if inputs in ("background", "all") else _names(inputs)
     predictor = studperf.fit_predictor(rows, target, inputs=names, model=model, schema=chosen, search=search,
@@ -679,12 +683,20 @@ def usual_target(schema: Schema) -> str:
         return "math" if "math" in scores else scores[0]
     raise ValueError(f"--target: name the score to predict, one of {', '.join(scores)}")
 
+# %% ../nbs/9_cli/cli.ipynb #side0006
+def _check_predictor_out(out: Path, replace_file: bool, *inputs: str | Path | None) -> None:
+    "Raise ValueError if a predictor or its card cannot be written there."
+    card = out.with_suffix(".html")
+    check_output(out, *inputs, kinds=(".studperf",))
+    check_output(card, *inputs, kinds=())
+    check_beside(card, "model card", replace_file)
+
 # %% ../nbs/9_cli/cli.ipynb #5c1a0e36
 def save_with_card(predictor: "studperf.ScorePredictor", card: str, out: Path, own_use: bool = False) -> None:
     "Write a predictor and its model card, each whole or not at all, and print their names."
     predictor.save(out, own_use=own_use)
     with whole_file(out.with_suffix(".html")) as temporary:
-        temporary.write_text(card, encoding="utf-8")
+        temporary.write_text(marked_page(card, "model card"), encoding="utf-8")
     tell(f"wrote {out} and its model card {out.with_suffix('.html')}")
 
 # %% ../nbs/9_cli/cli.ipynb #31c9f361

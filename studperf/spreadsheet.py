@@ -13,6 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from .text import CONTROLS, INSTEAD, without_controls
+
 # %% ../nbs/0_base/spreadsheet.ipynb #cc89ea34
 SPLITS = r";,|\t\r\n"  # what some program takes as the end of a cell
 UNSEEN = "\u00a0\u00ad\u200b-\u200f\u2028-\u202f\u2060-\u2064\u3000\ufeff"  # spaces and characters without width
@@ -26,7 +28,8 @@ WRITTEN_IN_TEXT = rf"'(?:(?<![^{SPLITS}]')|(?<=[{SPLITS}]\"')|(?<=^\"'))(?={BEGI
 
 # %% ../nbs/0_base/spreadsheet.ipynb #8183117c
 def harmless(text: str) -> str:
-    "Return a cell's text with an apostrophe wherever a spreadsheet would begin a formula."
+    "Return a cell's text that a terminal does not obey, with an apostrophe where a spreadsheet would begin a formula."
+    text = without_controls(text)
     return text if re.fullmatch(NUMBER, text) else re.sub(FORMULA, r"\1'\2", text)
 
 # %% ../nbs/0_base/spreadsheet.ipynb #037365df
@@ -82,7 +85,9 @@ def write_rows(frame: Any,  # of pandas
 def harmless_sql(column: str,  # SQL of a text
                  ) -> str:
     "Return the SQL of what `harmless` returns."
-    formula = _pattern(FORMULA)
+    formula, controls = _pattern(FORMULA), _pattern(CONTROLS)
+    column = (f"CASE WHEN regexp_matches({column}, {controls}) "
+              f"THEN regexp_replace({column}, {controls}, '{INSTEAD}', 'g') ELSE {column} END")
     return (f"CASE WHEN regexp_matches({column}, {formula}) AND NOT regexp_full_match({column}, {_pattern(NUMBER)}) "
             f"THEN regexp_replace({column}, {formula}, '\\1''\\2', 'g') ELSE {column} END")
 

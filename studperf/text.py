@@ -64,6 +64,15 @@ def printable(text: str) -> str:
     return "".join(repr(sign)[1:-1] if unicodedata.category(sign) in OBEYED or sign in DIRECTIONS else sign
                    for sign in text)
 
+# %% ../nbs/0_base/text.ipynb #ctl00002
+CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"  # Unicode's, without tab, line feed and carriage return
+INSTEAD = "\ufffd"
+
+
+def without_controls(text: str) -> str:
+    "Return a text with a sign in the place of each character that a terminal would obey."
+    return re.sub(CONTROLS, INSTEAD, text)
+
 # %% ../nbs/0_base/text.ipynb #2b6119dd
 def as_markdown(text: object) -> str:
     "Return a text in one line that Markdown shows unchanged; an address in it is no link."

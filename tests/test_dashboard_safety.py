@@ -120,6 +120,12 @@ def test_each_answer_has_the_headers(dashboard, path):
         assert text.count("<script") == text.count(f'<script nonce="{nonce}"')
 
 
+def test_no_visitor_gets_a_name(dashboard, kernel):
+    """Jupyter makes one up and keeps it in a cookie for thirty days."""
+    for path in ("/", f"/api/kernels/{kernel}", "/voila/static/voila.js", "/no-such-page"):
+        assert "username" not in str(get(dashboard, path)[1].get_all("Set-Cookie"))
+
+
 def test_what_is_not_served(dashboard):
     for path in ("/voila/files/dashboard.ipynb", "/voila/files/../predictor.py", "/api/contents", "/api/kernels", "/api/sessions", "/api/terminals",
                  "/voila/static/../../app.py", "/voila/templates/studperf/static/../../../../predictor.css", "/voila/tree", "/metrics/../api/contents"):

@@ -1,9 +1,12 @@
 """What the project is made of is pinned, audited and listed, and what it promises about security is written down."""
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 REPO = Path(__file__).resolve().parents[1]
 WORKFLOWS = REPO / ".github"
@@ -32,7 +35,29 @@ def test_a_weakness_would_be_found(tmp_path):
 def test_ci_audits_and_the_release_lists_what_is_inside():
     makefile, test, release = (REPO / "Makefile").read_text(), *((WORKFLOWS / "workflows" / f"{name}.yml").read_text() for name in ("test", "release"))
     assert "run: make audit" in test and "run: make sbom" in release and "studperf.cdx.json" in release.partition("gh release create")[2]
-    assert re.search(r"pip-audit --strict .*constraints\.txt", makefile) and "zizmor" in makefile and "cyclonedx-py" in makefile
+    assert "tools/audit.py .venv-audit/bin/pip-audit" in makefile and "zizmor" in makefile and "cyclonedx-py" in makefile
+
+
+PIP_AUDIT = """#!/bin/sh
+case "$*" in
+  *"{silent}"*) echo "ERROR:pip_audit._cli: could not connect" >&2; exit 1;;
+  *known.txt*) echo '{{"dependencies": [{{"name": "jinja2", "version": "2.4.1", "vulns": [{{"id": "PYSEC-2014-8"}}]}}]}}'; exit 1;;
+esac
+echo "{found}"; exit {code}
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the pip-audit of this test is a shell script")
+@pytest.mark.parametrize(("silent", "found", "code", "said"), [
+    ("service", "", 0, "not audited: no database of weaknesses answers"), ("service pypi", "Found 1 known vulnerability", 1, "Found 1 known vulnerability"),
+    ("service osv", "No known vulnerabilities found", 0, "No known vulnerabilities found"), ("nothing", "Found 1 known vulnerability", 1, "Found 1 known vulnerability")])
+def test_an_audit_fails_for_weaknesses_and_not_for_want_of_a_network(tmp_path, silent, found, code, said):
+    command = tmp_path / "pip-audit"
+    command.write_text(PIP_AUDIT.format(silent=silent, found=found, code=code))
+    command.chmod(0o755)
+    done = subprocess.run([sys.executable, REPO / "tools" / "audit.py", command], capture_output=True, text=True)
+    assert done.returncode == code and said in done.stdout, done.stdout + done.stderr
+    assert ("could not connect" in done.stdout) == (silent in ("service", "service pypi"))  # says why it did not ask
 
 
 def test_every_tool_of_the_audit_is_pinned():

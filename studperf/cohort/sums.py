@@ -28,7 +28,7 @@ from ..rows.checking import check_table, read_levels
 from ..rows.meaning import no_recoded_numbers
 from ..rows.reading import as_frame
 from ..rows.schema import Schema
-from ..rows.values import DataError
+from ..rows.values import DataError, check_level_count
 
 # %% ../../nbs/2_cohort/sums.ipynb #53955288
 def _product_columns(table: RowTable, columns: Sequence[Column], schema: Schema) -> dict[str, Any]:
@@ -61,6 +61,9 @@ def cell_sums(table: RowTable,  # from `with_units`
     wanted = [digit for column in columns for digit in column.digits] + list(products)
     by = [*keys, *(["missing"] if any(column.has_missing for column in columns) else [])]
     found = table.plus(products).totals(by, {f"total {name}": ("sum", name) for name in wanted})
+    for name in schema.factors:
+        if name in keys:
+            check_level_count(name, found[name].nunique())
     cells = found[list(keys)].assign(missing=_integers(found["missing"]) if "missing" in by else 0,
                                      n=_integers(found["n"]))
     weighted = {name: _python_numbers(found[f"total {name}"], float) for name in products if name.startswith("sum of ")}

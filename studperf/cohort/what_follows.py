@@ -57,7 +57,15 @@ def members_of(groups: Sequence[Mapping[str, str]],
 # %% ../../nbs/2_cohort/what_follows.ipynb #54c4a9ea
 def distinct_cells(members: np.ndarray) -> np.ndarray:  # (groups, cells) with different columns
     "Put cells together that are in the same groups."
-    return np.unique(members.astype(np.int8), axis=1)
+    return _told_apart(members)[0]
+
+
+def _told_apart(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # the same; a column of it for each cell
+    "Put cells together that are in the same groups, and say where each has gone."
+    numbers = np.random.default_rng().integers(2**62, size=(len(members), 2))  # sorting whole columns takes long
+    _, first, place = np.unique(members.T @ numbers, axis=0, return_index=True, return_inverse=True)
+    distinct, order = np.unique(members[:, first].astype(np.int8), axis=1, return_inverse=True)
+    return distinct, np.ravel(order)[np.ravel(place)]
 
 # %% ../../nbs/2_cohort/what_follows.ipynb #58ad99e4
 MOST_PAIRED = 200  # groups up to which each is compared with each other
@@ -84,9 +92,10 @@ def follows_exactly(asked: np.ndarray,  # (any, cells)
         return np.zeros(len(asked), bool), np.zeros(len(asked))
     _, sizes, directions = np.linalg.svd(known.astype(float), full_matrices=False)
     directions = directions[sizes > 1e-9 * max(sizes[0], 1)]
-    outside = asked - asked @ directions.T @ directions
     some = np.linalg.lstsq(known.astype(float), numbers.astype(float), rcond=None)[0]
-    return np.linalg.norm(outside, axis=1) < 1e-7, asked @ some
+    outside = [np.linalg.norm(part - part @ directions.T @ directions, axis=1)
+               for part in np.array_split(asked, len(asked) // 1_000 + 1)]  # all at once take gigabytes
+    return np.concatenate(outside) < 1e-7, asked @ some
 
 # %% ../../nbs/2_cohort/what_follows.ipynb #7c116ab0
 @dataclass
@@ -99,15 +108,19 @@ class Puzzle:
     seen: list[np.ndarray] = field(default_factory=list)  # tables that fit all numbers
     stopped: bool = False  # True if the time was up
 
+    def time_is_up(self) -> bool:
+        "Return whether the time is up, and remember it."
+        late = monotonic() >= self.deadline
+        self.stopped |= late
+        return late
+
     def extreme(self, group: np.ndarray, sign: int) -> float | None:
         "Return the smallest (1) or, negative, the largest (-1) number of a group; None if it was not found in time."
-        left = self.deadline - monotonic()
-        if left <= 0:
-            self.stopped = True
+        if self.time_is_up():
             return None
         found = milp(sign * group.astype(float), integrality=np.ones(len(group)), bounds=Bounds(0, np.inf),
                      constraints=LinearConstraint(self.members.astype(float), self.low, self.high),
-                     options={"time_limit": min(left, 2.0)})
+                     options={"time_limit": min(max(self.deadline - monotonic(), .01), 2.0)})
         if found.status != 0 or found.x is None:
             self.stopped |= found.status == 1
             return None
@@ -122,6 +135,8 @@ def possible_numbers(asked: np.ndarray,  # (any, cells)
                      ) -> Iterator[tuple[int, int, int]]:  # place of a group, fewest, most students
     "Yield the small groups of which the numbers leave few possibilities, with the fewest and the most students."
     for place, group in enumerate(asked):
+        if puzzle.time_is_up():
+            return
         sizes = [float(group @ table) for table in puzzle.seen]
         if sizes and (min(sizes) < 1 or max(sizes) >= least or max(sizes) - min(sizes) >= narrow):
             continue
@@ -132,6 +147,7 @@ def possible_numbers(asked: np.ndarray,  # (any, cells)
 
 # %% ../../nbs/2_cohort/what_follows.ipynb #1ae6006f
 MOST_CELLS_SOLVED = 100_000  # combinations of values that are solved at once
+MOST_MEMBERS_SOLVED = 50_000_000  # such combinations, for each number
 
 
 @dataclass(frozen=True)
@@ -145,6 +161,10 @@ class GivenAway:
     where: tuple[str, ...]  # the statements that give it away
 
 # %% ../../nbs/2_cohort/what_follows.ipynb #fbd74f48
+TIME_UP = "the time was up before all groups were looked at"
+NO_TABLE = "no table was found that fits all numbers, so groups with few possible numbers were not sought"
+
+
 def what_follows(stated: Sequence[Stated],
                  *,
                  least: int,  # students from which a group is not small
@@ -152,9 +172,16 @@ def what_follows(stated: Sequence[Stated],
                  ) -> tuple[list[GivenAway], list[str]]:  # the smallest groups; why it stopped looking, if so
     "Return the small groups whose number of students can be computed; of a score without any, the smallest group."
     found, stopped, deadline = [], {}, monotonic() + seconds
-    for of in dict.fromkeys(one.of for one in stated):
-        own = [one for one in stated if one.of == of]
-        for part in _solved_together(own, stopped):
+    by_score: dict[str, dict[tuple, Stated]] = {}
+    for one in stated:  # what is stated twice is solved once
+        key = frozenset(one.group.items()), one.low, one.high, one.values
+        by_score.setdefault(one.of, {}).setdefault(key, one)
+    for of, own in by_score.items():
+        if not _is_solvable(list(own.values())):
+            found += _as_stated(list(own.values()), least)
+        for part in _solved_together(list(own.values()), stopped):
+            if monotonic() >= deadline:
+                return list(dict.fromkeys(found)), list(stopped | {TIME_UP: None})
             groups, why = _solved(of, part, least, deadline)
             stopped |= dict.fromkeys(why)
             small = [one for one in groups if one.low < least]
@@ -165,7 +192,7 @@ def what_follows(stated: Sequence[Stated],
 def _solved_together(own: Sequence[Stated], stopped: dict[str, None]) -> Iterator[list[Stated]]:
     "Yield the statements of all attributes, or where these have too many cells, of each pair; says so in `stopped`."
     attributes = attributes_of(own)
-    if prod(map(len, attributes.values())) <= MOST_CELLS_SOLVED:
+    if _is_solvable(own):
         yield list(own)
         return
     stopped[f"{len(attributes)} attributes have too many combinations: solved two at a time"] = None
@@ -175,21 +202,27 @@ def _solved_together(own: Sequence[Stated], stopped: dict[str, None]) -> Iterato
                 name for name, value in one.group.items() if value != KNOWN)]
             short = [replace(one, group={name: value for name, value in one.group.items() if name in pair})
                      for one in part]
-            if short and prod(map(len, attributes_of(short).values())) <= MOST_CELLS_SOLVED:
+            if short and _is_solvable(short):
                 yield short
+
+
+def _is_solvable(stated: Sequence[Stated]) -> bool:
+    cells = prod(map(len, attributes_of(stated).values()))
+    return cells <= MOST_CELLS_SOLVED and cells * len(stated) <= MOST_MEMBERS_SOLVED
 
 # %% ../../nbs/2_cohort/what_follows.ipynb #fa92a4d1
 MOST_TOLD_APART = 1_500  # groups of cells that the numbers tell apart
+MOST_SOLVED_TOGETHER = 2_000_000  # such groups, for each number
 
 
 def _solved(of: str, stated: Sequence[Stated], least: int, deadline: float) -> tuple[list[GivenAway], list[str]]:
     "Return the groups that follow from statements on the same students, and why it stopped looking."
     attributes = attributes_of(stated)
     every = members_of([one.group for one in stated], attributes)
-    members, first = np.unique(every.astype(np.int8), axis=1, return_inverse=True)
-    first = np.asarray(first).ravel()
-    if members.shape[1] > MOST_TOLD_APART:
-        return [], [f"the numbers tell {members.shape[1]:,} groups apart, more than are solved at once"]
+    members, first = _told_apart(every)
+    if members.shape[1] > MOST_TOLD_APART or members.size > MOST_SOLVED_TOGETHER:
+        return _as_stated(stated, least), [
+            f"the numbers tell {members.shape[1]:,} groups apart, more than are solved at once"]
     asked = groups_asked(members)
     exact = np.array([one.low == one.high for one in stated])
     low, high = (np.array([getattr(one, side) for one in stated], float) for side in ("low", "high"))
@@ -198,31 +231,39 @@ def _solved(of: str, stated: Sequence[Stated], least: int, deadline: float) -> t
                                                                rcond=None)[0] - low[exact]).max() > .01:
         return _as_stated(stated, least), ["numbers contradict each other, so they are not of the same students"]
     means = exact & np.array([one.values for one in stated])
+    puzzle = Puzzle(members, low, high, deadline)
+    has = _values_in(first, attributes)
     with_values = follows_exactly(asked, members[means], low[means])[0]
 
     def named(place: int, low: int, high: int) -> GivenAway:
         chosen = means if with_values[place] else exact if follows[place] else np.ones(len(stated), bool)
         tells = "mean" if with_values[place] else "number"
-        return GivenAway(of, _in_words(asked[place][first], attributes), low, high, tells,
-                     _used(asked[place], members[chosen], [one.where for one, is_in in zip(stated, chosen, strict=True)
-                                                           if is_in]))
+        used = () if puzzle.time_is_up() else _used(
+            asked[place], members[chosen], [one.where for one, is_in in zip(stated, chosen, strict=True) if is_in])
+        return GivenAway(of, _in_words(asked[place], has, attributes), low, high, tells, used)
 
     found = [named(place, round(numbers[place]), round(numbers[place]))
-             for place in np.flatnonzero(follows & (numbers > .5))]
-    puzzle = Puzzle(members, low, high, deadline)
+             for place in _small_or_smallest(numbers, follows & (numbers > .5), least)]
     if not _some_tables(puzzle):
-        return found, ["no table was found that fits all numbers, so groups with few possible numbers were not sought"]
+        return found, [NO_TABLE, *[TIME_UP] * puzzle.stopped]
     rest = asked[~follows]
     places = np.flatnonzero(~follows)
     found += [named(places[place], fewest, most)
               for place, fewest, most in possible_numbers(rest, puzzle, least, max(least // 2, 2))]
-    return found, ["the time was up before all groups were looked at"] * puzzle.stopped
+    return found, [TIME_UP] * puzzle.stopped
 
 # %% ../../nbs/2_cohort/what_follows.ipynb #91987461
 def _as_stated(stated: Sequence[Stated], least: int) -> list[GivenAway]:
     "Return the small groups that are stated as they are."
     return [GivenAway(one.of, one.where, one.low, one.high, "mean" if one.values else "number", (one.where,))
             for one in stated if 0 < one.low == one.high < least]
+
+
+def _small_or_smallest(numbers: np.ndarray, known: np.ndarray, least: int) -> np.ndarray:  # their places
+    "Return the small groups of those whose number is known, or the smallest if none is small."
+    places = np.flatnonzero(known)
+    small = places[numbers[places] < least - .5]
+    return small if len(small) or not len(places) else places[[np.argmin(numbers[places])]]
 
 # %% ../../nbs/2_cohort/what_follows.ipynb #aee81c5e
 def _some_tables(puzzle: Puzzle, tries: int = 6) -> bool:
@@ -235,17 +276,26 @@ def _some_tables(puzzle: Puzzle, tries: int = 6) -> bool:
     return True
 
 # %% ../../nbs/2_cohort/what_follows.ipynb #208647c0
-def _in_words(cells: np.ndarray, attributes: Mapping[str, Sequence[str]]) -> str:
+def _values_in(first: np.ndarray,  # (all cells,) the place among those told apart
+               attributes: Mapping[str, Sequence[str]],
+               ) -> list[np.ndarray]:  # for each attribute: (told apart, values) does it have the value
+    "Return which values the distinct cells have."
+    sizes, found = [len(values) for values in attributes.values()], []
+    for size, codes in zip(sizes, np.unravel_index(np.arange(len(first)), sizes) if sizes else (), strict=True):
+        found.append(np.zeros((first.max() + 1, size), bool))
+        found[-1][first, codes] = True
+    return found
+
+
+def _in_words(group: np.ndarray,  # (told apart,) 1 for those of the group
+              has: Sequence[np.ndarray],  # from `_values_in`
+              attributes: Mapping[str, Sequence[str]]) -> str:
     "Write which values the students of a group have."
-    if not attributes:
-        return "all"
-    every = np.array(list(product(*attributes.values())), object)
     words = []
-    for place, (name, values) in enumerate(attributes.items()):
-        own = [value for value in values if value in set(every[cells > 0, place])]
-        if len(own) < len(values):
-            words.append(f"{name}: {' or '.join(own)}")
-    return "; ".join(words) or ("all" if cells.all() else "all but some")
+    for own, (name, values) in zip(has, attributes.items(), strict=True):
+        if not (found := own[group > 0].any(axis=0)).all():
+            words.append(f"{name}: {' or '.join(np.array(values, object)[found])}")
+    return "; ".join(words) or ("all" if group.all() else "all but some")
 
 # %% ../../nbs/2_cohort/what_follows.ipynb #5d4be87c
 def _used(group: np.ndarray, members: np.ndarray, places: Sequence[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@
 __all__ = ['disclosure']
 
 # %% ../../nbs/6_reporting/disclosure.ipynb #bdd1213c
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,10 @@ import pandas as pd
 from ..cohort.bounds import LEAST_SHOWN, check_min_n
 from ..cohort.what_follows import GivenAway, Stated, what_follows
 from ..display import summary_html, table_html
+from ..limited_jobs import JobError, JobLimits, is_confined, run_job
+from ..opening import check_regular
 from .published import Published, published
+from ..rows.values import DataError
 
 # %% ../../nbs/6_reporting/disclosure.ipynb #40daa80b
 DISCLOSURE_COLUMNS = ("file", "of", "group", "fewest", "most", "tells", "statements")
@@ -78,6 +82,13 @@ def disclosure(artefact: Any,  # a file that is to be shared, several, or a tabl
     """
     check_min_n(least)
     files = [artefact] if isinstance(artefact, (str, Path, pd.DataFrame)) else list(artefact)
+    if sys.platform == "emscripten" or is_confined() or all(isinstance(one, pd.DataFrame) for one in files):
+        return look_at_files(files, least=least, seconds=seconds)
+    return _look_apart(files, least, seconds)
+
+# %% ../../nbs/6_reporting/disclosure.ipynb #ebb1373a
+def look_at_files(files: Sequence[str | Path | pd.DataFrame], *, least: int, seconds: float) -> Disclosure:
+    "Find the groups of students that can be computed from files, in this process."
     names = ["the table" if isinstance(one, pd.DataFrame) else Path(one).name for one in files]
     read = [published(one, least) for one in files]
     several = len(read) > 1
@@ -113,9 +124,64 @@ def _of_all_files(names: Sequence[str], read: Sequence[Published], least: int) -
     return [replace(one, of=f"{one.of}, {name}") if one.of in other else one
             for name, said in zip(names, read, strict=True) for one in said.stated], changed
 
+# %% ../../nbs/6_reporting/disclosure.ipynb #fb445f31
+SEARCH_MEMORY = 2**30  # bytes
+READING_SECONDS = 30
+
+
+def _look_apart(files: Sequence[str | Path | pd.DataFrame], least: int, seconds: float) -> Disclosure:
+    "Do what `look_at_files` does in a process with limits; raise DataError where it meets one."
+    paths = [one for one in files if not isinstance(one, pd.DataFrame)]
+    for path in paths:
+        check_regular(path)
+    processor = int(seconds) + READING_SECONDS
+    given = [{"table": _plain_table(one)} if isinstance(one, pd.DataFrame) else str(Path(one).absolute())
+             for one in files]
+    named = ", ".join(map(str, paths))
+    try:
+        found = run_job("studperf.reporting.disclosure:look_job", b"",
+                        {"given": given, "least": least, "seconds": seconds},
+                        limits=JobLimits(SEARCH_MEMORY, processor, 20 + 2 * processor))
+    except JobError as error:
+        raise DataError(named, [_why_not(error, processor)] if error.why else error.problems) from None
+    if "refused" in found:
+        raise DataError(named if len(paths) == 1 else found["file"], found["refused"])
+    return Disclosure(_as_table(found["findings"]), found["smallest"], found["numbers"], least, tuple(found["stopped"]))
+
+# %% ../../nbs/6_reporting/disclosure.ipynb #fb445f32
+def _plain_table(table: pd.DataFrame) -> dict:
+    "Return a table as JSON holds it; a missing value is null."
+    return table.astype(object).where(table.notna(), None).map(
+        lambda cell: cell if cell is None or isinstance(cell, (str, float)) else str(cell)).to_dict("split")
+
+
+def look_job(content: bytes, given: list, least: int, seconds: float) -> dict:
+    "Do `look_at_files` as a job; say which file was refused."
+    files = [pd.DataFrame(one["table"]["data"], columns=one["table"]["columns"], dtype=object)
+             if isinstance(one, dict) else one for one in given]
+    try:
+        found = look_at_files(files, least=least, seconds=seconds)
+    except DataError as error:
+        return {"refused": list(error.problems), "file": error.source}
+    return {"findings": found.findings.astype(object).values.tolist(), "stopped": list(found.stopped),
+            "smallest": None if found.smallest is None else int(found.smallest), "numbers": found.numbers}
+
+# %% ../../nbs/6_reporting/disclosure.ipynb #fb445f33
+def _why_not(error: JobError, seconds: int) -> str:
+    "Say which limit a file met."
+    words = {"memory": f"takes more than the {SEARCH_MEMORY / 1e9:.1f} GB of memory that it may take",
+             "time": f"takes more than the {seconds} seconds that it may take",
+             "answer": "found more groups than can be told"}
+    if error.why not in words:
+        return "it is damaged, or another file than it seems; give a file as studperf wrote it"
+    return f"looking at it {words[error.why]}, so the search did not end; do not share it, or share less of it"
+
 # %% ../../nbs/6_reporting/disclosure.ipynb #b442e45c
 def _findings(found: Sequence[tuple[str, GivenAway]]) -> pd.DataFrame:
     "Return the groups as a table, the smallest first."
     rows = {(name, one.of, one.group, one.low, one.high, one.tells, "; ".join(one.where)): None for name, one in found}
-    table = pd.DataFrame(list(rows), columns=list(DISCLOSURE_COLUMNS))
-    return table.sort_values(["fewest", "most"], kind="stable", ignore_index=True)
+    return _as_table(list(rows)).sort_values(["fewest", "most"], kind="stable", ignore_index=True)
+
+
+def _as_table(rows: Sequence[Sequence]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(DISCLOSURE_COLUMNS))

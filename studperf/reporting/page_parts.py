@@ -24,7 +24,7 @@ from .canvas import IntervalRows
 from .figures_of_scores import distribution_texts
 from ..rows.schema import direction_note
 from ..statistics.description import Histograms, histograms
-from ..text import heading, p_text, percent_text, score_words, signed, words
+from ..text import heading, p_text, percent_text, score_words, signed, without_controls, words
 
 # %% ../../nbs/6_reporting/page_parts.ipynb #6526d50c
 STRIP_HEIGHT = 40  # units of the highest bar; a strip is 100 units wide
@@ -232,4 +232,4 @@ def filled(template: str,  # a file among the package's assets
     "Fill a template of the package; it builds its tables with `table_html`."
     environment = Environment(loader=FileSystemLoader(str(files("studperf") / "assets")), autoescape=True)
     environment.globals |= {"table_html": table_html, "script_of": script_of}
-    return environment.get_template(template).render(content)
+    return without_controls(environment.get_template(template).render(content))

@@ -151,24 +151,26 @@ def _table_of(table: Any) -> tuple[list[str], list[list[str]], str]:
     return [*headings, *(["Factor"] if above else [])], rows, caption
 
 # %% ../../nbs/6_reporting/published.ipynb #43c471c0
-COMPLETE = re.compile(
-    r"All differences in (.+?) are of the ([\d,]+) of ([\d,]+) \S+ who have the score and all factors")
+COMPLETE = re.compile(r"(.+?) are of the ([\d,]+) of ([\d,]+) \S+ who have the score and all factors")
 
 
 def _complete_students(said: Published, words: str) -> None:
     "Note the numbers of the students who have a score and all factors."
-    for score, *numbers in COMPLETE.findall(words):
-        for number in numbers:
-            said.says(f"sentence on {score}: {number} students", score, {}, round(number_in(number)), True)
+    for part in words.split("All differences in ")[1:]:  # one expression for all takes the square of the time
+        if found := COMPLETE.match(part):
+            score, *numbers = found.groups()
+            for number in numbers:
+                said.says(f"sentence on {score}: {number} students", score, {}, round(number_in(number)), True)
 
 # %% ../../nbs/6_reporting/published.ipynb #eabe3bf0
 def settled(stated: Sequence[Stated]) -> list[Stated]:
     "Tell the students of a score from those of them who have all factors, where a file has totals of both."
-    found = []
-    for of in dict.fromkeys(one.of for one in stated):
-        own = [one for one in stated if one.of == of]
-        totals = sorted({one.low for one in own if not one.group}, reverse=True)
-        found += own if len(totals) < 2 else [_placed(one, totals, _sums_of_levels(own)) for one in own]
+    found, by_score = [], {}
+    for one in stated:
+        by_score.setdefault(one.of, []).append(one)
+    for own in by_score.values():
+        totals, sums = sorted({one.low for one in own if not one.group}, reverse=True), _sums_of_levels(own)
+        found += own if len(totals) < 2 else [_placed(one, totals, sums) for one in own]
     return found
 
 
@@ -271,7 +273,7 @@ def _levels_listed(html: str, number: int) -> list[Stated]:
         if "levels and their students" in headings:
             found += [Stated(f"cell {number}: {row[0]} {level.strip()}", "",
                              {attribute_name(row[0]): level.strip()}, n, n)
-                      for row in rows for level, count in re.findall(r"([^,;]+?) \(([\d,]+)\)", row[1])
+                      for row in rows for level, count in re.findall(r"(?:^|[,;])([^,;(]+) \(([\d,]+)\)", row[1])
                       if (n := round(number_in(count)))]
     return found
 
@@ -311,14 +313,28 @@ def _read_shared_cell(said: Published, row: Mapping[str, Any], group: Mapping[st
         said.plain("", _words(group), row["n"], "mean", where)
 
 # %% ../../nbs/6_reporting/published.ipynb #e5930974
-def whole_shares(shares: Mapping[str, float], n: int) -> dict[str, int]:  # level: students; empty if not known
+MOST_TRIED = 5 * 10**7  # numbers of students
+BLOCK = 10**6
+
+
+def whole_shares(shares: Mapping[str, float],
+                 n: int,  # students at most, and more than half of them
+                 ) -> dict[str, int] | None:  # level: students; empty: not known; None: too many numbers to try
     "Return the numbers of students that shares of unknown numbers are made from."
     if not shares or n < 2:
         return {}
-    sizes = np.arange(n // 2 + 1, n + 1)
-    parts = np.outer(sizes, list(shares.values()))
-    fits = np.flatnonzero((np.abs(parts - parts.round()) < 1e-6).all(axis=1))
-    return dict(zip(shares, parts[fits[0]].round().astype(int).tolist(), strict=True)) if len(fits) == 1 else {}
+    if n > 2 * MOST_TRIED:
+        return None
+    fits = []
+    for first in range(n // 2 + 1, n + 1, BLOCK):
+        sizes = np.arange(first, min(first + BLOCK, n + 1))
+        for share in shares.values():
+            parts = sizes * share
+            sizes = sizes[np.abs(parts - parts.round()) < 1e-6]
+        fits += sizes[:2].tolist()
+        if len(fits) > 1:
+            return {}
+    return {level: round(fits[0] * share) for level, share in shares.items()} if fits else {}
 
 # %% ../../nbs/6_reporting/published.ipynb #b47c26a8
 def _read_shares(said: Published, profile: Mapping[str, Any], of: str, n: int) -> None:
@@ -326,7 +342,10 @@ def _read_shares(said: Published, profile: Mapping[str, Any], of: str, n: int) -
     said.says(f"training students of {of}", of, {}, n, True)
     for name, shares in profile.items():
         if isinstance(shares, Mapping) and "mean" not in shares:
-            for level, count in whole_shares(shares, n).items():
+            counts = whole_shares(shares, n)
+            if counts is None:
+                said.unread.append(f"shares of {name} among {n:,} students")
+            for level, count in (counts or {}).items():
                 said.says(f"share of {name} {level}", of, {name.lower(): level}, count)
 
 # %% ../../nbs/6_reporting/published.ipynb #43bf03d2

@@ -17,7 +17,7 @@ from .. import with_remedy
 from ..cohort.bounds import too_few
 from ..cohort.cohort import Cohort, as_cohort
 from ..cohort.small_groups import reported_scores, without_small_groups
-from ..files import whole_file
+from ..files import notebook_mark, whole_file
 from .conclusions import compared_students, concluded
 from .figures_of_groups import plot_forest
 from .mark_part import odds_or_reason, plot_odds
@@ -183,6 +183,7 @@ def write_notebook(source: Any,  # as for `report`
     )
     steps = notebook_cells(cohort, read, title=title, min_n=min_n, marks=marks)
     notebook.cells = [make[kind](text, id=f"step-{i}") for i, (kind, text) in enumerate(steps, 1)]
+    notebook.metadata["studperf"] = notebook_mark(notebook)
     with whole_file(out) as temporary, _saved_beside(source, cohort, out):
         NotebookClient(notebook, timeout=None, record_timing=False,
                        resources={"metadata": {"path": str(out.resolve().parent)}}).execute()

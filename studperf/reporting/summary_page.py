@@ -102,14 +102,18 @@ def draw_summary(content: Mapping[str, Any],  # of the report
     return figure
 
 # %% ../../nbs/6_reporting/summary_page.ipynb #3ed6e530
+SUMMARY_MARK = "studperf summary"
+
+
 def write_summary(content: Mapping[str, Any],  # of the report
                   paths: Mapping[str, Path],  # kind, such as "pdf": the file to write
                   ) -> None:
     "Write the page as files: equal content gives equal bytes."
     settings = {"svg.hashsalt": "studperf", "pdf.fonttype": 42}
     unsigned = {"pdf": {"CreationDate": None, "ModDate": None}, "svg": {"Date": None}, "png": {}}
+    names = {"pdf": "Creator", "svg": "Creator", "png": "Software"}  # which say what it is: see `check_beside`
     with rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # of a script that matplotlib's letters lack
         figure = draw_summary(content)
         for kind, path in paths.items():
-            figure.savefig(path, format=kind, dpi=144, metadata=unsigned[kind])
+            figure.savefig(path, format=kind, dpi=144, metadata=unsigned[kind] | {names[kind]: SUMMARY_MARK})

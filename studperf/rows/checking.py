@@ -19,7 +19,7 @@ from .meaning import (
     number_limits, numbers_meant, recoded_numbers, spelling_note)
 from .schema import Schema, match_columns
 from .table_shape import ROW_LABELS
-from .values import DataError, DataWarning, level_text
+from .values import DataError, DataWarning, check_level_count, level_text
 from ..text import listed
 
 # %% ../../nbs/1_rows/checking.ipynb #c5b1a7d2
@@ -181,6 +181,8 @@ def _read_levels(raw: pd.Series, name: str,
                  schema: Schema) -> tuple[pd.Series, pd.DataFrame, Counter]:  # values; faults; rows by (text, level)
     "Read a factor or cluster, and count the rows that spell a level otherwise."
     codes, found = _different(raw)
+    if name in schema.factors:
+        check_level_count(name, len(found))
     texts, levels, misfits = levels_meant(found, name, schema)
     place = {level: position for position, level in enumerate(levels)}
     values = np.array([place.get(text, -1) for text in texts] + [-1])[codes]

@@ -30,7 +30,8 @@ from .naming import parts_of, stem_of
 from .scales import usual_limits
 from .score_columns import Found, find_scores, is_school_year
 from .sharing import find_people, find_persons, is_group, is_name, is_name_within
-from .values import UnclearScores, is_made_of, is_number, is_reserved, level_text, normalized
+from .values import (
+    UnclearScores, check_level_count, is_made_of, is_number, is_reserved, level_text, normalized)
 from ..text import listed
 
 # %% ../../nbs/1_rows/drafting.ipynb #bc14ebc9
@@ -439,6 +440,9 @@ def draft(
         "left out": left_out,
     }
     given = {_the_column(name, names): role for role, columns in given.items() for name in columns}
+    for name, role in given.items():
+        if role == "factor":
+            check_level_count(name, frame.iloc[:, names.index(name)].nunique())
     looks = {name: look_at(frame.iloc[:, names.index(name)], name) for name in dict.fromkeys(names)}
     found = _chosen_scores(scores, names, looks, given)
     proposals = {name: _as_score(looks[name], choice, _given_limits(limits, name)) for name, choice in found.items()}

@@ -131,7 +131,7 @@ def look_at(column: pd.Series, name: str) -> Look:
 # %% ../../nbs/1_rows/looking.ipynb #16b995f3
 def _scale_of(texts: Sequence[str], counts: np.ndarray, numbers: np.ndarray) -> MarkScale | None:
     "Return the scale of the marks of a column of letters, words or the like; rare other texts are left aside."
-    plain = ~np.isnan(numbers)
+    plain, fewest = ~np.isnan(numbers), 0.02 * counts.sum()
     if not texts or counts[plain].sum() >= NUMBERS * counts.sum():
         return mark_scale(texts) if not plain.all() and len(texts) <= 40 else None
     known = [text for text in texts if re.search(r"\w", text)]
@@ -139,7 +139,7 @@ def _scale_of(texts: Sequence[str], counts: np.ndarray, numbers: np.ndarray) -> 
         [
             text
             for text, count in zip(texts, counts, strict=True)
-            if count >= 0.02 * counts.sum()
+            if count >= fewest
             and text.strip().casefold() not in (*NO_VALUE_TEXTS, "abs", "absent", "ab")
         ]
     )

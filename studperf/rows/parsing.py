@@ -498,7 +498,7 @@ def _cells_from(content: bytes) -> Cells:
 def _tables_in(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     "Return the files of an archive that may be tables, in their order."
     return [member for member in archive.infolist()
-            if not member.is_dir() and not member.filename.startswith("__MACOSX")
+            if not member.filename.endswith("/") and not member.filename.startswith("__MACOSX")
             and not PurePosixPath(member.filename).name.startswith((".", "~"))
             and file_end(member.filename) in KNOWN_ENDS and file_end(member.filename) != ".zip"]
 
