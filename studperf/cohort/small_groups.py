@@ -162,21 +162,23 @@ def reported_scores(cohort: CohortData,
                     min_n: int = LEAST_SHOWN,  # students
                     ) -> list[str]:
     "Return the scores that enough students have to be reported, and whose mean gives nobody's score away."
-    everyone = np.ones(len(cohort.cells), bool)
+    everyone = np.zeros(len(cohort.cells), int)
     return [score for score in cohort.schema.scores
-            if moments(cohort, [score]).n.sum() >= min_n and not _is_small(cohort, score, everyone, min_n)]
+            if moments(cohort, [score]).n.sum() >= min_n and not _small_parts_of(cohort, score, everyone, 1, min_n)[0]]
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #a4667363
-def _is_small(cohort: CohortData, score: str, members: np.ndarray, min_n: int) -> bool:
-    "Return whether the students of some cells who have a score are few, or their mean gives scores away."
-    n = _students_with(cohort, score)[members].sum()
-    return 0 < n < min_n or (min_n > 1 and bool(dominated_groups(cohort, score, np.where(members, 0, -1), 1)[0]))
+def _small_parts_of(cohort: CohortData, score: str, codes: np.ndarray,  # (cells,) number of each cell's group; -1: none
+                    size: int, min_n: int) -> np.ndarray:  # (size,) true or false
+    "Return the groups of which few students have a score, or whose mean gives scores away."
+    n = np.bincount(codes[codes >= 0], _students_with(cohort, score)[codes >= 0], size)
+    small = (0 < n) & (n < min_n)
+    return small | dominated_groups(cohort, score, codes, size) if min_n > 1 else small
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #ce4d8f1c
 def small_groups(cohort: CohortData,
                  min_n: int = LEAST_SHOWN,  # students of the smallest group that is shown
                  ) -> list[tuple[str, str]]:  # factor, level
-    "Return the levels in which too few students have one of the scores that are reported, or whose mean gives scores away."
+    "Return the levels in which too few students have one of the reported scores, or whose mean gives scores away."
     found = {(factor, level): None for score in reported_scores(cohort, min_n) for factor in cohort.schema.factors
              for level, n in _group_sizes(cohort, factor, score, min_n).items() if n < min_n}
     return list(found)
@@ -222,24 +224,27 @@ def _levels_giving_away(cohort: CohortData, min_n: int) -> list[tuple[str, str]]
     if len(cohort.schema.factors) < 2:
         return []
     complete = np.logical_and.reduce([cohort.has(factor) for factor in cohort.schema.factors])
-    levels = [complete & (cohort.cells[factor] == level).to_numpy() for factor, level in names]
+    levels = [(cohort.cells[factor] == level).to_numpy() for factor, level in names]
     for score in reported_scores(cohort, min_n) if levels else ():
-        kept = shown_together(np.array([*levels, complete]), _students_with(cohort, score), np.array(levels), min_n)
-        if not kept[:-1].all():
-            return [name for name, is_kept in zip(names, kept, strict=False) if not is_kept]
+        for whom in (complete, np.ones(len(complete), bool)):  # results are of the ones or the others
+            own = np.array([*levels, whom]) & whom
+            kept = shown_together(own, _students_with(cohort, score), own[:-1], min_n)
+            if not kept[:-1].all():
+                return [name for name, is_kept in zip(names, kept, strict=False) if not is_kept]
     return []
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #26c1d728
 def _not_found_by_subtraction(cohort: CohortData, cells: pd.DataFrame, min_n: int) -> np.ndarray:  # (cells,)
-    "Return which cells to keep, so that of each factor no student or enough students lack a level."
-    scores = reported_scores(cohort, min_n)
-    keep, last = np.ones(len(cells), bool), -1
+    "Return which cells to keep, so that of each level, and without one, none or enough students lack a factor."
+    scores, factors = reported_scores(cohort, min_n), list(cohort.schema.factors)
+    lacks, keep, last = cells[factors].isna().any(axis=1).to_numpy(), np.ones(len(cells), bool), -1
     while last != keep.sum():  # leaving students out can make another remainder small
         last = keep.sum()
-        for factor in cohort.schema.factors:
-            rest = keep & cells[factor].isna().to_numpy()
-            if any(_is_small(cohort, score, rest, min_n) for score in scores):
-                keep &= ~rest
+        for factor in factors:
+            size = len(cells[factor].cat.categories) + 1
+            codes = np.where(keep & lacks, cells[factor].cat.codes.to_numpy(int) % size, -1)
+            for score in scores:
+                keep &= (codes < 0) | ~_small_parts_of(cohort, score, codes, size, min_n)[codes]
     return keep
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #1505ca11
@@ -248,7 +253,7 @@ def suppress(cohort: CohortData,  # the Cohort itself
              min_n: int = LEAST_SHOWN,  # students of the smallest cell that is kept
              alone: bool = False,  # True: nothing else of these students is shared, so nobody can subtract
              counts: bool = True,  # keep the value counts, of which quantiles, rank tests and histograms are made?
-             ) -> CohortData:  # a new one; its `suppressed` counts the students who were left out
+             ) -> CohortData:  # a new one; its `suppressed` counts those whom a report shows, and this does not
     """Leave out the cells of fewer than min_n students.
 
     Parameters
@@ -265,7 +270,7 @@ def suppress(cohort: CohortData,  # the Cohort itself
     Returns
     -------
     CohortData
-        a new one; its `suppressed` counts the students who were left out
+        a new one; its `suppressed` counts those whom a report shows, and this does not
 
     Raises
     ------
@@ -273,6 +278,7 @@ def suppress(cohort: CohortData,  # the Cohort itself
         Unless min_n is a whole number from 1 up.
     """
     check_min_n(min_n)
+    cohort = cohort if alone else without_small_groups(cohort, min_n)
     shown = select_cells(cohort, ~_cells_left_out(cohort, min_n, alone))
     if not counts:
         scales = {name: replace(scale, discrete=False) for name, scale in cohort.scales.items()}
@@ -280,7 +286,8 @@ def suppress(cohort: CohortData,  # the Cohort itself
     if shown.joint is not None:
         shown = replace(shown, joint=shown.joint[shown.joint["count"] >= min_n].reset_index(drop=True))
     shown = replace(shown, counts=_neighbours_merged(shown.counts, min_n))
-    return replace(_without_draft(shown), suppressed=cohort.suppressed + cohort.n - shown.n)
+    left = cohort.n - shown.n  # of a table of few students all
+    return replace(_without_draft(shown), suppressed=cohort.suppressed + left * (alone or left >= min_n))
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #ccf1e587
 def _cells_left_out(cohort: CohortData, min_n: int, alone: bool) -> np.ndarray:  # (cells,) true or false
@@ -289,8 +296,11 @@ def _cells_left_out(cohort: CohortData, min_n: int, alone: bool) -> np.ndarray: 
     hidden = (n < min_n) | (_effective_n(cohort) < min_n / 2)
     for score in scores if min_n > 1 else ():
         hidden = hidden | dominated_groups(cohort, score, np.arange(len(n)), len(n))
-    lines = [*(cohort.cells[name].cat.codes.to_numpy(int) + 1 for name in cohort.schema.factors), np.zeros(len(n), int),
-             cohort.cells[list(cohort.schema.factors)].notna().all(axis=1).to_numpy(int)]  # who are adjusted for
+    factors = cohort.cells[list(cohort.schema.factors)]
+    known = factors.notna().all(axis=1).to_numpy(int)  # of whom a report compares the levels
+    lines = [np.zeros(len(n), int), known]
+    for name in factors:
+        lines += [factors[name].cat.codes.to_numpy(int) + 1, known * (factors[name].cat.codes.to_numpy(int) + 1)]
     last = -1
     while last != hidden.sum() and not alone:  # what is left out of one level may be enough in another, and in all
         last = hidden.sum()

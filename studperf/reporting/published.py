@@ -41,10 +41,11 @@ class Published:
         "Note a group that needs no solving."
         self.found.append(GivenAway(of, group, n, n, tells, (where,)))
 
-    def says(self, where: str, of: str, group: Mapping[str, str], n: int, values: bool = False) -> None:
-        "Note an exact number of students."
+    def says(self, where: str, of: str, group: Mapping[str, str], n: int, values: bool = False,
+             most: int | None = None) -> None:
+        "Note a number of students, exact or at least and at most."
         own = {attribute_name(name): level for name, level in group.items()}
-        self.stated.append(Stated(where, of.replace("_", " "), own, int(n), int(n), values))
+        self.stated.append(Stated(where, of.replace("_", " "), own, int(n), int(n if most is None else most), values))
 
 # %% ../../nbs/6_reporting/published.ipynb #8d94c24e
 def number_in(text: Any) -> float | None:
@@ -341,11 +342,15 @@ def read_facts(record: Mapping[str, Any], least: int) -> Published:
         for one in groups:
             said.says(f"mean of {one['level']}", score, {one["factor"].lower(): one["level"]}, one["n"], True)
     names = [name.lower() for name in record["factors"]]
+    sizes = [sum(count for *_, count in bars) for cells in record["alike"].values() for _, bars in cells]
+    in_percent = all(98 <= size <= 105 for size in sizes)  # files of earlier versions have students
     for score, cells in record["alike"].items():
         for levels, bars in cells:
             said.says(f"alike: {', '.join(levels)}", score, dict(zip(names, levels, strict=True)),
-                      sum(count for *_, count in bars))
-            _read_bars(said, score, ", ".join(levels), bars, least)
+                      least * len(bars) if in_percent else sum(count for *_, count in bars),
+                      most=total[score] if in_percent else None)
+            if not in_percent:
+                _read_bars(said, score, ", ".join(levels), bars, least)
     for target, _, formula, shares in record["formulas"]:
         _read_shares(said, shares, f"model of {target}, {formula['n']} rows", formula["n"])
     for model in record["models"]:
