@@ -451,14 +451,17 @@ def compare_command(columns: Columns, file: TableOrCohort = None, out: Compariso
         check_output(out, file, columns.schema, kinds=(".csv",))
     from studperf.cohort.cohort import as_cohort
     from studperf.cohort.noisy_cohort import as_noisy
-    from studperf.cohort.small_groups import without_small_groups
+    from studperf.cohort.small_groups import reported_scores, without_small_groups
 
-    cohort = as_noisy(file)
+    cohort, scores = as_noisy(file), None
     if cohort is None:
         cohort = as_cohort(file, without_weight(chosen_schema(file, columns)))
         tell_missing(cohort)
         cohort = without_small_groups(cohort, min_n)
-    table = studperf.compare(cohort, conf_level=level)
+        if not (scores := reported_scores(cohort, min_n)):
+            raise ValueError(f"found no score of {min_n} students or more, expected one; give a smaller --min-n if only "
+                             "people who may see the table read the result")
+    table = studperf.compare(cohort, scores, conf_level=level)
     if out:
         write_csv(table, out, raw_cells=raw_cells)
     else:

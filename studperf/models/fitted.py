@@ -116,11 +116,12 @@ def fingerprint_of(table: pd.DataFrame) -> str:  # 32 hexadecimal digits
 
 # %% ../../nbs/5_models/fitted.ipynb #aedea4f9
 def _coarse_mean(column: pd.Series) -> float:
-    "Return a mean, rounded to the first digit of its standard error."
+    "Return a mean, rounded to a round number of points that is no less than its standard error."
     known = np.sort(column.dropna().to_numpy(float))  # sorted, since sums of floats depend on the order
     if len(known) < 2 or not (error := known.std(ddof=1) / len(known) ** .5) > 0:
         return 0.0
-    step = 10.0 ** np.floor(np.log10(error))
+    power = 10.0 ** np.floor(np.log10(error))
+    step = next(times * power for times in (1, 2, 5, 10) if times * power >= error)
     return float(np.round(known.mean() / step) * step)
 
 # %% ../../nbs/5_models/fitted.ipynb #f9d8a1a6
