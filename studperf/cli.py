@@ -459,8 +459,8 @@ def compare_command(columns: Columns, file: TableOrCohort = None, out: Compariso
         tell_missing(cohort)
         cohort = without_small_groups(cohort, min_n)
         if not (scores := reported_scores(cohort, min_n)):
-            raise ValueError(f"found no score of {min_n} students or more, expected one; give a smaller --min-n if only "
-                             "people who may see the table read the result")
+            raise ValueError(f"found no score of {min_n} students or more, expected one; give a smaller --min-n if "
+                             "only people who may see the table read the result")
     table = studperf.compare(cohort, scores, conf_level=level)
     if out:
         write_csv(table, out, raw_cells=raw_cells)
