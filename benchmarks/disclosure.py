@@ -12,6 +12,7 @@ import tempfile
 import time
 import warnings
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,6 @@ def artefacts(table: pd.DataFrame, schema: Schema, folder: Path, seed: int, note
         with quick_reports(seed % 10 != 0):
             report(table, folder / "report.html", schema=plain, notebook=notebook)
         yield "report", folder / "report.html", reduced
-        yield "report and Cohort together", [folder / "report.html", folder / "shared.parquet"], None
         if notebook:
             yield "report notebook", folder / "report.ipynb", reduced
     except DataError:
@@ -102,6 +102,9 @@ def artefacts(table: pd.DataFrame, schema: Schema, folder: Path, seed: int, note
         yield "prepared facts", folder / "facts.json", everyone
     except (DataError, ValueError):
         pass  # too few rows, or no level of ten
+    there = [path for name in ("report.html", "shared.parquet", "facts.json") if (path := folder / name).exists()]
+    for pair in combinations(there, 2):
+        yield " and ".join(path.stem for path in pair) + " together", list(pair), None
     try:
         model = str(random.choice(MODELS))
         fitted = fit_predictor(table, "math", schema=plain, inputs=[*plain.factors, *plain.covariates], model=model, folds=3)
@@ -109,6 +112,8 @@ def artefacts(table: pd.DataFrame, schema: Schema, folder: Path, seed: int, note
         return
     fitted.save(folder / "math.studperf")
     yield "predictor", folder / "math.studperf", None
+    for path in there:
+        yield f"predictor and {path.stem} together", [folder / "math.studperf", path], None
     try:
         found = audit(fitted, table, schema=plain, folds=3)
     except DataError:

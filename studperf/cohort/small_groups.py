@@ -16,6 +16,7 @@ import pandas as pd
 from .bounds import LEAST_LEARNED, LEAST_SHOWN, check_min_n
 from .cells import CohortData, cells_with_levels
 from .columns import sum_of
+from .dominance import dominated_groups
 from .grouping import adder, group_places
 from .merging import select_cells
 from .moments import moments
@@ -160,24 +161,38 @@ def _small_parts(members: np.ndarray, n: np.ndarray, least: int) -> np.ndarray:
 def reported_scores(cohort: CohortData,
                     min_n: int = LEAST_SHOWN,  # students
                     ) -> list[str]:
-    "Return the scores that enough students have to be reported."
-    return [score for score in cohort.schema.scores if moments(cohort, [score]).n.sum() >= min_n]
+    "Return the scores that enough students have to be reported, and whose mean gives nobody's score away."
+    everyone = np.zeros(len(cohort.cells), int)
+    return [score for score in cohort.schema.scores
+            if moments(cohort, [score]).n.sum() >= min_n and not _small_parts_of(cohort, score, everyone, 1, min_n)[0]]
+
+# %% ../../nbs/2_cohort/small_groups.ipynb #a4667363
+def _small_parts_of(cohort: CohortData, score: str, codes: np.ndarray,  # (cells,) number of each cell's group; -1: none
+                    size: int, min_n: int) -> np.ndarray:  # (size,) true or false
+    "Return the groups of which few students have a score, or whose mean gives scores away."
+    n = np.bincount(codes[codes >= 0], _students_with(cohort, score)[codes >= 0], size)
+    small = (0 < n) & (n < min_n)
+    return small | dominated_groups(cohort, score, codes, size) if min_n > 1 else small
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #ce4d8f1c
 def small_groups(cohort: CohortData,
                  min_n: int = LEAST_SHOWN,  # students of the smallest group that is shown
                  ) -> list[tuple[str, str]]:  # factor, level
-    "Return the levels in which too few students have one of the scores that enough students have."
+    "Return the levels in which too few students have one of the reported scores, or whose mean gives scores away."
     found = {(factor, level): None for score in reported_scores(cohort, min_n) for factor in cohort.schema.factors
-             for level, n in _group_sizes(cohort, factor, score).items() if n < min_n}
+             for level, n in _group_sizes(cohort, factor, score, min_n).items() if n < min_n}
     return list(found)
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #0a579928
-def _group_sizes(cohort: CohortData, factor: str, score: str) -> dict[str, float]:
+def _group_sizes(cohort: CohortData, factor: str, score: str, min_n: int) -> dict[str, float]:
     "Return the students who have the score, by level; with weights, at most twice their effective number."
     sizes = dict.fromkeys(cohort.levels(factor), 0)
     groups = moments(cohort, [score], [factor])
     sizes |= dict(zip(groups.keys[factor], groups.n, strict=True))
+    if min_n > 1:  # whoever asks for groups of one student wants to see single scores
+        levels = cohort.cells[factor].cat
+        given = dominated_groups(cohort, score, levels.codes.to_numpy(int), len(levels.categories))
+        sizes |= dict.fromkeys(levels.categories[given], 0)
     if not cohort.weighted:
         return sizes
     total, squares = (moments(cohort, [score], [factor], power=power) for power in (1, 2))
@@ -209,24 +224,27 @@ def _levels_giving_away(cohort: CohortData, min_n: int) -> list[tuple[str, str]]
     if len(cohort.schema.factors) < 2:
         return []
     complete = np.logical_and.reduce([cohort.has(factor) for factor in cohort.schema.factors])
-    levels = [complete & (cohort.cells[factor] == level).to_numpy() for factor, level in names]
+    levels = [(cohort.cells[factor] == level).to_numpy() for factor, level in names]
     for score in reported_scores(cohort, min_n) if levels else ():
-        kept = shown_together(np.array([*levels, complete]), _students_with(cohort, score), np.array(levels), min_n)
-        if not kept[:-1].all():
-            return [name for name, is_kept in zip(names, kept, strict=False) if not is_kept]
+        for whom in (complete, np.ones(len(complete), bool)):  # results are of the ones or the others
+            own = np.array([*levels, whom]) & whom
+            kept = shown_together(own, _students_with(cohort, score), own[:-1], min_n)
+            if not kept[:-1].all():
+                return [name for name, is_kept in zip(names, kept, strict=False) if not is_kept]
     return []
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #26c1d728
 def _not_found_by_subtraction(cohort: CohortData, cells: pd.DataFrame, min_n: int) -> np.ndarray:  # (cells,)
-    "Return which cells to keep, so that of each factor no student or enough students lack a level."
-    has_score = [cohort.has(score) for score in reported_scores(cohort, min_n)]
-    keep, last = np.ones(len(cells), bool), -1
+    "Return which cells to keep, so that of each level, and without one, none or enough students lack a factor."
+    scores, factors = reported_scores(cohort, min_n), list(cohort.schema.factors)
+    lacks, keep, last = cells[factors].isna().any(axis=1).to_numpy(), np.ones(len(cells), bool), -1
     while last != keep.sum():  # leaving students out can make another remainder small
         last = keep.sum()
-        for factor in cohort.schema.factors:
-            rest = keep & cells[factor].isna().to_numpy()
-            if any(0 < cells["n"][rest & has].sum() < min_n for has in has_score):
-                keep &= ~rest
+        for factor in factors:
+            size = len(cells[factor].cat.categories) + 1
+            codes = np.where(keep & lacks, cells[factor].cat.codes.to_numpy(int) % size, -1)
+            for score in scores:
+                keep &= (codes < 0) | ~_small_parts_of(cohort, score, codes, size, min_n)[codes]
     return keep
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #1505ca11
@@ -235,7 +253,7 @@ def suppress(cohort: CohortData,  # the Cohort itself
              min_n: int = LEAST_SHOWN,  # students of the smallest cell that is kept
              alone: bool = False,  # True: nothing else of these students is shared, so nobody can subtract
              counts: bool = True,  # keep the value counts, of which quantiles, rank tests and histograms are made?
-             ) -> CohortData:  # a new one; its `suppressed` counts the students who were left out
+             ) -> CohortData:  # a new one; its `suppressed` counts those whom a report shows, and this does not
     """Leave out the cells of fewer than min_n students.
 
     Parameters
@@ -252,7 +270,7 @@ def suppress(cohort: CohortData,  # the Cohort itself
     Returns
     -------
     CohortData
-        a new one; its `suppressed` counts the students who were left out
+        a new one; its `suppressed` counts those whom a report shows, and this does not
 
     Raises
     ------
@@ -260,6 +278,7 @@ def suppress(cohort: CohortData,  # the Cohort itself
         Unless min_n is a whole number from 1 up.
     """
     check_min_n(min_n)
+    cohort = cohort if alone else without_small_groups(cohort, min_n)
     shown = select_cells(cohort, ~_cells_left_out(cohort, min_n, alone))
     if not counts:
         scales = {name: replace(scale, discrete=False) for name, scale in cohort.scales.items()}
@@ -267,28 +286,39 @@ def suppress(cohort: CohortData,  # the Cohort itself
     if shown.joint is not None:
         shown = replace(shown, joint=shown.joint[shown.joint["count"] >= min_n].reset_index(drop=True))
     shown = replace(shown, counts=_neighbours_merged(shown.counts, min_n))
-    return replace(_without_draft(shown), suppressed=cohort.suppressed + cohort.n - shown.n)
+    left = cohort.n - shown.n  # of a table of few students all
+    return replace(_without_draft(shown), suppressed=cohort.suppressed + left * (alone or left >= min_n))
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #ccf1e587
 def _cells_left_out(cohort: CohortData, min_n: int, alone: bool) -> np.ndarray:  # (cells,) true or false
     "Return the cells to leave out, so that of all students and of each level none or enough are left out."
-    n = cohort.cells["n"].to_numpy()
+    n, scores = cohort.cells["n"].to_numpy(), list(cohort.schema.scores)
     hidden = (n < min_n) | (_effective_n(cohort) < min_n / 2)
-    lines = [*(cohort.cells[name].cat.codes.to_numpy(int) + 1 for name in cohort.schema.factors), np.zeros(len(n), int),
-             cohort.cells[list(cohort.schema.factors)].notna().all(axis=1).to_numpy(int)]  # who are adjusted for
-    counted, last = [n, *(np.where(cohort.has(score), n, 0) for score in cohort.schema.scores)], -1
+    for score in scores if min_n > 1 else ():
+        hidden = hidden | dominated_groups(cohort, score, np.arange(len(n)), len(n))
+    factors = cohort.cells[list(cohort.schema.factors)]
+    known = factors.notna().all(axis=1).to_numpy(int)  # of whom a report compares the levels
+    lines = [np.zeros(len(n), int), known]
+    for name in factors:
+        lines += [factors[name].cat.codes.to_numpy(int) + 1, known * (factors[name].cat.codes.to_numpy(int) + 1)]
+    last = -1
     while last != hidden.sum() and not alone:  # what is left out of one level may be enough in another, and in all
         last = hidden.sum()
-        for line, students in product(lines, counted):
-            hidden = hidden | _smallest_beside(n, hidden, line, students, min_n)
+        for line, score in product(lines, [None, *scores]):
+            hidden = hidden | _smallest_beside(cohort, hidden, line, score, min_n)
     return hidden
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #802ca049
-def _smallest_beside(n: np.ndarray, hidden: np.ndarray, line: np.ndarray, students: np.ndarray,
+def _smallest_beside(cohort: CohortData, hidden: np.ndarray, line: np.ndarray, score: str | None,  # None: all students
                      min_n: int) -> np.ndarray:  # (cells,) true or false
-    "Return the smallest shown cell of each level in which few students are hidden."
-    left, more = np.bincount(line, np.where(hidden, students, 0)), np.zeros(len(n), bool)
-    in_question = ~hidden & (students > 0) & ((0 < left) & (left < min_n))[line]
+    "Return the smallest shown cell of each level in which those who are hidden are few, or give scores away."
+    n = cohort.cells["n"].to_numpy()
+    students, size = n if score is None else _students_with(cohort, score), line.max(initial=0) + 1
+    left, more = np.bincount(line, np.where(hidden, students, 0), size), np.zeros(len(n), bool)
+    secret = (0 < left) & (left < min_n)
+    if score is not None and min_n > 1:
+        secret |= dominated_groups(cohort, score, np.where(hidden, line, -1), size)
+    in_question = ~hidden & (students > 0) & secret[line]
     places = np.flatnonzero(in_question)[np.argsort(n[in_question], kind="stable")]
     more[places[np.unique(line[places], return_index=True)[1]]] = True
     return more

@@ -183,7 +183,7 @@ def picture_html(facts: Facts, question: Question) -> str:
     "Show where the expected score lies, with a legend and sentences."
     answer = expected_score(facts, question)
     everyone, alike = facts.counts.get(answer.target, ()), alike_of(facts, answer.target, question.factors)
-    legend = _legend(facts, sum(count for _, _, count in alike), answer.level) if everyone else ""
+    legend = _legend(facts, bool(alike), answer.level) if everyone else ""
     notes = "".join(f"<p>{escape(text)}</p>" for text in _notes(facts, question, answer))
     return f'{score_picture(answer, everyone, alike)}{legend}<div class="sp-notes">{notes}</div>'
 
@@ -201,8 +201,8 @@ def _notes(facts: Facts, question: Question, answer: ExpectedScore) -> Iterable[
                "each part.")
 
 # %% ../../nbs/7_dashboard/drawing.ipynb #819fa66c
-def _legend(facts: Facts, n_alike: int, level: float) -> str:
-    alike = (f"the {n_alike:,} with the same background" if n_alike
+def _legend(facts: Facts, is_shown: bool, level: float) -> str:
+    alike = (f"those with the same background, {LEAST_SHOWN} or more" if is_shown
              else f"not shown, fewer than {LEAST_SHOWN} share this background, or these could be found by subtraction")
     entries = {"sp-in": f"above: all {facts.n:,} {facts.people}", "sp-alike": f"below: {alike}",
                "sp-mark": f"expected score, with the range for {LEVEL_WORDS.get(level, f'{100 * level:g} in 100')}"}

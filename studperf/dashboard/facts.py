@@ -156,7 +156,7 @@ class Facts:
     counts : Mapping[str, Bars]
         score: how many students have how many points
     alike : Mapping[str, Mapping[tuple[str, ...], Bars]]
-        score: levels: the same of those who have them
+        score: levels: the same in percent of those who have them
     means : Mapping[str, tuple[GroupMean, ...]]
         score: its groups
     models : tuple[ModelFacts, ...]
@@ -177,7 +177,7 @@ class Facts:
     formulas: Mapping[tuple[str, tuple[str, ...]], Formula]  # (score, other numbers that are known)
     shares: Mapping[tuple[str, tuple[str, ...]], Background]  # same keys: how each input is spread among the students
     counts: Mapping[str, Bars]  # score: how many students have how many points
-    alike: Mapping[str, Mapping[tuple[str, ...], Bars]]  # score: levels: the same of those who have them
+    alike: Mapping[str, Mapping[tuple[str, ...], Bars]]  # score: levels: the same in percent of those who have them
     means: Mapping[str, tuple[GroupMean, ...]]  # score: its groups
     models: tuple[ModelFacts, ...]
     averages: Mapping[str, float] = field(default_factory=dict)  # score: the mean of all students

@@ -20,8 +20,10 @@ import pandas as pd
 from .. import __version__
 from ..cohort.bounds import LEAST_LEARNED, LEAST_SHOWN
 from ..cohort.cohort import Cohort
-from ..cohort.small_groups import (
-    grouped_in_tens, merged_bars, shown_combinations, shown_levels, shown_together, usual_range)
+from ..cohort.merging import regrouped
+from studperf.cohort.small_groups import (
+    grouped_in_tens, merged_bars, reported_scores, shown_combinations, shown_levels, shown_together, usual_range,
+    without_small_groups)
 from .facts import Bars, Facts, GroupErrors, GroupMean, ModelFacts, Number, bar_edges
 from ..models.arithmetic import plain_formula_of
 from ..models.audit import audit
@@ -230,27 +232,34 @@ def _assembled(schema: Schema, table: pd.DataFrame | None, fitted: Mapping, mode
     "Put together the facts from models, and from the rows if there are any."
     targets, numbers = tuple(dict.fromkeys(target for target, _ in fitted)), _numbers_of(schema, table, fitted)
     levels, any_model = _levels_offered(schema, fitted), next(iter(fitted.values()))
+    cohort = None if table is None else _cohort_of(schema, table, numbers)
     known = {key: without_levels(page_formula(one), shares_of(one), levels) for key, one in fitted.items()}
     return Facts(
-        people=people, n=any_model.n if table is None else len(table),
+        people=people, n=any_model.n if cohort is None else cohort.n,
         version=f"studperf {__version__}" + (f", {version}" if version else ""), factors=levels, numbers=numbers,
         scores=targets, aliases={name: tuple(schema.aliases.get(name, ())) for name in (*levels, *schema.numeric)},
         formulas={key: formula for key, (formula, _) in known.items()},
         shares={key: shares for key, (_, shares) in known.items()}, models=tuple(models),
         recode={name: dict(texts) for name, texts in schema.recode.items()}, decimal=schema.decimal,
-        **_facts_of_rows(None if table is None else _cohort_of(schema.only((*levels, *targets)), table, numbers),
-                         numbers))
+        **_facts_of_rows(cohort, numbers, list(levels)))
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #40505090
-def _facts_of_rows(cohort: Cohort | None, numbers: Mapping[str, Number]) -> dict[str, dict]:
+def _facts_of_rows(cohort: Cohort | None, numbers: Mapping[str, Number], factors: Sequence[str]) -> dict[str, dict]:
     "Return the facts that need students with scores; without any, none."
-    scores = () if cohort is None else cohort.schema.scores
+    scores = [] if cohort is None else [score for score in reported_scores(cohort) if score in numbers]
+    cohort = _by_factors(cohort, factors) if scores else None
     found = {score: shown_beside(cohort, score, groups_of(cohort, score), counts_alike(cohort, score, numbers[score]))
              for score in scores}
     return {"counts": {score: counts_of(cohort, score, numbers[score]) for score in scores},
             "means": {score: means for score, (means, _) in found.items()},
-            "alike": {score: alike for score, (_, alike) in found.items()},
+            "alike": {score: in_percent(alike) for score, (_, alike) in found.items()},
             "averages": {score: float(cohort.moments([score]).mean[0, 0]) for score in scores}}
+
+# %% ../../nbs/7_dashboard/preparing.ipynb #246d389b
+def in_percent(alike: Mapping[tuple[str, ...], Bars]) -> dict[tuple[str, ...], Bars]:
+    "Turn the students of each bar into percent: less the cells of a shared Cohort, their number could be a small one."
+    return {levels: tuple((low, high, max(round(100 * count / sum(each for *_, each in bars)), 1))
+                          for low, high, count in bars) for levels, bars in alike.items()}
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #df98dfcf
 def shown_beside(cohort: Cohort, score: str, means: Sequence[GroupMean],
@@ -276,9 +285,18 @@ def shown_beside(cohort: Cohort, score: str, means: Sequence[GroupMean],
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #50184665
 def _cohort_of(schema: Schema, table: pd.DataFrame, numbers: Mapping[str, Number]) -> Cohort:
-    "Summarize the rows; scores with many decimals are rounded to a thousandth of their range, which no picture shows."
-    rounded = {name: table[name].round(decimals_of(numbers[name])) for name in schema.scores}
-    return Cohort.summarize(table.assign(**rounded), schema)
+    "Summarize the students whom a report on the table shows, too; scores with many decimals are rounded."
+    rounded = {name: table[name].round(decimals_of(numbers[name]))  # a thousandth of the range, which no picture shows
+               for name in schema.scores if name in numbers}
+    plain = schema.only([name for name in schema.columns if name != schema.weight])
+    return without_small_groups(Cohort.summarize(table.assign(**rounded), plain))
+
+# %% ../../nbs/7_dashboard/preparing.ipynb #d8d32a16
+def _by_factors(cohort: Cohort, factors: Sequence[str]) -> Cohort:
+    "Put together the cells that differ in other factors, or in the cluster."
+    schema = replace(cohort.schema, factors={name: cohort.schema.factors[name] for name in factors}, cluster=None,
+                     ordered=[name for name in cohort.schema.ordered if name in factors])
+    return regrouped(replace(cohort, schema=schema), cohort.cells, cohort.counts)
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #ce677710
 def _numbers_of(schema: Schema, table: pd.DataFrame | None, fitted: Mapping) -> dict[str, Number]:

@@ -24,7 +24,7 @@ from ..cohort.bounds import LEAST_AUDITED
 from ..cohort.small_groups import MOST_CHECKED, shown_together, withheld
 from .candidates import candidates
 from .encoding import with_levels
-from .fitted import fingerprint_of
+from .fitted import are_rows_of
 from .predictor import ScorePredictor
 from .selection import cross_predicted, resampled_interval, splits_of
 from .threads import few_threads
@@ -253,15 +253,15 @@ def audited_rows(predictor: ScorePredictor,
         raise DataError("the table",
                         [f"{len(complete)} rows with {target!r} and all inputs, expected at least {least}, "
                          "the size of the smallest group that is shown; give more rows, or a smaller `least`"])
-    return complete.reset_index(drop=True), fingerprint_of(scored[[*inputs, target]]) == predictor.fingerprint
+    return complete.reset_index(drop=True), are_rows_of(scored[[*inputs, target]], predictor.fingerprint)
 
 # %% ../../nbs/5_models/audit.ipynb #4681ced4
 def _as_fitted(scored: pd.DataFrame, predictor: ScorePredictor, cluster: Sequence[str]) -> pd.DataFrame:
     "Return the rows without copies if the predictor was fitted without them, else all rows."
     used = scored[[*predictor.inputs, predictor.target, *cluster]]
-    if fingerprint_of(used.drop(columns=cluster)) == predictor.fingerprint or not (again := copies_in(used)).any():
+    if are_rows_of(used.drop(columns=cluster), predictor.fingerprint) or not (again := copies_in(used)).any():
         return scored
-    fitted_without = fingerprint_of(used[~again].drop(columns=cluster)) == predictor.fingerprint
+    fitted_without = are_rows_of(used[~again].drop(columns=cluster), predictor.fingerprint)
     return scored[~again] if fitted_without else scored
 
 # %% ../../nbs/5_models/audit.ipynb #4841c3f6

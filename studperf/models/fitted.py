@@ -108,11 +108,38 @@ def training_record(table: pd.DataFrame,  # the training rows
                                      if name in schema.others or table[name].isna().sum() >= LEAST_MISSING)}
 
 # %% ../../nbs/5_models/fitted.ipynb #f1770009
-def fingerprint_of(table: pd.DataFrame) -> str:  # 64 hexadecimal digits
-    "Return a text that is the same for the same rows in any order."
+def fingerprint_of(table: pd.DataFrame) -> str:  # 32 hexadecimal digits
+    "Return a text that is the same for the same rows in any order, of numbers that give no single row away."
+    said = [f"{name}: {_coarse_mean(column) if pd.api.types.is_numeric_dtype(column) else _counts_in_tens(column)}"
+            for name, column in sorted(table.items())]
+    return hashlib.sha256("\n".join([str(len(table)), *said]).encode()).hexdigest()[:32]
+
+# %% ../../nbs/5_models/fitted.ipynb #aedea4f9
+def _coarse_mean(column: pd.Series) -> float:
+    "Return a mean, rounded to a round number of points that is no less than its standard error."
+    known = np.sort(column.dropna().to_numpy(float))  # sorted, since sums of floats depend on the order
+    if len(known) < 2 or not (error := known.std(ddof=1) / len(known) ** .5) > 0:
+        return 0.0
+    power = 10.0 ** np.floor(np.log10(error))
+    step = next(times * power for times in (1, 2, 5, 10) if times * power >= error)
+    return float(np.round(known.mean() / step) * step)
+
+# %% ../../nbs/5_models/fitted.ipynb #f9d8a1a6
+def _counts_in_tens(column: pd.Series) -> list[tuple[str, int]]:
+    "Return the levels of ten students and more, with how many tens."
+    return sorted((str(level), int(count) // LEAST_LEARNED) for level, count in column.value_counts().items()
+                  if count >= LEAST_LEARNED)
+
+# %% ../../nbs/5_models/fitted.ipynb #0dc29695
+def are_rows_of(table: pd.DataFrame,  # inputs and the score
+                fingerprint: str,  # of a predictor
+                ) -> bool:
+    "Return whether a predictor's training rows have the same fingerprint; those of earlier versions were of the rows."
+    if len(fingerprint) == 32:
+        return fingerprint_of(table) == fingerprint
     alike = table[sorted(table)].astype(dict.fromkeys(table.select_dtypes("number"), float))
     hashes = pd.util.hash_pandas_object(alike, index=False).to_numpy()
-    return hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()
+    return hashlib.sha256(np.sort(hashes).tobytes()).hexdigest() == fingerprint
 
 # %% ../../nbs/5_models/fitted.ipynb #f1770010
 def step_of(scores: np.ndarray,  # (n,)

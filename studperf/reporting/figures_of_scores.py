@@ -20,7 +20,7 @@ from .canvas import (
     described, draw_map, label_axes, letters_of, rows_of)
 from ..rows.schema import direction_note
 from ..statistics.correlations import correlations
-from ..statistics.description import Histograms, histograms, missing_values
+from ..statistics.description import Histograms, histograms, missing_values, quantiles_shown
 from ..text import broken, counted, heading, number_format, people_word, score_words, with_n, words
 
 # %% ../../nbs/6_reporting/figures_of_scores.ipynb #860b7c97
@@ -93,12 +93,12 @@ def distribution_texts(found: Histograms, min_n: int,
                        people: str = "students",  # what a row is, as of a Schema
                        ) -> tuple[str, str]:  # caption, text alternative
     "Return what histograms show, in words."
-    groups, shown = found.groups, found.shown
+    groups, shown = found.groups, quantiles_shown(found.shown, min_n)
     score, factor = shown["score"].iloc[0], shown["factor"].iloc[0]
     which = f"of each group of {words(factor)}" if factor else f"of all {people}"
     text = number_format(shown["sd"].mean())
-    parts = [f"{row.level or 'all'} (n = {row.n:,}): mean {text(row.mean)}, middle half from "
-             f"{text(row.q25)} to {text(row.q75)}"
+    parts = [f"{row.level or 'all'} (n = {row.n:,}): mean {text(row.mean)}"
+             + f", middle half from {text(row.q25)} to {text(row.q75)}" * bool(row.q25 <= row.q75)
              + f", lowest {text(row.min)}, highest {text(row.max)}" * (min_n <= 1) for row in shown.itertuples()]
     caption = f"Distribution of the {score_words(score)}s {which}, as a histogram of shares; the dot is the mean."
     return (caption + small_note(len(groups) - len(shown), min_n, people=people),

@@ -138,7 +138,7 @@ def card_of_training(predictor: ScorePredictor, stated: Mapping[str, str], least
             rows.append((heading(name), "a number",
                          f"mean {_number_text(profile['mean'])}, middle half {_interval_text(*middle)}"))
     facts = {STATED["data"]: stated.get("data", NOT_STATED), "Students": f"{predictor.n:,} with a score",
-             "Fingerprint of the rows (SHA-256, any order)": predictor.fingerprint or NOT_STATED}
+             "Fingerprint of the rows (of their counts and means)": predictor.fingerprint or NOT_STATED}
     return [_facts_part(facts),
             _table_part(pd.DataFrame(rows, columns=["Input", "Level", "Training students"]),
                         "The training students by input", grouped=True)]

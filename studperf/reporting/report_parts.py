@@ -18,7 +18,7 @@ import pandas as pd
 from ..cohort.bounds import LEAST_SHOWN, too_few
 from ..cohort.cohort import Cohort
 from ..cohort.merging import select_cells
-from ..cohort.small_groups import small_groups
+from ..cohort.small_groups import reported_scores, small_groups
 from .figures_of_groups import MOST_PAIRS, interaction_rows
 from .conclusions import Conclusions, report_errors
 from .page_parts import intervals_part, strips_part, table_part
@@ -30,7 +30,7 @@ from ..rows.reading import as_frame, load_students, read_raw
 from ..rows.repetition import repeated_rows, rows_with_values
 from ..rows.schema import Schema
 from ..rows.values import DataWarning
-from ..statistics.description import describe
+from ..statistics.description import describe, quantiles_shown
 from ..statistics.gaps import gaps_beside
 from ..statistics.manova import manova
 from ..statistics.multiplicity import adjusted
@@ -89,13 +89,18 @@ def _hidden_sentences(cohort: Cohort, missing: pd.DataFrame, min_n: int) -> list
             f"{_left_before(cohort.suppressed)} had already been left out of these data, in "
             "cells too small to show."
         )
-    if small := [f"“{level}” of {words(factor)}" for factor, level in small_groups(cohort, min_n)]:
-        sentences.append(f"Groups of {too_few(min_n)} are not shown: {enumerated(small)}.")
+    if count := len(small_groups(cohort, min_n)):  # their names would say that such students exist
+        sentences.append(f"{counted(count, 'group')} of {too_few(min_n)}, or whose mean gives single scores away, "
+                         f"{'is' if count == 1 else 'are'} not shown.")
     if empty := [words(row.column) for row in missing.itertuples() if row.role == "score" and row.n < min_n]:
         sentences.append(
             f"{too_few(min_n).capitalize()} {'has' if min_n == 1 else 'have'} a score in "
             f"{enumerated(empty)}, so the report leaves it out."
         )
+    if given := [words(row.column) for row in missing.itertuples() if row.role == "score" and row.n >= min_n
+                 and row.column not in reported_scores(cohort, min_n)]:
+        sentences.append(f"The report leaves out {enumerated(given)}: nearly all {people()} are at one end of the "
+                         "scale, so that the mean gives the scores of the others away.")
     return sentences
 
 # %% ../../nbs/6_reporting/report_parts.ipynb #2ca5d6eb
@@ -233,7 +238,7 @@ def factor_part(found: Conclusions, factor: str, min_n: int) -> dict:
            {"rows": higher_first(found.comparisons), "gaps": found.gaps, "ranks": found.ranks, "spread": found.spread,
             "pairs": found.pairs[found.pairs["kind"] == "raw"]}.items()}
     means = pd.concat([describe(part, score, [factor]) for score, part in found.students.items()])
-    means = means.dropna(subset=["factor"])
+    means = quantiles_shown(means.dropna(subset=["factor"]), min_n)
     strips = [strips_part(part, score, factor, min_n) for score, part in found.students.items()
               if part.scales[score].discrete and (means["n"][means["score"] == score] >= min_n).any()]
     sentences = [_factor_text(row, own, means, found.several) for _, row in own["rows"].iterrows()]

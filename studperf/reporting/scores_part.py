@@ -19,7 +19,7 @@ from .page_parts import intervals_part, map_part, r_text, strips_of, table_part
 from ..rows.schema import direction_note
 from ..statistics.correlations import correlations
 from ..statistics.description import (
-    QUANTILES, Histograms, counted_values, describe, histogram_edges, weighted_quantiles)
+    QUANTILES, Histograms, counted_values, describe, histogram_edges, quantiles_shown, weighted_quantiles)
 from ..text import enumerated, heading, number_format, words
 
 # %% ../../nbs/6_reporting/scores_part.ipynb #9571c473
@@ -48,7 +48,7 @@ def scores_table(cohort: Cohort, scores: Sequence[str],
         values, counts = values_of(cohort, score, rows)
         if len(values):
             table.loc[place, list(QUANTILES)] = weighted_quantiles(values, counts, list(QUANTILES.values()))
-    return table if min_n <= 1 else table.assign(min=np.nan, max=np.nan)
+    return quantiles_shown(table, min_n)
 
 # %% ../../nbs/6_reporting/scores_part.ipynb #5a43c82a
 def histogram_of(cohort: Cohort,
@@ -108,19 +108,21 @@ def scores_content(cohort: Cohort,
     figures = [strips_of(found, cohort, min_n) for found in hills]
     figures += [map_part(together, list(scores), cohort.schema.people)] if len(together) > 1 else []  # one is a number
     figures += [intervals_part(covariate_rows(cohort, beside))] if len(beside) else []
-    return {"scores": _left_unsaid(cohort, scores, table, together), "scores_figures": figures,
+    return {"scores": _left_unsaid(cohort, scores, table, together, rows), "scores_figures": figures,
             "scores_tables": _tables(cohort, table, together, beside),
             "found": {"table": table, "together": together, "beside": beside, "hills": hills}}
 
 # %% ../../nbs/6_reporting/scores_part.ipynb #622702c8
-def _left_unsaid(cohort: Cohort, scores: Sequence[str], table: pd.DataFrame, together: pd.DataFrame) -> list[str]:
+def _left_unsaid(cohort: Cohort, scores: Sequence[str], table: pd.DataFrame, together: pd.DataFrame,
+                 rows: pd.DataFrame | None) -> list[str]:
     "Return what the figures leave out, and why."
     sentences = []
     if len(scores) > MOST_FIGURED:
         sentences.append(f"The histograms show the first {MOST_FIGURED} of {len(scores)} scores; the tables have all.")
     if constant := [words(row.score) for row in table.itertuples() if row.n > 1 and row.sd == 0]:
         sentences.append(f"All {cohort.schema.people} have the same value in {enumerated(constant)}.")
-    if unknown := [words(row.score) for row in table.itertuples() if np.isnan(row.median) and row.n]:
+    if unknown := [words(row.score) for row in table.itertuples()
+                 if row.n and not len(values_of(cohort, row.score, rows)[0])]:
         sentences.append(f"There is no histogram of {enumerated(unknown[:MOST_FIGURED])}: too many different values to "
                          "count, and the rows cannot be read quickly.")
     if 1 < len(scores) and together.empty:
@@ -169,7 +171,7 @@ def _where(row: pd.Series) -> str:
         return f"all values are {text(row['mean'])}"
     margin = stdtrit(row["n"] - 1, .975) * row["std_error"]
     told = f"mean {text(row['mean'])} ({text(row['mean'] - margin)} to {text(row['mean'] + margin)})"
-    if np.isnan(row["median"]):
+    if np.isnan(row["q25"]):
         return f"{told}, standard deviation {text(row['sd'])}"
     told += f"; half of the values lie between {text(row['q25'])} and {text(row['q75'])}"
     return told if np.isnan(row["min"]) else f"{told}, all between {text(row['min'])} and {text(row['max'])}"

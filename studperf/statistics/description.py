@@ -68,6 +68,16 @@ def missing_values(cohort: Any,  # a Cohort, or the students' rows: a frame or f
 # %% ../../nbs/3_statistics/description.ipynb #098338dd
 QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
 
+# %% ../../nbs/3_statistics/description.ipynb #53e8162a
+def quantiles_shown(table: pd.DataFrame,  # from `describe`
+                    min_n: int = LEAST_SHOWN,  # students beyond a quantile that is shown; 1: show all
+                    ) -> pd.DataFrame:
+    "Return the table without the quantiles that speak of few students."
+    if min_n <= 1:
+        return table
+    outer = {name: min(share, 1 - share) for name, share in QUANTILES.items()}
+    return table.assign(**{name: table[name].where(table["n"] * share >= min_n) for name, share in outer.items()})
+
 # %% ../../nbs/3_statistics/description.ipynb #4ed4ea54
 def weighted_quantiles(values: np.ndarray,  # (k,) distinct values, ascending
                        counts: np.ndarray,  # (k,) how often each occurs
