@@ -636,7 +636,7 @@ DuplicateRows = Annotated[str, typer.Option(
 SmallLevels = Annotated[str, typer.Option(
     help="Levels of fewer than 10 students: merge (count as not known), drop (leave their rows out) or refuse.")]
 OwnUse = Annotated[bool, typer.Option(
-    "--own-use", help="The file stays on your own machine: needed for models that keep students' rows.")]
+    "--own-use", help="The file stays on your own machine: needed for models from whose file students' scores follow.")]
 
 # %% ../nbs/9_cli/cli.ipynb #84c8ad0b
 @app.command()
@@ -689,7 +689,7 @@ def save_with_card(predictor: "studperf.ScorePredictor", card: str, out: Path, o
 
 # %% ../nbs/9_cli/cli.ipynb #31c9f361
 def _refuse_rows(model: str, registry: str | None) -> None:
-    "Raise ValueError for a model that keeps rows, before it is fitted."
+    "Raise ValueError for a model that is for the own machine, before it is fitted."
     from studperf.models.storage import refuse_rows
 
     refuse_rows(model, "--model", "a registry is for others, so publish another model" if registry

@@ -17,13 +17,13 @@ from studperf.dashboard.drawing import compare_html, picture_html
 from studperf.dashboard.facts import facts_to_dict
 from studperf.dashboard.form import Form
 from studperf.dashboard.preparing import facts_of, without_levels
-from studperf.models.candidates import HOLDS_ROWS, candidate_models
+from studperf.models.candidates import FOR_OWN_USE, candidate_models
 from studperf.models.explanation import dependence, explain
 from studperf.prediction.formula_file import formula_to_dict, read_formula
 from studperf.reporting.model_card import model_card
 
 pytestmark = pytest.mark.filterwarnings("ignore::studperf.rows.values.DataWarning")
-SHARED = [name for name in candidate_models() if name not in HOLDS_ROWS]  # models whose files may be passed on
+SHARED = [name for name in candidate_models() if name not in FOR_OWN_USE]  # models whose files may be passed on
 NATIONS = Schema({"nation": None, "lunch": None}, {"math": (0, 100)})
 
 

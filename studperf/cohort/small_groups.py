@@ -343,7 +343,7 @@ def rare_levels(column: pd.Series,  # categorical: of the training rows
     return [level for level in column.cat.categories if 0 < counts.get(level, 0) < least]
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #7813d285
-MOST_LEVERAGE = .9  # of a small group; at 1 its mean is given back exactly
+MOST_LEVERAGE = .5  # of a small group: more of what is said of it would be its own mean than all others'
 
 
 def given_back(columns: np.ndarray,  # (n, p) that the score is predicted from, without the intercept
