@@ -102,7 +102,8 @@ class Candidate:
 SEVERAL_TREES = "has trees whose leaves together give single students' scores away"
 FOR_OWN_USE = {  # models whose file must not leave the own machine: why
     **dict.fromkeys(("k-nearest neighbours", "support vectors"), "keeps students' rows"),
-    **dict.fromkeys(("AdaBoost", "random forest", "extra trees", "gradient boosting", "XGBoost", "CatBoost"), SEVERAL_TREES)}
+    **dict.fromkeys(("AdaBoost", "random forest", "extra trees", "gradient boosting", "XGBoost", "CatBoost"),
+                    SEVERAL_TREES)}
 PENALISED = {"scaled": True, "every_level": True}
 
 # %% ../../nbs/5_models/candidates.ipynb #6fa62661

@@ -175,8 +175,9 @@ def _drawn_in(rows: pd.DataFrame, numbers: Sequence[str]) -> tuple[pd.DataFrame,
         squares = (rows[name] - rows[name].mean()) ** 2
         if squares.max() * LEAST_LEARNED > squares.sum():
             ordered = np.sort(rows[name].dropna().to_numpy(float))
-            place = max(min(LEAST_LEARNED, len(ordered) // 4), 1) - 1
-            found[name] = rows[name].astype(float).clip(ordered[place], ordered[-1 - place])
+            far = max(min(LEAST_LEARNED, len(ordered) // 4), 1)
+            low, high = (ends[far - 1:2 * far - 1].mean() for ends in (ordered, ordered[::-1]))
+            found[name] = rows[name].astype(float).clip(low, high)
     return rows.assign(**found), set(found)
 
 # %% ../../nbs/5_models/training_rows.ipynb #a6a4c4b8

@@ -403,8 +403,9 @@ def _kept(predictor: ScorePredictor) -> str:
     "Return what the model keeps of its training rows."
     reason = FOR_OWN_USE.get(predictor.model)
     return (f"{reason}: protect its file as you protect the training rows." if reason
-            else f"keeps no training row and no error of a single student: of its errors it keeps means of {LEAST_SHOWN}, "
-            f"so intervals are right up to this grouping, and it learns nothing of groups of {too_few(LEAST_LEARNED)}.")
+            else "keeps no training row and no error of a single student. Of its errors it keeps means of "
+            f"{LEAST_SHOWN}, so its intervals are conformal up to this grouping. It learns nothing of a level of "
+            f"{too_few(LEAST_LEARNED)} by itself.")
 
 # %% ../../nbs/6_reporting/model_card.ipynb #0acb0f10
 def model_card(
