@@ -3,6 +3,7 @@
 import json
 import warnings
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -128,3 +129,16 @@ def test_old_files_with_single_residuals_are_found(tmp_path):
             new.writestr(name, json.dumps(json.loads(content) | {"residuals": sorted(scores)}) if name == "predictor.json" else content)
     found = disclosure(tmp_path / "old.studperf").findings
     assert "residuals one by one" in set(found["group"])
+
+
+def test_an_old_predictor_leaves_with_grouped_residuals_alone(tmp_path):
+    rows = school(400).drop(columns="hours")
+    fitted = fit_predictor(rows, "math", schema=SCHEMA.only(["school", "math"]), model="least squares", progress=False)
+    old = replace(fitted, residuals=np.sort(rows["math"] - fitted.pipeline.predict(rows)))
+    old.save(tmp_path / "own.studperf", own_use=True)
+    old.save(tmp_path / "others.studperf")
+    Registry(tmp_path / "registry").publish("math", old)
+    assert not are_grouped(load_predictor(tmp_path / "own.studperf").residuals, 400)
+    for one in (load_predictor(tmp_path / "others.studperf").residuals, Registry(tmp_path / "registry").load("math").residuals,
+                np.array(facts_of(old).formulas["math", ()].errors.residuals)):
+        assert are_grouped(one, 400)

@@ -27,6 +27,7 @@ from ..models.arithmetic import plain_formula_of
 from ..models.audit import audit
 from ..models.candidates import FOR_OWN_USE
 from ..models.encoding import with_levels
+from ..models.fitted import for_others
 from ..models.predictor import ScorePredictor, fit_predictor
 from ..prediction.formula import Formula
 from ..prediction.shapley import Background, background_of
@@ -118,6 +119,7 @@ def page_formula(predictor: ScorePredictor) -> Formula:
     if predictor.model in FOR_OWN_USE:
         raise ValueError(f"model: {predictor.model!r} of {listed(predictor.inputs)} {FOR_OWN_USE[predictor.model]}, "
                          "which a page must not hold; use a model that adds up, or 'decision tree'")
+    predictor = for_others(predictor)
     return plain_formula_of(predictor) if predictor.formula is None else predictor.formula
 
 # %% ../../nbs/7_dashboard/preparing.ipynb #f01a49c2

@@ -9,7 +9,7 @@ __all__ = ['ADDITIVE', 'MOST_CELLS', 'QUANTILE_SHARES', 'FittedModel']
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -193,10 +193,10 @@ def are_grouped(residuals: np.ndarray,  # sorted, from a file
     coarse = 10.0 ** -(1 - math.floor(math.log10(spread / RESIDUAL_STEPS / 2)))  # its own step may be ten times this
     if not np.allclose(residuals, (residuals / coarse).round() * coarse, rtol=0, atol=1e-6 * coarse):
         return False
-    places, groups = _normal_scores(count), max(min(n, 10**7) // LEAST_SHOWN, 1)
+    places, groups = _normal_scores(count), max(n // LEAST_SHOWN, 1)
     if groups > count:
         return True
-    centres = grouped_in_tens(_normal_scores(min(n, 10**7)))[::LEAST_SHOWN][:groups]
+    centres = grouped_in_tens(_normal_scores(n))[::LEAST_SHOWN][:groups]
     return all(_is_straight(places[own], residuals[own], 11 * coarse)
                for own in np.split(np.arange(count), np.searchsorted(places, centres[1:-1])))
 
@@ -207,3 +207,13 @@ def _is_straight(places: np.ndarray, values: np.ndarray, rounding: float) -> boo
         return True
     line = values[0] + (values[-1] - values[0]) * (places - places[0]) / (places[-1] - places[0])
     return bool(np.abs(line - values).max() <= rounding)
+
+# %% ../../nbs/5_models/fitted.ipynb #f1770021
+def for_others(fitted: FittedModel) -> FittedModel:  # itself, if its residuals are grouped
+    "Return a predictor without residuals of single students."
+    residuals, n = fitted.residuals, fitted.n
+    if are_grouped(residuals, n):
+        return fitted
+    students = min(n, LEAST_SHOWN * len(residuals))  # of more, quantiles were kept
+    places = np.linspace(0, len(residuals) - 1, students)
+    return replace(fitted, residuals=kept_residuals(np.interp(places, np.arange(len(residuals)), residuals)))

@@ -34,7 +34,7 @@ from ..files import whole_file
 from .boosted import AddedTrees, storable
 from .candidates import FOR_OWN_USE, NearestNeighbours, candidate_models, candidates
 from .encoding import Encoder
-from .fitted import FittedModel
+from .fitted import FittedModel, for_others
 from .pooling import PartialPooling
 from ..prediction.formula_file import (
     DAMAGED, FORMAT_VERSION, MOST_PREDICTOR_BYTES, MOST_RECORD, PREDICTOR_FORMAT, PredictorFileError, check_unpacked,
@@ -231,7 +231,7 @@ def save_predictor(fitted: Any,  # a ScorePredictor
     """
     if not own_use:
         refuse_rows(fitted.model, path, "give own_use=True if its file stays on your own machine, or fit another model")
-    content = predictor_to_bytes(fitted, path)
+    content = predictor_to_bytes(fitted if own_use else for_others(fitted), path)
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
 
