@@ -366,7 +366,7 @@ def _read_bars(said: Published, score: str, group: str, bars: Sequence[Sequence[
 
 # %% ../../nbs/6_reporting/published.ipynb #5a619e32
 ROW_KEEPERS = ("NearestNeighbours", "KNeighborsRegressor", "SVR", "GaussianProcessRegressor")
-SEVERAL_TREES = ("RandomForestRegressor", "ExtraTreesRegressor", "AdaBoostRegressor", "HistGradientBoostingRegressor",
+TREE_MODELS = ("RandomForestRegressor", "ExtraTreesRegressor", "AdaBoostRegressor", "HistGradientBoostingRegressor",
                  "GradientBoostingRegressor", "BaggingRegressor", "AddedTrees")
 
 
@@ -391,7 +391,7 @@ def _read_model(said: Published, content: bytes, n: int, least: int) -> None:
         classes = set(re.findall(r'"__class__": "(\w+)"', archive.read("schema.json").decode()))
         for name in sorted(classes & set(ROW_KEEPERS)):
             said.plain("", f"rows of students that {name} keeps", 1, "rows", "model.skops")
-        for name in sorted(classes & set(SEVERAL_TREES)):
+        for name in sorted(classes & set(TREE_MODELS)):
             said.plain("", f"scores that the leaves of {name} give together", 1, "score", "model.skops")
         for member in archive.namelist():
             if member.endswith(".npy"):
