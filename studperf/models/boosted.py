@@ -16,6 +16,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import AdaBoostRegressor
 from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeRegressor
 from sklearn.tree._tree import Tree
 
 from ..cohort.bounds import LEAST_LEARNED
@@ -167,6 +168,18 @@ def _reached(tree: Tree, left: np.ndarray, right: np.ndarray, value: np.ndarray)
     return tree_of(place[own], place[right[kept]], tree.feature[kept], np.where(own < 0, 0, tree.threshold[kept]),
                    np.where(own < 0, value[kept], 0), tree.n_features)
 
+# %% ../../nbs/5_models/boosted.ipynb #4d375b0f
+def say_no_more(tree: Tree,  # is changed
+                rows: np.ndarray,  # (n, columns) of the training rows
+                ) -> None:
+    "Drop the variances of a tree's nodes, and round its thresholds to the fewest digits that split the rows alike."
+    tree.impurity[:] = 0
+    for node in np.flatnonzero(tree.children_left >= 0):
+        values, threshold = rows[:, tree.feature[node]], tree.threshold[node]
+        low, high = values[values <= threshold].max(), values[values > threshold].min()
+        rounded = (round(float(threshold), digits) for digits in range(-6, 16))
+        tree.threshold[node] = next((one for one in rounded if low <= one < high), threshold)
+
 # %% ../../nbs/5_models/boosted.ipynb #1ba75e08
 def with_large_leaves(pipeline: Pipeline,  # fitted; its trees may be changed
                       frame: Any,  # the training rows
@@ -181,4 +194,7 @@ def with_large_leaves(pipeline: Pipeline,  # fitted; its trees may be changed
         else:
             for member in model.estimators_:
                 member.tree_ = merged_leaves(member.tree_, rows)
+    elif isinstance(model, DecisionTreeRegressor):
+        model.random_state = None  # with it the tree could be grown again from guessed rows
+        say_no_more(model.tree_, np.asarray(pipeline[:-1].transform(frame), np.float32).astype(float))
     return pipeline

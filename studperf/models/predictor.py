@@ -26,7 +26,7 @@ from .boosted import with_large_leaves
 from .candidates import candidate_models, candidates
 from .encoding import input_columns
 from .explanation import explain
-from .fitted import FittedModel, fingerprint_of, kept_residuals, training_record
+from .fitted import FittedModel, fingerprint_of, kept_residuals, significant, training_record
 from .selection import (
     COMPARED, ceiling_of, compare_models, cross_predicted, kept_together, known_model, splits_of)
 from ..prediction.formula_file import read_predictor_file
@@ -163,7 +163,7 @@ def fit_predictor(rows: Any,  # a frame with a row per student
     scores = table[target].to_numpy(float)
     return ScorePredictor(
         schema=without_notes(known), target=target, inputs=names, model=name, pipeline=pipeline, parameters=parameters,
-        residuals=kept_residuals(np.sort(scores - expected)), metrics=_metrics(scores, expected), comparison=comparison,
+        residuals=kept_residuals(scores - expected), metrics=_metrics(scores, expected), comparison=comparison,
         ceiling=_ceiling_known(comparison) or ceiling_of(table, target, names, schema),
         together=kept_together(table, folds, schema, duplicates),
         **training_record(table, target, names, known)
@@ -196,7 +196,7 @@ def _fitted_to(table: pd.DataFrame, target: str, inputs: Sequence[str], model: s
 # %% ../../nbs/5_models/predictor.ipynb #e5c43719
 def _metrics(scores: np.ndarray, expected: np.ndarray) -> dict[str, float]:
     measures = {"r2": r2_score, "mae": mean_absolute_error, "rmse": root_mean_squared_error}
-    return {name: float(measure(scores, expected)) for name, measure in measures.items()}
+    return {name: significant(measure(scores, expected)) for name, measure in measures.items()}
 
 # %% ../../nbs/5_models/predictor.ipynb #d03ac79a
 def _chosen(comparison: pd.DataFrame, inputs: str | Sequence[str], names: Sequence[str]) -> str:

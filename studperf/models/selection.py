@@ -21,7 +21,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, KFold
 
 from ..cohort.cohort import Cohort
-from .candidates import HOLDS_ROWS, candidate_models, candidates
+from .candidates import FOR_OWN_USE, candidate_models, candidates
 from .encoding import input_columns
 from .threads import few_threads
 from .training_rows import LEAST_ROWS, copies_in, training_table, without_rare_levels
@@ -353,7 +353,8 @@ def choose_model(comparison: pd.DataFrame,  # from `compare_models`
                  ) -> str:  # its name
     """Return the simplest model that is not distinguishably worse than the best.
 
-    Its R2 lies in the interval of the best, and the interval of the difference reaches 0.
+    Its R2 lies in the interval of the best, and the interval of the difference reaches 0. Models that are for your own
+    machine only (`FOR_OWN_USE`) come after all others; name one to have it.
 
     Parameters
     ----------
@@ -369,10 +370,10 @@ def choose_model(comparison: pd.DataFrame,  # from `compare_models`
         comparison = comparison[comparison["parts"] == comparison["parts"].max()]
     least = comparison.loc[comparison["r2"].idxmax(), "r2_low"]
     near = set(comparison.loc[(comparison["difference_high"] >= 0) & ~(comparison["r2"] < least), "model"])
-    shared = comparison[~comparison["model"].isin(HOLDS_ROWS)]  # a file of the others must not leave the own machine
-    if len(shared) and not near - set(HOLDS_ROWS):
+    shared = comparison[~comparison["model"].isin(list(FOR_OWN_USE))]  # files of the others must not leave
+    if len(shared) and not near - set(FOR_OWN_USE):
         return shared.loc[shared["r2"].idxmax(), "model"]
-    order = sorted(candidate_models(), key=lambda name: name in HOLDS_ROWS)
+    order = sorted(candidate_models(), key=lambda name: name in FOR_OWN_USE)
     return next(name for name in order if name in near)
 
 # %% ../../nbs/5_models/selection.ipynb #3cc81e9f
@@ -400,9 +401,9 @@ def still_open(r2: pd.DataFrame,  # a column per model, a row per part; NaN wher
     found = {name: (r2[name] - r2[best]).mean() for name in waiting
              if (_may_be_near(r2[name] - r2[best], folds) if order.index(name) < order.index(chosen)
                  else _may_win(r2[name], r2[chosen], r2[best], last, folds))}
-    shared = [name for name in r2 if name not in HOLDS_ROWS]
-    if best in HOLDS_ROWS and shared and (leader := r2[shared].mean().idxmax()) in waiting:
-        found[leader] = 0.0  # it is chosen in place of one that keeps rows
+    shared = [name for name in r2 if name not in FOR_OWN_USE]
+    if best in FOR_OWN_USE and shared and (leader := r2[shared].mean().idxmax()) in waiting:
+        found[leader] = 0.0  # it is chosen in place of one that is for the own machine
     return sorted(found, key=found.get, reverse=True)
 
 # %% ../../nbs/5_models/selection.ipynb #e2d4fa7f

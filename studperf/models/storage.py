@@ -32,9 +32,9 @@ from sklearn.tree._tree import Tree
 from .. import __version__
 from ..files import whole_file
 from .boosted import AddedTrees, storable
-from .candidates import HOLDS_ROWS, NearestNeighbours, candidate_models, candidates
+from .candidates import FOR_OWN_USE, NearestNeighbours, candidate_models, candidates
 from .encoding import Encoder
-from .fitted import FittedModel
+from .fitted import FittedModel, for_others
 from .pooling import PartialPooling
 from ..prediction.formula_file import (
     DAMAGED, FORMAT_VERSION, MOST_PREDICTOR_BYTES, MOST_RECORD, PREDICTOR_FORMAT, PredictorFileError, check_unpacked,
@@ -209,7 +209,7 @@ LIBRARIES = ("scikit-learn", "numpy", "skops")  # those that a stored model depe
 def save_predictor(fitted: Any,  # a ScorePredictor
                    path: str | Path,  # the file to write, such as math.studperf; replaced if it exists
                    *,
-                   own_use: bool = False,  # True: the file stays on your own machine, so a model may keep rows in it
+                   own_use: bool = False,  # True: the file stays on your own machine, so any model may be in it
                    ) -> None:
     """Write the predictor to one file, whole or not at all.
 
@@ -220,7 +220,7 @@ def save_predictor(fitted: Any,  # a ScorePredictor
     path : str | Path
         the file to write, such as math.studperf; replaced if it exists
     own_use : bool = False
-        True: the file stays on your own machine, so a model may keep rows in it
+        True: the file stays on your own machine, so any model may be in it
 
     Raises
     ------
@@ -231,7 +231,7 @@ def save_predictor(fitted: Any,  # a ScorePredictor
     """
     if not own_use:
         refuse_rows(fitted.model, path, "give own_use=True if its file stays on your own machine, or fit another model")
-    content = predictor_to_bytes(fitted, path)
+    content = predictor_to_bytes(fitted if own_use else for_others(fitted), path)
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
 
@@ -239,10 +239,10 @@ def save_predictor(fitted: Any,  # a ScorePredictor
 def refuse_rows(model: str,  # its name
                 place: str | Path,  # where it would go
                 remedy: str) -> None:
-    "Raise ValueError for a model that keeps students' rows."
-    if model in HOLDS_ROWS:
-        raise ValueError(f"{place}: found a model of {model!r}, which keeps students' rows, expected one that keeps "
-                         f"none; {remedy}")
+    "Raise ValueError for a model whose file gives single students away."
+    if model in FOR_OWN_USE:
+        raise ValueError(f"{place}: found a model of {model!r}, which {FOR_OWN_USE[model]}, expected one that keeps "
+                         f"no student; {remedy}")
 
 # %% ../../nbs/5_models/storage.ipynb #6bfb42be
 def predictor_to_bytes(fitted: Any,  # a ScorePredictor: a FittedModel that knows its formula

@@ -131,8 +131,10 @@ def without_rare_levels(
 ) -> tuple[pd.DataFrame, Schema]:  # the rows to fit to; the inputs and the target, with levels
     "Let no small group be learned; warns of what counts as not known, raises DataError if no input is left."
     rows = start = _as_chosen(table, inputs, schema, small_levels)
-    folded = set(schema.others) & set(inputs)
+    folded, drawn = set(schema.others) & set(inputs), set()
     while True:
+        rows, found = _drawn_in(rows, [name for name in inputs if name not in schema.factors])
+        drawn |= found
         rare = {name: levels for name in inputs if name in schema.factors and (levels := rare_levels(rows[name]))}
         rows = rows.assign(**{name: rows[name].where(~rows[name].isin(levels)) for name, levels in rare.items()})
         folded |= {
@@ -155,8 +157,28 @@ def without_rare_levels(
         if not alone.any():
             break
         rows = rows[~alone]
+    for name in inputs:
+        if name in drawn:
+            _warn_of_rows(f"column {name!r}: {FAR_VALUES}")
     _warn_of_small(start, rows, [name for name in inputs if name in folded], kept)
     return rows, known
+
+# %% ../../nbs/5_models/training_rows.ipynb #e03a0547
+FAR_VALUES = ("far values, which fewer than ten students reach, are drawn in to those that ten reach, so that no model "
+              "gives a student's score away")
+
+
+def _drawn_in(rows: pd.DataFrame, numbers: Sequence[str]) -> tuple[pd.DataFrame, set[str]]:
+    "Return the rows without values by which one of them has too much weight in a line, and the columns concerned."
+    found = {}
+    for name in numbers:
+        squares = (rows[name] - rows[name].mean()) ** 2
+        if squares.max() * LEAST_LEARNED > squares.sum():
+            ordered = np.sort(rows[name].dropna().to_numpy(float))
+            far = max(min(LEAST_LEARNED, len(ordered) // 4), 1)
+            low, high = (ends[far - 1:2 * far - 1].mean() for ends in (ordered, ordered[::-1]))
+            found[name] = rows[name].astype(float).clip(low, high)
+    return rows.assign(**found), set(found)
 
 # %% ../../nbs/5_models/training_rows.ipynb #a6a4c4b8
 SMALL_LEVELS = ("merge", "drop", "refuse")  # levels of few rows: into "not known", their rows left out, or an error

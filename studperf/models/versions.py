@@ -23,6 +23,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from .entries import (
     PATH_PART, Log, append_entry, check_inside, checked_name, create, read_entries, read_entry)
 from .predictor import ScorePredictor, predictor_from_bytes
+from .fitted import for_others
 from .storage import predictor_to_bytes, predictor_to_dict, refuse_rows
 from ..prediction.formula_file import PredictorFileError
 from ..rows.reading import checked_rows
@@ -155,6 +156,7 @@ def publish_version(registry: RegistryLocation,  # a `Registry`
     """
     log, word = log_of(registry, name, "versions"), token_hex(8)
     refuse_rows(predictor.model, name, "a registry is for others, so publish another model")
+    predictor = for_others(predictor)
     if PREDICTOR in (files or {}):
         raise ValueError(f"files: {PREDICTOR!r} is the predictor's own; give another name")
     contents = {PREDICTOR: predictor_to_bytes(predictor, name)} | {
