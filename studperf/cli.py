@@ -455,14 +455,17 @@ def compare_command(columns: Columns, file: TableOrCohort = None, out: Compariso
         check_output(out, file, columns.schema, kinds=(".csv",))
     from studperf.cohort.cohort import as_cohort
     from studperf.cohort.noisy_cohort import as_noisy
-    from studperf.cohort.small_groups import without_small_groups
+    from studperf.cohort.small_groups import reported_scores, without_small_groups
 
-    cohort = as_noisy(file)
+    cohort, scores = as_noisy(file), None
     if cohort is None:
         cohort = as_cohort(file, without_weight(chosen_schema(file, columns)))
         tell_missing(cohort)
         cohort = without_small_groups(cohort, min_n)
-    table = studperf.compare(cohort, conf_level=level)
+        if not (scores := reported_scores(cohort, min_n)):
+            raise ValueError(f"found no score of {min_n} students or more, expected one; give a smaller --min-n if "
+                             "only people who may see the table read the result")
+    table = studperf.compare(cohort, scores, conf_level=level)
     if out:
         write_csv(table, out, raw_cells=raw_cells)
     else:
@@ -640,7 +643,7 @@ DuplicateRows = Annotated[str, typer.Option(
 SmallLevels = Annotated[str, typer.Option(
     help="Levels of fewer than 10 students: merge (count as not known), drop (leave their rows out) or refuse.")]
 OwnUse = Annotated[bool, typer.Option(
-    "--own-use", help="The file stays on your own machine: needed for models that keep students' rows.")]
+    "--own-use", help="The file stays on your own machine: needed for models from whose file students' scores follow.")]
 
 # %% ../nbs/9_cli/cli.ipynb #84c8ad0b
 @app.command()
@@ -701,7 +704,7 @@ def save_with_card(predictor: "studperf.ScorePredictor", card: str, out: Path, o
 
 # %% ../nbs/9_cli/cli.ipynb #31c9f361
 def _refuse_rows(model: str, registry: str | None) -> None:
-    "Raise ValueError for a model that keeps rows, before it is fitted."
+    "Raise ValueError for a model that is for the own machine, before it is fitted."
     from studperf.models.storage import refuse_rows
 
     refuse_rows(model, "--model", "a registry is for others, so publish another model" if registry

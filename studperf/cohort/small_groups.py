@@ -373,9 +373,6 @@ def rare_levels(column: pd.Series,  # categorical: of the training rows
     return [level for level in column.cat.categories if 0 < counts.get(level, 0) < least]
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #7813d285
-MOST_LEVERAGE = .9  # of a small group; at 1 its mean is given back exactly
-
-
 def given_back(columns: np.ndarray,  # (n, p) that the score is predicted from, without the intercept
                codes: Mapping[str, np.ndarray],  # factor: (n,) place of each row's level, -1: missing
                least: int = LEAST_LEARNED,  # students of the smallest group that a model learns of
@@ -386,10 +383,10 @@ def given_back(columns: np.ndarray,  # (n, p) that the score is predicted from, 
     sizes = pd.Series(pd.util.hash_pandas_object(pd.DataFrame(design), index=False))
     sizes = sizes.groupby(sizes).transform("size").to_numpy()
     leverage = np.einsum("ij,ij->i", design @ inverse, design) * sizes  # of all who are alike in every column
-    found = (sizes < least) & (leverage > MOST_LEVERAGE)
+    found = (sizes < least) & (leverage > (1 + sizes / least) / 2)
     for rows in _small_sets(codes, least):
         total = design[rows].sum(axis=0)
-        found[rows] |= total @ inverse @ total > MOST_LEVERAGE * len(rows)
+        found[rows] |= total @ inverse @ total > (1 + len(rows) / least) / 2 * len(rows)
     return found
 
 # %% ../../nbs/2_cohort/small_groups.ipynb #8cf013c0

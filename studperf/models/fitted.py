@@ -9,15 +9,16 @@ __all__ = ['ADDITIVE', 'MOST_CELLS', 'QUANTILE_SHARES', 'FittedModel']
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 from sklearn.pipeline import Pipeline
 
-from ..cohort.bounds import LEAST_LEARNED
+from ..cohort.bounds import LEAST_LEARNED, LEAST_SHOWN
 from ..cohort.small_groups import grouped_in_tens, shares_counted
 from .encoding import LEAST_MISSING
 from ..prediction.formula import MOST_RESIDUALS, ErrorDistribution
@@ -41,7 +42,7 @@ class FittedModel:
     pipeline : Pipeline
         fitted to all rows that have a score
     residuals : np.ndarray
-        sorted: score minus prediction by a model fitted to others; at most 2,001 quantiles
+        sorted: how far scores lie from predictions by a model fitted to others, smoothed
     n : int
         students it was fitted to
     metrics : Mapping[str, float]
@@ -70,7 +71,7 @@ class FittedModel:
     inputs: tuple[str, ...]  # the columns that it predicts from
     model: str  # its name in `candidate_models`
     pipeline: Pipeline  # fitted to all rows that have a score
-    residuals: np.ndarray  # sorted: score minus prediction by a model fitted to others; at most 2,001 quantiles
+    residuals: np.ndarray  # sorted: how far scores lie from predictions by a model fitted to others, smoothed
     n: int  # students it was fitted to
     metrics: Mapping[str, float] = field(default_factory=dict)  # r2, mae, rmse of the cross-validated predictions
     parameters: Mapping[str, Any] = field(default_factory=dict)  # what the model's search chose
@@ -173,10 +174,73 @@ def _combinations(frame: pd.DataFrame, schema: Schema) -> frozenset | None:
     return None if (sizes < LEAST_LEARNED).any() else frozenset(sizes.index)
 
 # %% ../../nbs/5_models/fitted.ipynb #f1770012
-def kept_residuals(residuals: np.ndarray,  # sorted
+RESIDUAL_STEPS = 50  # means of ten residuals are rounded to a power of ten that goes so often into their spread
+
+
+def kept_residuals(residuals: np.ndarray,  # (n,)
                    ) -> np.ndarray:  # sorted, at most MOST_RESIDUALS
-    "Return residuals, or so many quantiles of them: what is kept should not grow with the number of students."
-    count = len(residuals)
-    if count <= MOST_RESIDUALS:
-        return residuals
-    return np.interp(np.linspace(0, count - 1, MOST_RESIDUALS), np.arange(count), residuals)
+    "Return quantiles of a smooth distribution through the means of ten residuals each."
+    ordered = np.sort(residuals)
+    count, spread, groups = len(ordered), ordered.std(), max(len(ordered) // LEAST_SHOWN, 1)
+    if not spread > 1e-9 * np.abs(ordered).max():  # all are alike
+        return np.full(min(count, MOST_RESIDUALS), significant(ordered.mean()))
+    digits = -math.floor(math.log10(spread / RESIDUAL_STEPS))
+    centres, means = (grouped_in_tens(values)[::LEAST_SHOWN][:groups] for values in (_normal_scores(count), ordered))
+    if groups == 1:
+        centres, means = np.append(centres, centres + 1), np.append(means, means + spread)
+    quantiles = _on_lines(_normal_scores(min(count, MOST_RESIDUALS)), centres, means.round(digits))
+    return np.sort(quantiles.round(digits + 1))
+
+# %% ../../nbs/5_models/fitted.ipynb #f1770014
+def _normal_scores(count: int) -> np.ndarray:  # (count,)
+    return ndtri((np.arange(count) + .5) / count)
+
+# %% ../../nbs/5_models/fitted.ipynb #f1770015
+def _on_lines(places: np.ndarray, centres: np.ndarray, values: np.ndarray) -> np.ndarray:
+    "Interpolate on straight lines, of which the first and the last go on."
+    before = np.clip(np.searchsorted(centres, places) - 1, 0, len(centres) - 2)
+    slopes = np.diff(values) / np.diff(centres)
+    return values[before] + slopes[before] * (places - centres[before])
+
+# %% ../../nbs/5_models/fitted.ipynb #f1770016
+def significant(value: float,
+                digits: int = 6,
+                ) -> float:
+    "Round to so many significant digits: more of them would only help to check a guess of single scores."
+    return float(f"{value:.{digits}g}")
+
+# %% ../../nbs/5_models/fitted.ipynb #f1770018
+def are_grouped(residuals: np.ndarray,  # sorted, from a file
+                n: int,  # students behind them
+                ) -> bool:
+    "Return whether residuals say no more than means of ten: rounded as `kept_residuals` does, and on its lines."
+    count, spread = len(residuals), residuals.std()
+    if not spread > 1e-9 * np.abs(residuals).max():
+        return True
+    coarse = 10.0 ** -(1 - math.floor(math.log10(spread / RESIDUAL_STEPS / 2)))  # its own step may be ten times this
+    if not np.allclose(residuals, (residuals / coarse).round() * coarse, rtol=0, atol=1e-6 * coarse):
+        return False
+    places, groups = _normal_scores(count), max(n // LEAST_SHOWN, 1)
+    if groups > count:
+        return True
+    centres = grouped_in_tens(_normal_scores(n))[::LEAST_SHOWN][:groups]
+    return all(_is_straight(places[own], residuals[own], 11 * coarse)
+               for own in np.split(np.arange(count), np.searchsorted(places, centres[1:-1])))
+
+# %% ../../nbs/5_models/fitted.ipynb #f1770019
+def _is_straight(places: np.ndarray, values: np.ndarray, rounding: float) -> bool:
+    "Return whether values lie on a straight line but for their rounding."
+    if len(values) < 3:
+        return True
+    line = values[0] + (values[-1] - values[0]) * (places - places[0]) / (places[-1] - places[0])
+    return bool(np.abs(line - values).max() <= rounding)
+
+# %% ../../nbs/5_models/fitted.ipynb #f1770021
+def for_others(fitted: FittedModel) -> FittedModel:  # itself, if its residuals are grouped
+    "Return a predictor without residuals of single students."
+    residuals, n = fitted.residuals, fitted.n
+    if are_grouped(residuals, n):
+        return fitted
+    students = min(n, LEAST_SHOWN * len(residuals))  # of more, quantiles were kept
+    places = np.linspace(0, len(residuals) - 1, students)
+    return replace(fitted, residuals=kept_residuals(np.interp(places, np.arange(len(residuals)), residuals)))

@@ -110,7 +110,8 @@ def _of_all_files(names: Sequence[str], read: Sequence[Published], least: int) -
     numbers: dict[tuple, dict[str, Stated]] = {}
     for name, said in zip(names, read, strict=True):
         for one in said.stated:
-            numbers.setdefault((one.of, tuple(sorted(one.group.items()))), {})[name] = one
+            if one.low == one.high:
+                numbers.setdefault((one.of, tuple(sorted(one.group.items()))), {})[name] = one
     changed, other = [], set()
     for (of, group), found in numbers.items():
         first, *rest = found.values()

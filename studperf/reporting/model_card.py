@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..cohort.bounds import LEAST_AUDITED, LEAST_LEARNED, too_few
+from ..cohort.bounds import LEAST_AUDITED, LEAST_LEARNED, LEAST_SHOWN, too_few
 from ..models.audit import AUDIT_CAVEATS, MEASURES, SENSITIVE, Audit
-from ..models.candidates import HOLDS_ROWS
+from ..models.candidates import FOR_OWN_USE
 from ..models.explanation import MODEL_CAUTION
 from ..models.fitted import QUANTILE_SHARES
 from ..models.predictor import ScorePredictor
@@ -401,9 +401,11 @@ def card_of_ethics(predictor: ScorePredictor, audit: Audit | None) -> list[dict]
 # %% ../../nbs/6_reporting/model_card.ipynb #510355d7
 def _kept(predictor: ScorePredictor) -> str:
     "Return what the model keeps of its training rows."
-    return ("keeps training rows: protect its file as you protect them." if predictor.model in HOLDS_ROWS
-            else "keeps no training row, but its file holds the errors of single students, from which scores may be "
-            "worked out: give it only to people who may see the scores.")
+    reason = FOR_OWN_USE.get(predictor.model)
+    return (f"{reason}: protect its file as you protect the training rows." if reason
+            else "keeps no training row and no error of a single student. Of its errors it keeps means of "
+            f"{LEAST_SHOWN}, so its intervals are conformal up to this grouping. It learns nothing of a level of "
+            f"{too_few(LEAST_LEARNED)} by itself.")
 
 # %% ../../nbs/6_reporting/model_card.ipynb #0acb0f10
 def model_card(

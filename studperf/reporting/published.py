@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow.parquet
 
 from ..cohort.what_follows import KNOWN, GivenAway, Stated
+from ..models.fitted import are_grouped
 from ..opening import read_regular
 from ..prediction.formula_file import check_unpacked, first_line
 from ..rows.values import DataError
@@ -41,10 +42,11 @@ class Published:
         "Note a group that needs no solving."
         self.found.append(GivenAway(of, group, n, n, tells, (where,)))
 
-    def says(self, where: str, of: str, group: Mapping[str, str], n: int, values: bool = False) -> None:
-        "Note an exact number of students."
+    def says(self, where: str, of: str, group: Mapping[str, str], n: int, values: bool = False,
+             most: int | None = None) -> None:
+        "Note a number of students, exact or at least and at most."
         own = {attribute_name(name): level for name, level in group.items()}
-        self.stated.append(Stated(where, of.replace("_", " "), own, int(n), int(n), values))
+        self.stated.append(Stated(where, of.replace("_", " "), own, int(n), int(n if most is None else most), values))
 
 # %% ../../nbs/6_reporting/published.ipynb #8d94c24e
 def number_in(text: Any) -> float | None:
@@ -360,13 +362,18 @@ def read_facts(record: Mapping[str, Any], least: int) -> Published:
         for one in groups:
             said.says(f"mean of {one['level']}", score, {one["factor"].lower(): one["level"]}, one["n"], True)
     names = [name.lower() for name in record["factors"]]
+    sizes = [sum(count for *_, count in bars) for cells in record["alike"].values() for _, bars in cells]
+    in_percent = all(98 <= size <= 105 for size in sizes)  # files of earlier versions have students
     for score, cells in record["alike"].items():
         for levels, bars in cells:
             said.says(f"alike: {', '.join(levels)}", score, dict(zip(names, levels, strict=True)),
-                      sum(count for *_, count in bars))
-            _read_bars(said, score, ", ".join(levels), bars, least)
+                      least * len(bars) if in_percent else sum(count for *_, count in bars),
+                      most=total[score] if in_percent else None)
+            if not in_percent:
+                _read_bars(said, score, ", ".join(levels), bars, least)
     for target, _, formula, shares in record["formulas"]:
         _read_shares(said, shares, f"model of {target}, {formula['n']} rows", formula["n"])
+        _read_residuals(said, formula, f"model of {target}")
     for model in record["models"]:
         of = f"errors of {model['target']}"
         for one in model["groups"]:
@@ -383,6 +390,8 @@ def _read_bars(said: Published, score: str, group: str, bars: Sequence[Sequence[
 
 # %% ../../nbs/6_reporting/published.ipynb #5a619e32
 ROW_KEEPERS = ("NearestNeighbours", "KNeighborsRegressor", "SVR", "GaussianProcessRegressor")
+TREE_MODELS = ("RandomForestRegressor", "ExtraTreesRegressor", "AdaBoostRegressor", "HistGradientBoostingRegressor",
+                 "GradientBoostingRegressor", "BaggingRegressor", "AddedTrees")
 
 
 def read_predictor(content: bytes, least: int) -> Published:
@@ -392,6 +401,8 @@ def read_predictor(content: bytes, least: int) -> Published:
         check_unpacked(archive, "predictor.json", "the file")
         record = json.loads(archive.read("predictor.json"))
         _read_shares(said, record["profile"], f"model of {record['target']}", record["n"])
+        _read_residuals(said, record)
+        _read_residuals(said, record.get("formula") or {}, "formula")
         if "model.skops" in archive.namelist():
             _read_model(said, archive.read("model.skops"), record["n"], least)
     return said
@@ -404,19 +415,32 @@ def _read_model(said: Published, content: bytes, n: int, least: int) -> None:
         classes = set(re.findall(r'"__class__": "(\w+)"', archive.read("schema.json").decode()))
         for name in sorted(classes & set(ROW_KEEPERS)):
             said.plain("", f"rows of students that {name} keeps", 1, "rows", "model.skops")
+        for name in sorted(classes & set(TREE_MODELS)):
+            said.plain("", f"scores that the leaves of {name} give together", 1, "score", "model.skops")
         for member in archive.namelist():
             if member.endswith(".npy"):
                 _read_array(said, np.load(io.BytesIO(archive.read(member))), n, least)
 
+# %% ../../nbs/6_reporting/published.ipynb #991355cc
+def _read_residuals(said: Published, record: Mapping[str, Any], where: str = "residuals") -> None:
+    "Note residuals that are kept one by one, and several trees that a page's arithmetic holds."
+    residuals = record.get("residuals")
+    if residuals and not are_grouped(np.sort(np.array(residuals, float)), int(record["n"])):
+        said.plain("", "residuals one by one", 1, "score", where)
+    if len(((record.get("encoded") or {}).get("learned") or {}).get("roots", ())) > 1:
+        said.plain("", "scores that the leaves of several trees give together", 1, "score", where)
+
 # %% ../../nbs/6_reporting/published.ipynb #1ade569d
 def _read_array(said: Published, values: np.ndarray, n: int, least: int) -> None:
-    "Note the leaves of a tree that few students are in, and tables that are as long as the training rows."
+    "Note what a tree says of few students, and tables that are as long as the training rows."
     names = values.dtype.names or ()
     for counted, child in (("n_node_samples", "left_child"), ("count", "left")):
         if counted in names:
             leaf = values["is_leaf"].astype(bool) if "is_leaf" in names else values[child] < 0
             for size in np.unique(values[counted][leaf & (values[counted] < least)]):
                 said.plain("", "leaf of a tree", int(size), "mean", "model.skops")
+            if "impurity" in names and (values["impurity"] > 0).any():
+                said.plain("", "variance of the scores in a leaf", 1, "score", "model.skops")
     if not names and values.ndim == 2 and values.shape[0] == n > least and values.shape[1] > 1:
         said.plain("", "a table as long as the training rows", 1, "rows", "model.skops")
 
@@ -507,9 +531,11 @@ def _read_record(record: Mapping[str, Any], path: Path, least: int) -> Published
     if "profile" in record and "target" in record:
         said = Published()
         _read_shares(said, record["profile"], f"model of {record['target']}", record["n"])
+        _read_residuals(said, record)
         return said
     if "points" in record and "residuals" in record:
         said = Published()
         said.says("training students", f"model of {record['target']}", {}, record["n"], True)
+        _read_residuals(said, record)
         return said
     raise _not_ours(path)

@@ -26,7 +26,7 @@ from .report_parts import fitted, groups_caution, manova_part
 from .scores_part import MOST_FIGURED, scores_caution
 from ..rows.schema import STUDENTS, schema_from_dict, schema_to_dict, without_notes
 from ..rows.values import DataWarning
-from ..statistics.description import describe
+from ..statistics.description import QUANTILES, describe
 from ..text import as_markdown, heading
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #d860d9aa
@@ -69,6 +69,10 @@ def _data_cells(cohort: Cohort, read: str, scores: list[str], title: str, min_n:
     "Return the cells that read the table and describe the scores."
     described = schema_to_dict(without_notes(cohort.schema))
     schema = "STUDENTS" if cohort.schema == STUDENTS else f"schema_from_dict({described!r})"
+    shown = without_small_groups(cohort, min_n) if cohort.schema.factors else cohort
+    least = describe(shown, scores)["n"].min()  # beyond a quantile that is shown are so many students
+    hidden = [] if min_n <= 1 else ["missing", *(name for name, share in QUANTILES.items()
+                                                 if not least * min(share, 1 - share) >= min_n)]
     people, groups = cohort.schema.people, bool(cohort.schema.factors)
     caution = groups_caution(people) if groups else scores_caution(people, related=True)
     return [
@@ -81,7 +85,7 @@ def _data_cells(cohort: Cohort, read: str, scores: list[str], title: str, min_n:
         ("code", f"schema = {schema}\n" + (f"cohort = without_small_groups({read}, {min_n})" if groups
                                            else f"cohort = {read}") + "\ncohort"),
         ("code", f"missing_values(cohort, min_n={min_n})"),
-        ("code", f"describe(cohort, {scores!r})" + ".drop(columns=['missing', 'min', 'max'])" * (min_n > 1)),
+        ("code", f"describe(cohort, {scores!r})" + f".drop(columns={hidden!r})" * bool(hidden)),
     ]
 
 # %% ../../nbs/6_reporting/report_notebook.ipynb #a1808429

@@ -23,6 +23,7 @@ from typing import Any
 import voila.handler
 import zmq
 from jupyter_core.utils import run_sync
+from jupyter_server.auth.identity import PasswordIdentityProvider
 from jupyter_server.utils import url_path_join
 from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.routing import Matcher, Rule
@@ -317,6 +318,13 @@ class KeepsNothing(RequestInfoSocketHandler):
     def send_updates(cls, msg: dict) -> None:
         "Forget it."
 
+# %% ../../../nbs/7_dashboard/server/app.ipynb #nam00002
+class NamesNobody(PasswordIdentityProvider):
+    "Jupyter's source of visitors' names, without its cookie."
+
+    def set_login_cookie(self, handler: RequestHandler, user: Any) -> None:
+        "Set none."
+
 # %% ../../../nbs/7_dashboard/server/app.ipynb #7c26becf
 def dashboard_app(settings: dict[str, dict],  # from `voila_settings`
                   limits: Limits,
@@ -327,5 +335,6 @@ def dashboard_app(settings: dict[str, dict],  # from `voila_settings`
     notebook_renderer.VoilaExporter = PageExporter  # Voila has no setting for these two
     voila.handler.RequestInfoSocketHandler = KeepsNothing
     app = Dashboard(config=Config(settings))
+    app.identity_provider_class = NamesNobody
     app.limits, app.check, app.access, app.descriptors = limits, check, access, raise_descriptors()
     return app
