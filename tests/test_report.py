@@ -308,4 +308,4 @@ def test_no_small_group_is_shown(tmp_path):
     rows.loc[:3, "class"] = "the four"
     text = report(rows, tmp_path / "report.html", schema=PUPILS).read_text()
     assert "the four" not in text  # its name would say that such students exist
-    assert "1 group of fewer than 10 pupils, or whose mean gives single scores away, is not shown" in text
+    assert "1 group of fewer than 10 students, or whose mean gives single scores away, is not shown" in text

@@ -245,7 +245,8 @@ def test_levels_of_any_type(values, way, tmp_path):
 def test_a_score_without_limits_and_too_few_students_for_the_level(tmp_path):
     rows = own_rows(30).drop(columns="essay")
     schema = Schema(OWN.factors, ["exam"], covariates=["age"])
-    predictor = fit_predictor(rows, "exam", model="ridge", schema=schema, folds=3)
+    with pytest.warns(DataWarning, match="column 'age': far values of few students are drawn in"):
+        predictor = fit_predictor(rows, "exam", model="ridge", schema=schema, folds=3)
     rows.to_parquet(tmp_path / "pupils.parquet")
     predict_file(predictor, tmp_path / "pupils.parquet", tmp_path / "out.parquet", level=.99)
     found = read(tmp_path / "out.parquet")

@@ -213,7 +213,7 @@ def test_an_audit_keeps_copies_together_or_leaves_them_out_as_the_fit_did():
         fitted = fit_predictor(rows, "points", schema=NOISE, model="decision tree", duplicates=duplicates, folds=5, progress=False)
         found = audit(fitted, rows, schema=NOISE, left_out=[], folds=5)
         assert found.n == n and found.source.startswith("the rows it was fitted to")
-        assert found.overall.set_index("measure")["value"]["mae"] == pytest.approx(fitted.metrics["mae"], rel=1e-9)
+        assert found.overall.set_index("measure")["value"]["mae"] == pytest.approx(fitted.metrics["mae"], rel=1e-5)
         assert ("300 rows that equal an earlier row" in model_card(fitted, found, form="markdown")) == (duplicates == "group")
 
 

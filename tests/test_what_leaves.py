@@ -10,7 +10,7 @@ import pytest
 
 from studperf import STUDENTS, Cohort, DataError, DataWarning, Schema, fit_predictor, load_predictor, load_students, odds, simulate_students
 from studperf.cohort.bounds import LEAST_LEARNED, LEAST_SHOWN
-from studperf.cohort.small_groups import given_back, grouped_in_tens, merged_bars, shown_together, usual_range
+from studperf.cohort.small_groups import given_back, grouped_in_tens, merged_bars, shown_together, usual_range, without_small_groups
 from studperf.dashboard.answers import Question, expected_score, one_thing_different, question_problems
 from studperf.dashboard.class_list import predict_class, read_class_list
 from studperf.dashboard.drawing import compare_html, picture_html
@@ -252,7 +252,8 @@ def test_no_small_group_follows_from_prepared_facts(seed):
         facts = facts_of(rows, schema=Schema({"a": None, "b": None}, {"math": (0, 20)}))
     except DataError:  # hardly any level has ten students
         return
-    keys = rows.fillna("?").groupby(["a", "b"]).size()
+    shown = without_small_groups(Cohort.summarize(rows, Schema({"a": None, "b": None}, {"math": (0, 20)}))).cells
+    keys = shown.astype({"a": object, "b": object}).fillna("?").groupby(["a", "b"])["n"].sum()  # whom all artefacts are of
     cells = keys.index.to_frame(index=False)
     equations = [np.ones(len(cells))]
     equations += [(cells[group.factor] == group.level).to_numpy(float) for group in facts.means["math"]]

@@ -401,6 +401,22 @@ def _small_sets(codes: Mapping[str, np.ndarray], least: int) -> Iterator[np.ndar
         for a, b in np.argwhere((0 < without) & (without < least)):
             yield np.flatnonzero((one % len(sizes) == a) & (other % sizes.shape[1] != b))
 
+# %% ../../nbs/2_cohort/small_groups.ipynb #a9drawn2
+def drawn_in(values: np.ndarray,  # (n,) a number that a score is predicted from; NaN: missing
+             least: int = LEAST_LEARNED,  # students who together may have the say
+             ) -> np.ndarray:  # (n,)
+    "Draw the outermost values in, until none has a leverage above that of one of ten students."
+    ordered = np.sort(values[~np.isnan(values)])
+    most = min(least, len(ordered) // 4) if len(ordered) >= 2 * least else 0  # on each side
+    first, last = 0, len(ordered) - 1
+    while first < most and last > len(ordered) - 1 - most:
+        kept = ordered.clip(ordered[first], ordered[last])
+        away = (kept[[0, -1]] - kept.mean()) ** 2
+        if least * away.max() <= ((kept - kept.mean()) ** 2).sum():
+            break
+        first, last = (first + 1, last) if away[0] > away[1] else (first, last - 1)
+    return values.clip(ordered[first], ordered[last]) if len(ordered) else values
+
 # %% ../../nbs/2_cohort/small_groups.ipynb #3fe13f78
 BARS_REACH = 2.5  # standard deviations from the mean; who lies beyond counts in the outermost bar
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..cohort.bounds import LEAST_LEARNED, too_few
-from ..cohort.small_groups import given_back, rare_levels
+from ..cohort.small_groups import drawn_in, given_back, rare_levels
 from .encoding import encoder_of, with_levels
 from ..rows.reading import checked_rows
 from ..rows.repetition import repeated_rows
@@ -142,15 +142,11 @@ def without_rare_levels(
             *(name for name in inputs if name in schema.factors and rows[name].nunique() < start[name].nunique()),
         }
         kept = [name for name in inputs if name not in folded or rows[name].notna().any()]
-        if not kept:
-            raise DataError(
-                "the table",
-                [
-                    f"no level of {listed(inputs)} has {LEAST_LEARNED} rows with {target!r}, so "
-                    "nothing can be learned without giving single students away; give more rows, "
-                    "or merge levels"
-                ],
-            )
+        if not kept or len(rows) < LEAST_ROWS:
+            found = (f"no level of {listed(inputs)} has {LEAST_LEARNED} rows with {target!r}" if not kept else
+                     f"only {len(rows)} rows are left beside those that a model would give back")
+            raise DataError("the table", [f"{found}, so nothing can be learned without giving single students away; "
+                                          "give more rows, fewer inputs, or merge levels"])
         known = with_levels(schema.only((*kept, target)), rows)
         known = replace(known, others=[name for name in kept if name in folded])
         alone = _given_back(rows, known, kept)
@@ -164,20 +160,16 @@ def without_rare_levels(
     return rows, known
 
 # %% ../../nbs/5_models/training_rows.ipynb #e03a0547
-FAR_VALUES = ("far values, which fewer than ten students reach, are drawn in to those that ten reach, so that no model "
-              "gives a student's score away")
+FAR_VALUES = "far values of few students are drawn in to the next ones, so that no model gives a student's score away"
 
 
 def _drawn_in(rows: pd.DataFrame, numbers: Sequence[str]) -> tuple[pd.DataFrame, set[str]]:
     "Return the rows without values by which one of them has too much weight in a line, and the columns concerned."
     found = {}
     for name in numbers:
-        squares = (rows[name] - rows[name].mean()) ** 2
-        if squares.max() * LEAST_LEARNED > squares.sum():
-            ordered = np.sort(rows[name].dropna().to_numpy(float))
-            far = max(min(LEAST_LEARNED, len(ordered) // 4), 1)
-            low, high = (ends[far - 1:2 * far - 1].mean() for ends in (ordered, ordered[::-1]))
-            found[name] = rows[name].astype(float).clip(low, high)
+        values = rows[name].to_numpy(float, na_value=np.nan)
+        if (np.abs((drawn := drawn_in(values)) - values) > 0).any():
+            found[name] = drawn
     return rows.assign(**found), set(found)
 
 # %% ../../nbs/5_models/training_rows.ipynb #a6a4c4b8
