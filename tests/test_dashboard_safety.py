@@ -23,7 +23,7 @@ HEAVY = ("numpy", "pandas", "matplotlib", "seaborn", "sklearn", "scipy", "statsm
 @pytest.fixture(scope="module")
 def dashboard(prepared):
     """With few places; the session's own has as many as there are by default."""
-    served = Served("--prepared", prepared, "--most-pages", 3, "--log-level", "info")
+    served = Served("--prepared", prepared, "--most-pages", 4, "--log-level", "info")
     yield served
     served.stop()
 
@@ -224,7 +224,7 @@ def test_health_and_metrics_tell_no_person(dashboard, kernel):
     assert (status, json.loads(text)["status"]) == (200, "ok")
     assert json.loads(text)["open_pages"] >= 1
     text = get(dashboard, "/metrics")[2]
-    assert re.search(r"^studperf_most_pages 3$", text, re.MULTILINE)
+    assert re.search(r"^studperf_most_pages 4$", text, re.MULTILINE)
     assert set(re.findall(r"^studperf_(\w+) \d+$", text, re.MULTILINE)) == {"open_pages", "waiting_pages", "most_pages", "pages_opened_total", "pages_refused_total", "kernels_ended_total"}
 
 
@@ -242,7 +242,7 @@ def test_the_log_tells_events_and_no_person(dashboard):
 
 
 def test_when_all_places_are_taken_a_visitor_is_asked_to_wait(dashboard):
-    answers = [get(dashboard) for _ in range(5)]
+    answers = [get(dashboard) for _ in range(6)]
     status, headers, text = answers[-1]
     assert [one[0] for one in answers][0] == 200
     assert (status, headers["Retry-After"]) == (503, "20")

@@ -189,7 +189,7 @@ def _group_sizes(cohort: CohortData, factor: str, score: str, min_n: int) -> dic
     sizes = dict.fromkeys(cohort.levels(factor), 0)
     groups = moments(cohort, [score], [factor])
     sizes |= dict(zip(groups.keys[factor], groups.n, strict=True))
-    if min_n > 1:  # whoever asks for groups of one student wants to see single scores
+    if min_n > 1:  # who asks for groups of one student wants to see single scores
         levels = cohort.cells[factor].cat
         given = dominated_groups(cohort, score, levels.codes.to_numpy(int), len(levels.categories))
         sizes |= dict.fromkeys(levels.categories[given], 0)
