@@ -32,7 +32,7 @@ def saved(tmp_path_factory):
     folder, found = tmp_path_factory.mktemp("saved"), {}
     for model in BOOSTED:
         found[model] = folder / model, fit_predictor(load_students()[:300], "math", inputs="all", model=model, folds=2)
-        found[model][1].save(found[model][0])
+        found[model][1].save(found[model][0], own_use=True)
     return found
 
 
@@ -71,7 +71,7 @@ def test_on_a_threshold_and_beside_it():
 @pytest.mark.parametrize("model", BOOSTED)
 def test_a_saved_predictor_can_be_saved_again(tmp_path, saved, model):
     path, predictor = saved[model]
-    load_predictor(path).save(tmp_path / "again")
+    load_predictor(path).save(tmp_path / "again", own_use=True)
     rows = simulate_students(100, seed=1)
     again = load_predictor(tmp_path / "again")
     pd.testing.assert_frame_equal(again.predict(rows), predictor.predict(rows), rtol=0, atol=1e-9)
@@ -133,7 +133,7 @@ from studperf.models.predictor import load_predictor
 assert not {"XGBoost", "CatBoost"} & set(candidate_models())
 predictor = load_predictor(sys.argv[1])
 print(predictor.predict_one(pd.read_json(sys.argv[2], typ="series").to_dict()).prediction)
-predictor.save(sys.argv[1] + ".again")
+predictor.save(sys.argv[1] + ".again", own_use=True)
 """
 
 
